@@ -1,0 +1,182 @@
+//! Which repositories there are: the replication log, folded. Every instance folds the same one.
+
+use std::collections::{BTreeMap, HashMap};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{CreationId, Offset, PushId, Record, RepositoryFormat, RepositoryPath, RepositorySettings};
+
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RegistryError {
+    #[error("record {offset} creates repository {path}, which exists since record {existing}")]
+    Exists { offset: Offset, path: RepositoryPath, existing: CreationId },
+    #[error("record {offset} is about repository {repository}, which does not exist")]
+    Missing { offset: Offset, repository: CreationId },
+}
+
+/// One repository's life as far as the log tells it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Repository {
+    pub id: CreationId,
+    pub path: RepositoryPath,
+    pub format: RepositoryFormat,
+    pub settings: RepositorySettings,
+    /// The newest record about it.
+    pub last: Offset,
+    /// The newest pushlog row.
+    pub last_push: PushId,
+}
+
+impl Repository {
+    /// Private repositories are never on mirrors.
+    pub fn is_public(&self) -> bool {
+        self.settings.read_groups.is_empty()
+    }
+}
+
+/// Also its serialized form: part of checkpoints and of snapshots for newcomers.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "Stored", into = "Stored")]
+pub struct Registry {
+    through: Offset,
+    repositories: BTreeMap<CreationId, Repository>,
+    paths: HashMap<RepositoryPath, CreationId>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Stored {
+    through: Offset,
+    repositories: Vec<Repository>,
+}
+
+impl From<Stored> for Registry {
+    fn from(stored: Stored) -> Registry {
+        let paths = stored.repositories.iter().map(|r| (r.path.clone(), r.id)).collect();
+        let repositories = stored.repositories.into_iter().map(|r| (r.id, r)).collect();
+        Registry { through: stored.through, repositories, paths }
+    }
+}
+
+impl From<Registry> for Stored {
+    fn from(registry: Registry) -> Stored {
+        Stored { through: registry.through, repositories: registry.repositories.into_values().collect() }
+    }
+}
+
+impl Registry {
+    /// The last record folded in.
+    pub fn through(&self) -> Offset {
+        self.through
+    }
+
+    pub fn len(&self) -> usize {
+        self.repositories.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.repositories.is_empty()
+    }
+
+    pub fn get(&self, id: CreationId) -> Option<&Repository> {
+        self.repositories.get(&id)
+    }
+
+    pub fn by_path(&self, path: &RepositoryPath) -> Option<&Repository> {
+        self.paths.get(path).and_then(|id| self.repositories.get(id))
+    }
+
+    /// In the order of their creation.
+    pub fn iter(&self) -> impl Iterator<Item = &Repository> {
+        self.repositories.values()
+    }
+
+    /// Folds one record in. Records at or below [`Registry::through`] change nothing; an error changes nothing but
+    /// `through`, so that one bad record does not stop the rest.
+    pub fn apply(&mut self, offset: Offset, record: &Record) -> Result<(), RegistryError> {
+        if offset <= self.through {
+            return Ok(());
+        }
+        self.through = offset;
+        if let Record::RepositoryCreated(created) = record {
+            return self.create(offset, created);
+        }
+        let Some(id) = record.repository(offset) else { return Ok(()) };
+        let missing = RegistryError::Missing { offset, repository: id };
+        if let Record::RepositoryDeleted(_) = record {
+            let gone = self.repositories.remove(&id).ok_or(missing)?;
+            self.paths.remove(&gone.path);
+            return Ok(());
+        }
+        let repository = self.repositories.get_mut(&id).ok_or(missing)?;
+        repository.last = offset;
+        match record {
+            Record::RepositoryUpdated(updated) => repository.settings = updated.settings.clone(),
+            Record::Push(push) => repository.last_push = push.push_id.unwrap_or(repository.last_push),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn create(&mut self, offset: Offset, created: &crate::record::RepositoryCreated) -> Result<(), RegistryError> {
+        if let Some(existing) = self.paths.get(&created.path) {
+            return Err(RegistryError::Exists { offset, path: created.path.clone(), existing: *existing });
+        }
+        let id = CreationId(offset.0);
+        self.paths.insert(created.path.clone(), id);
+        self.repositories.insert(
+            id,
+            Repository {
+                id,
+                path: created.path.clone(),
+                format: created.format,
+                settings: created.settings.clone(),
+                last: offset,
+                last_push: PushId(0),
+            },
+        );
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::{RepositoryCreated, RepositoryDeleted, RepositoryUpdated};
+
+    fn created(path: &str) -> Record {
+        Record::RepositoryCreated(RepositoryCreated {
+            path: path.parse().unwrap(),
+            format: RepositoryFormat::V1,
+            settings: RepositorySettings::default(),
+        })
+    }
+
+    #[test]
+    fn a_path_created_again_is_another_repository() {
+        let mut registry = Registry::default();
+        registry.apply(Offset(2), &created("a")).unwrap();
+        assert!(registry.apply(Offset(3), &created("a")).is_err());
+        let gone = Record::RepositoryDeleted(RepositoryDeleted { repository: CreationId(2) });
+        registry.apply(Offset(4), &gone).unwrap();
+        assert!(registry.by_path(&"a".parse().unwrap()).is_none());
+        registry.apply(Offset(5), &created("a")).unwrap();
+        assert_eq!(registry.by_path(&"a".parse().unwrap()).unwrap().id, CreationId(5));
+        let late = Record::RepositoryUpdated(RepositoryUpdated {
+            repository: CreationId(2),
+            settings: RepositorySettings { description: "old".into(), ..Default::default() },
+        });
+        assert!(registry.apply(Offset(6), &late).is_err());
+        assert_eq!(registry.through(), Offset(6));
+    }
+
+    #[test]
+    fn a_stored_registry_is_the_same_when_read() {
+        let mut registry = Registry::default();
+        registry.apply(Offset(1), &created("a/b")).unwrap();
+        registry.apply(Offset(1), &created("again")).unwrap();
+        let text = serde_json::to_string(&registry).unwrap();
+        assert_eq!(serde_json::from_str::<Registry>(&text).unwrap(), registry);
+        assert_eq!(registry.len(), 1);
+    }
+}

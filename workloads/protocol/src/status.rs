@@ -1,0 +1,71 @@
+//! What `/status.json` and `hgd status -o json` answer. Field names are camelCase JSON.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{ChangesetId, Generation, InstanceName, Offset, RepositoryPath};
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Status {
+    pub master: Option<InstanceName>,
+    pub generation: Generation,
+    pub instances: Vec<InstanceStatus>,
+    pub mirrors: Vec<MirrorStatus>,
+    pub repositories: Vec<RepositoryStatus>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct InstanceStatus {
+    pub name: InstanceName,
+    pub role: Role,
+    /// Absent where the one who answers does not know it.
+    pub pid: Option<u32>,
+    pub generation: Generation,
+    /// Everything up to this record is in its repositories.
+    pub applied: Offset,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Role {
+    Master,
+    Standby,
+    /// Not heard from.
+    Unknown,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MirrorStatus {
+    pub name: InstanceName,
+    pub pid: Option<u32>,
+    pub state: MirrorState,
+    pub url: String,
+    pub applied: Offset,
+    /// Everything up to this record is shown here.
+    pub published: Offset,
+    /// Repositories in quarantine here.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub quarantined: Vec<RepositoryPath>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum MirrorState {
+    Bootstrapping,
+    CatchingUp,
+    Active,
+    Lagging,
+    Unreachable,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RepositoryStatus {
+    pub path: RepositoryPath,
+    pub tip: Option<ChangesetId>,
+    pub heads: u64,
+    pub changesets: u64,
+    /// The newest of its records that every active mirror shows.
+    pub published: Offset,
+}
