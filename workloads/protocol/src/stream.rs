@@ -111,6 +111,9 @@ pub enum FromMaster {
         replication_truncate: Option<Offset>,
         #[n(5)]
         publication_truncate: Option<Offset>,
+        /// The follower is a mirror that release waits for now; later changes are in the publication log.
+        #[n(6)]
+        active: bool,
     },
     /// The wanted offset is no longer (or not yet) in the log: take a snapshot from a peer, then ask again.
     #[n(1)]

@@ -1,0 +1,156 @@
+//! The one writer of the replication log while this instance is master: every record passes here, one at a time, and is
+//! checked against everything appended before it, committed or not.
+
+use std::time::Duration;
+
+use log::{AppendError, Log};
+use protocol::record::{RepositoryCreated, RepositoryDeleted, RepositoryUpdated, Strip};
+use protocol::{
+    ChangesetId, CreationId, Generation, Offset, Push, PushId, Record, Registry, RepositoryFormat, RepositoryPath,
+    RepositorySettings, Timestamp, UserName,
+};
+use tokio::sync::{Mutex, watch};
+use tokio::time::Instant;
+
+/// How long a record may wait for the in-sync standbys before the person reads that the outcome is unknown.
+const COMMIT_WAIT: Duration = Duration::from_secs(60);
+/// How long a push waits for a log that cannot be written before it is refused.
+const WRITABLE_WAIT: Duration = Duration::from_secs(10);
+
+#[derive(Debug, thiserror::Error)]
+pub enum LedgerError {
+    #[error("requested repo {0} does not exist")]
+    NoSuchRepository(String),
+    #[error("repository {0} exists already")]
+    Exists(RepositoryPath),
+    #[error("the repository is behind the replication log ({applied} of {last}); try again in a moment")]
+    Behind { applied: Offset, last: Offset },
+    #[error("replication log not available; all writes disabled")]
+    NotAvailable,
+    #[error("the record cannot be appended: {0}")]
+    Append(#[from] AppendError),
+    #[error("the record {0} was appended but not acknowledged by the standby in time: it may be committed later")]
+    OutcomeUnknown(Offset),
+}
+
+pub struct Ledger {
+    log: Log,
+    generation: Generation,
+    /// The registry with every appended record folded in.
+    appended: Mutex<Registry>,
+    /// Every in-sync standby is connected.
+    writable: watch::Receiver<bool>,
+}
+
+impl Ledger {
+    /// `appended` has every record of the log folded in; `writable` says whether all in-sync standbys listen.
+    pub fn new(log: Log, generation: Generation, appended: Registry, writable: watch::Receiver<bool>) -> Ledger {
+        Ledger { log, generation, appended: Mutex::new(appended), writable }
+    }
+
+    /// Waits, bounded, until records can be committed.
+    pub async fn writable(&self) -> Result<(), LedgerError> {
+        let mut writable = self.writable.clone();
+        let ready = tokio::time::timeout(WRITABLE_WAIT, writable.wait_for(|ready| *ready)).await;
+        match ready {
+            Ok(Ok(_)) => Ok(()),
+            _ => Err(LedgerError::NotAvailable),
+        }
+    }
+
+    pub async fn repository(&self, id: CreationId) -> Result<protocol::Repository, LedgerError> {
+        let registry = self.appended.lock().await;
+        registry.get(id).cloned().ok_or_else(|| LedgerError::NoSuchRepository(id.to_string()))
+    }
+
+    /// Appends a push if `applied`, which the child read under the repository's lock, is the newest record of that
+    /// repository. `make` is told the pushlog id and time that the push gets. Not yet committed when this returns.
+    pub async fn append_push(
+        &self,
+        repository: CreationId,
+        applied: Offset,
+        has_changesets: bool,
+        make: impl FnOnce(Option<PushId>, Timestamp) -> Push,
+    ) -> Result<(Offset, Push), LedgerError> {
+        if !*self.writable.borrow() {
+            return Err(LedgerError::NotAvailable);
+        }
+        let mut registry = self.appended.lock().await;
+        let known = registry.get(repository).ok_or(LedgerError::NoSuchRepository(repository.to_string()))?;
+        if known.last != applied {
+            return Err(LedgerError::Behind { applied, last: known.last });
+        }
+        let push_id = has_changesets.then(|| PushId(known.last_push.0 + 1));
+        let push = make(push_id, Timestamp::from_system(std::time::SystemTime::now()));
+        let record = Record::Push(push);
+        let offset = self.append(&mut registry, &record).await?;
+        let Record::Push(push) = record else { unreachable!("the record was made as a push") };
+        Ok((offset, push))
+    }
+
+    /// Creates the repository or gives the existing one these settings; unchanged settings write nothing.
+    pub async fn put(&self, path: RepositoryPath, settings: RepositorySettings) -> Result<CreationId, LedgerError> {
+        self.writable().await?;
+        let mut registry = self.appended.lock().await;
+        let (record, known) = match registry.by_path(&path) {
+            Some(known) if known.settings == settings => return Ok(known.id),
+            Some(known) => {
+                (Record::RepositoryUpdated(RepositoryUpdated { repository: known.id, settings }), Some(known.id))
+            }
+            None => (Record::RepositoryCreated(RepositoryCreated { path, format: RepositoryFormat::V1, settings }), None),
+        };
+        let offset = self.append(&mut registry, &record).await?;
+        drop(registry);
+        self.committed(offset).await?;
+        Ok(known.unwrap_or(CreationId(offset.0)))
+    }
+
+    pub async fn delete(&self, path: &RepositoryPath) -> Result<Offset, LedgerError> {
+        self.writable().await?;
+        let mut registry = self.appended.lock().await;
+        let repository = find(&registry, path)?;
+        let record = Record::RepositoryDeleted(RepositoryDeleted { repository });
+        let offset = self.append(&mut registry, &record).await?;
+        drop(registry);
+        self.committed(offset).await?;
+        Ok(offset)
+    }
+
+    pub async fn strip(
+        &self,
+        path: &RepositoryPath,
+        changesets: Vec<ChangesetId>,
+        user: UserName,
+    ) -> Result<Offset, LedgerError> {
+        self.writable().await?;
+        let mut registry = self.appended.lock().await;
+        let record = Record::Strip(Strip { repository: find(&registry, path)?, changesets, user });
+        let offset = self.append(&mut registry, &record).await?;
+        drop(registry);
+        self.committed(offset).await?;
+        Ok(offset)
+    }
+
+    /// The newest appended record of this repository.
+    pub async fn last(&self, repository: CreationId) -> Result<Offset, LedgerError> {
+        Ok(self.repository(repository).await?.last)
+    }
+
+    pub async fn committed(&self, offset: Offset) -> Result<(), LedgerError> {
+        let deadline = Instant::now() + COMMIT_WAIT;
+        self.log.wait_committed(offset, deadline).await.map_err(|_| LedgerError::OutcomeUnknown(offset))
+    }
+
+    async fn append(&self, registry: &mut Registry, record: &Record) -> Result<Offset, LedgerError> {
+        let offset = self.log.append(self.generation, record).await?;
+        if let Err(error) = registry.apply(offset, record) {
+            tracing::error!(%offset, %error, "a record that the registry does not accept was appended");
+        }
+        Ok(offset)
+    }
+}
+
+fn find(registry: &Registry, path: &RepositoryPath) -> Result<CreationId, LedgerError> {
+    let known = registry.by_path(path).ok_or_else(|| LedgerError::NoSuchRepository(path.to_string()))?;
+    Ok(known.id)
+}
