@@ -1,0 +1,188 @@
+//! An instance is its disk: a data directory carries its own id (`instance.json`), and one process at a time uses it.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Seek, Write};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use protocol::InstanceName;
+use rustix::fs::FlockOperation;
+use serde::{Deserialize, Serialize};
+
+use crate::durable;
+
+/// Raised when a data directory is written in a way that older programs must not touch.
+pub const FORMAT_VERSION: u32 = 1;
+
+/// A longer `instance.json` is not ours.
+const MAX_FILE_BYTES: u64 = 64 * 1024;
+
+/// An open data directory. The lock is held until this is dropped, hence keep it for the life of the process.
+#[derive(Debug)]
+pub struct Instance {
+    pub directory: PathBuf,
+    pub name: InstanceName,
+    /// A UUID made with the directory; a copied or restored directory keeps it.
+    pub id: String,
+    _held: File,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    #[error("the data directory {directory} is in use by process {pid}")]
+    UsedBy { directory: PathBuf, pid: u32 },
+    #[error("the data directory {0} is in use by another process")]
+    Used(PathBuf),
+    #[error(
+        "the data directory {directory} was written by a newer hgd (format {found}, this one knows {FORMAT_VERSION}): \
+         start it with that hgd"
+    )]
+    Newer { directory: PathBuf, found: u32 },
+    #[error("the data directory {directory} belongs to instance {found}, not to {wanted}")]
+    WrongName { directory: PathBuf, found: InstanceName, wanted: InstanceName },
+    #[error("{path} is damaged: {reason}")]
+    Damaged { path: PathBuf, reason: String },
+    #[error("{path} cannot be used: {source}")]
+    Io { path: PathBuf, source: io::Error },
+}
+
+#[derive(Serialize, Deserialize)]
+struct Written {
+    version: u32,
+    id: String,
+    name: InstanceName,
+}
+
+/// Opens `directory` for the instance `name`; makes it when it is not there.
+pub fn open(directory: &Path, name: &InstanceName) -> Result<Instance, OpenError> {
+    let path = directory.join("instance.json");
+    let failed = |source| OpenError::Io { path: path.clone(), source };
+    std::fs::create_dir_all(directory)
+        .map_err(|source| OpenError::Io { path: directory.to_owned(), source })?;
+    let mut file = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .read(true)
+        .write(true)
+        .open(&path)
+        .map_err(failed)?;
+    if rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
+        return Err(in_use(directory, &file));
+    }
+    let mut text = String::new();
+    (&file).take(MAX_FILE_BYTES).read_to_string(&mut text).map_err(failed)?;
+    let written = if text.is_empty() {
+        // Also after a crash between making the file and filling it: nothing else was in the directory then.
+        let made = Written { version: FORMAT_VERSION, id: new_id(), name: name.clone() };
+        fill(&mut file, &path, &made).map_err(failed)?;
+        made
+    } else {
+        check(directory, &path, &text, name)?
+    };
+    Ok(Instance { directory: directory.to_owned(), name: written.name, id: written.id, _held: file })
+}
+
+fn check(directory: &Path, path: &Path, text: &str, wanted: &InstanceName) -> Result<Written, OpenError> {
+    /// Read first: a newer format may differ in everything else.
+    #[derive(Deserialize)]
+    struct Head {
+        version: u32,
+    }
+    let damaged = |error: serde_json::Error| OpenError::Damaged { path: path.to_owned(), reason: error.to_string() };
+    let found = serde_json::from_str::<Head>(text).map_err(damaged)?.version;
+    if found > FORMAT_VERSION {
+        return Err(OpenError::Newer { directory: directory.to_owned(), found });
+    }
+    let written: Written = serde_json::from_str(text).map_err(damaged)?;
+    if written.name != *wanted {
+        return Err(OpenError::WrongName {
+            directory: directory.to_owned(),
+            found: written.name,
+            wanted: wanted.clone(),
+        });
+    }
+    Ok(written)
+}
+
+fn fill(file: &mut File, path: &Path, written: &Written) -> io::Result<()> {
+    let mut text = serde_json::to_vec(written)?;
+    text.push(b'\n');
+    file.rewind()?;
+    file.write_all(&text)?;
+    file.sync_all()?;
+    durable::sync_parent(path)
+}
+
+fn in_use(directory: &Path, file: &File) -> OpenError {
+    match lock_holder(file) {
+        Some(pid) => OpenError::UsedBy { directory: directory.to_owned(), pid },
+        None => OpenError::Used(directory.to_owned()),
+    }
+}
+
+/// Linux lists file locks with their holder in `/proc/locks`; unknown elsewhere and across PID namespaces (pid 0).
+fn lock_holder(file: &File) -> Option<u32> {
+    let inode = file.metadata().ok()?.ino().to_string();
+    let locks = std::fs::read_to_string("/proc/locks").ok()?;
+    locks.lines().find_map(|line| {
+        // `1: FLOCK  ADVISORY  WRITE 4711 08:01:131 0 EOF`
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let [_, "FLOCK", _, _, pid, place, ..] = words[..] else { return None };
+        let same = place.rsplit(':').next() == Some(inode.as_str());
+        same.then(|| pid.parse().ok()).flatten().filter(|pid| *pid != 0)
+    })
+}
+
+/// A random UUID (RFC 9562, version 4).
+fn new_id() -> String {
+    let mut bytes: [u8; 16] = rand::random();
+    bytes[6] = (bytes[6] & 0x0f) | 0x40;
+    bytes[8] = (bytes[8] & 0x3f) | 0x80;
+    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(text: &str) -> InstanceName {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn a_directory_keeps_its_id() {
+        let base = tempfile::tempdir().unwrap();
+        let directory = base.path().join("ssh-0");
+        let first = open(&directory, &name("ssh-0")).unwrap();
+        assert_eq!(first.id.len(), 36);
+        let id = first.id.clone();
+        drop(first);
+        assert_eq!(open(&directory, &name("ssh-0")).unwrap().id, id);
+        assert_ne!(open(&base.path().join("other"), &name("ssh-0")).unwrap().id, id);
+    }
+
+    #[test]
+    fn a_second_process_is_told_who_uses_the_directory() {
+        let base = tempfile::tempdir().unwrap();
+        let _held = open(base.path(), &name("ssh-0")).unwrap();
+        let refused = open(base.path(), &name("ssh-0")).unwrap_err();
+        let directory = base.path().display();
+        let known = format!("the data directory {directory} is in use by process {}", std::process::id());
+        let unknown = format!("the data directory {directory} is in use by another process");
+        assert!([known, unknown].contains(&refused.to_string()), "{refused}");
+    }
+
+    #[test]
+    fn a_directory_of_another_or_a_newer_instance_is_refused() {
+        let base = tempfile::tempdir().unwrap();
+        drop(open(base.path(), &name("ssh-0")).unwrap());
+        let refused = open(base.path(), &name("ssh-1")).unwrap_err().to_string();
+        assert!(refused.ends_with("belongs to instance ssh-0, not to ssh-1"), "{refused}");
+        std::fs::write(base.path().join("instance.json"), r#"{"version":2,"new":true}"#).unwrap();
+        let refused = open(base.path(), &name("ssh-0")).unwrap_err().to_string();
+        assert!(refused.contains("newer hgd (format 2, this one knows 1)"), "{refused}");
+        std::fs::write(base.path().join("instance.json"), "nonsense").unwrap();
+        assert!(matches!(open(base.path(), &name("ssh-0")), Err(OpenError::Damaged { .. })));
+    }
+}
