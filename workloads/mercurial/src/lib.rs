@@ -1,1 +1,28 @@
-//! Placeholder while the workspace is laid out.
+//! Mercurial as this instance runs it: one warm process (the zygote) that forks a child for each SSH session, each lane
+//! worker and each web worker. No Mercurial code runs in our process; everything here is sockets and frames
+//! (`docs/protocols.md`: "Zygote", "Lane requests", "Web requests").
+
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
+
+mod child;
+mod connection;
+mod frame;
+mod hgrc;
+mod lane;
+mod request;
+mod run_directory;
+mod session;
+mod web;
+mod web_body;
+mod workers;
+mod zygote;
+
+pub use child::Child;
+pub use connection::ConnectError;
+pub use lane::{LaneError, LaneErrorKind, LanePool};
+pub use request::{Bytestring, ContentHashes, LaneState, Operation, PushRequest, Request};
+pub use run_directory::{Options, Role};
+pub use session::{Ended, ServeChild, ServeRequest, Session};
+pub use web::{Class, WebAnswer, WebError, WebLoad, WebOptions, WebPool, WebRequest, WebResponse};
+pub use web_body::WebBody;
+pub use zygote::{Mercurial, StartError};

@@ -1,0 +1,126 @@
+//! What is written for the zygote before each start: the extension's files, the hgrc and its CONFIG.json.
+
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::{fs, process};
+
+use serde::Serialize;
+
+mod embedded {
+    include!(concat!(env!("OUT_DIR"), "/extension.rs"));
+}
+
+/// Which of our behaviours the extension switches on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Takes pushes; everything committed is visible.
+    Ssh,
+    /// Answers readers over HTTP; shows what is released.
+    Mirror,
+}
+
+impl Role {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Role::Ssh => "ssh",
+            Role::Mirror => "mirror",
+        }
+    }
+}
+
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The Python that can import the Mercurial to be used.
+    pub python: PathBuf,
+    /// Made with mode 0700 and written anew at each start; its path must leave room for a socket's name (107 bytes).
+    pub run_directory: PathBuf,
+    /// The push gate's socket; None where nothing is pushed.
+    pub gate: Option<PathBuf>,
+    /// Where the extension puts bundles too large for a record.
+    pub spool: PathBuf,
+    pub role: Role,
+    /// The installation's own settings, read after ours.
+    pub site_hgrc: Option<PathBuf>,
+}
+
+/// CONFIG.json (`docs/protocols.md`, "Zygote").
+#[derive(Serialize)]
+struct Config<'a> {
+    socket: &'a Path,
+    hgrc: &'a Path,
+    extension: &'a Path,
+    gate: Option<&'a Path>,
+    spool: &'a Path,
+    parent: u32,
+}
+
+/// Paths inside the run directory.
+#[derive(Clone, Debug)]
+pub(crate) struct RunDirectory {
+    pub root: PathBuf,
+    pub socket: PathBuf,
+    pub hgrc: PathBuf,
+    pub extension: PathBuf,
+    pub program: PathBuf,
+    pub config: PathBuf,
+}
+
+impl RunDirectory {
+    pub(crate) fn new(root: &Path) -> RunDirectory {
+        let extension = root.join("extension").join("hg_operator");
+        RunDirectory {
+            root: root.to_owned(),
+            socket: root.join("zygote.sock"),
+            hgrc: root.join("hgrc"),
+            program: extension.join("zygote.py"),
+            extension,
+            config: root.join("zygote.json"),
+        }
+    }
+
+    pub(crate) fn write(&self, options: &Options) -> io::Result<()> {
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.root)?;
+        fs::set_permissions(&self.root, fs::Permissions::from_mode(0o700))?;
+        self.write_extension()?;
+        write_private(&self.hgrc, crate::hgrc::text(options, self).as_bytes())?;
+        let config = Config {
+            socket: &self.socket,
+            hgrc: &self.hgrc,
+            extension: &self.extension,
+            gate: options.gate.as_deref(),
+            spool: &options.spool,
+            parent: process::id(),
+        };
+        write_private(&self.config, &serde_json::to_vec(&config)?)
+    }
+
+    /// What an older program left there goes first: a stale module could otherwise be imported.
+    fn write_extension(&self) -> io::Result<()> {
+        let top = self.root.join("extension");
+        match fs::remove_dir_all(&top) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        for (name, bytes) in embedded::FILES {
+            let file = top.join(name);
+            if let Some(folder) = file.parent() {
+                fs::create_dir_all(folder)?;
+            }
+            write_private(&file, bytes)?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn remove_socket(&self) -> io::Result<()> {
+        match fs::remove_file(&self.socket) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn write_private(file: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut to = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(file)?;
+    to.write_all(bytes)
+}

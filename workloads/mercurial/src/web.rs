@@ -1,0 +1,246 @@
+//! The workers that answer HTTP requests: one set for answers that take milliseconds, one for those that take seconds,
+//! so that clones cannot keep everybody else waiting.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use protocol::{ChangesetId, CreationId, RepositoryPath};
+use serde::{Deserialize, Serialize};
+use tokio::time::timeout;
+
+use crate::connection::ConnectError;
+use crate::frame::Frame;
+use crate::web_body::WebBody;
+use crate::workers::{Lease, Workers};
+use crate::zygote::Mercurial;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Class {
+    Light,
+    /// Clones, pulls with changes, archives.
+    Heavy,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct WebOptions {
+    /// Workers for light requests.
+    pub light: usize,
+    pub heavy: usize,
+    /// Requests of one class that may wait for a worker; more are refused.
+    pub queue_max: usize,
+    /// How long one may wait for a worker.
+    pub queue_wait: Duration,
+    /// How long a worker may think before its answer begins, and between two parts of it.
+    pub silence: Duration,
+}
+
+impl Default for WebOptions {
+    fn default() -> WebOptions {
+        WebOptions {
+            light: 4,
+            heavy: 2,
+            queue_max: 256,
+            queue_wait: Duration::from_secs(60),
+            silence: Duration::from_secs(300),
+        }
+    }
+}
+
+#[derive(Clone, Debug)]
+pub struct WebRequest {
+    pub directory: PathBuf,
+    pub repository: CreationId,
+    pub path: RepositoryPath,
+    pub method: String,
+    /// Without the question mark.
+    pub query: String,
+    /// What follows the repository's path, decoded, with its slash.
+    pub path_info: String,
+    pub scheme: &'static str,
+    /// As the client named us.
+    pub host: String,
+    /// The client's address.
+    pub remote: String,
+    /// Values are Latin-1, as in WSGI.
+    pub headers: Vec<(String, String)>,
+    pub body: Bytes,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Wire<'a> {
+    directory: &'a Path,
+    repository: CreationId,
+    path: &'a RepositoryPath,
+    method: &'a str,
+    query: &'a str,
+    path_info: &'a str,
+    scheme: &'a str,
+    host: &'a str,
+    remote: &'a str,
+    headers: &'a [(String, String)],
+    body: usize,
+}
+
+/// The beginning of a worker's answer.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Head {
+    Unknown {
+        unknown: Vec<ChangesetId>,
+    },
+    Response {
+        status: u16,
+        #[serde(default)]
+        reason: String,
+        headers: Vec<(String, String)>,
+    },
+}
+
+pub enum WebAnswer {
+    Response(WebResponse),
+    /// The request names these and this instance does not have them.
+    Unknown(Vec<ChangesetId>),
+}
+
+pub struct WebResponse {
+    pub status: u16,
+    pub reason: String,
+    pub headers: Vec<(String, String)>,
+    /// Holds the worker until it was read to its end; dropping it earlier kills the worker.
+    pub body: WebBody,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum WebError {
+    #[error("{waiting} requests wait for a worker already")]
+    Full { waiting: usize },
+    #[error("no worker became free within {} seconds", .0.as_secs())]
+    Busy(Duration),
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    #[error("a web worker failed: {0}")]
+    Worker(#[from] std::io::Error),
+    #[error("a web worker said nothing for {} seconds", .0.as_secs())]
+    Silent(Duration),
+}
+
+/// What one class does now, for metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WebLoad {
+    pub busy: usize,
+    pub workers: usize,
+    pub waiting: usize,
+}
+
+#[derive(Clone)]
+pub struct WebPool {
+    light: Arc<Lanes>,
+    heavy: Arc<Lanes>,
+    options: WebOptions,
+}
+
+struct Lanes {
+    workers: Workers,
+    waiting: AtomicUsize,
+}
+
+impl WebPool {
+    pub fn new(mercurial: Mercurial, options: WebOptions) -> WebPool {
+        let lanes = |limit| {
+            let workers = Workers::new(mercurial.clone(), "web", limit);
+            Arc::new(Lanes { workers, waiting: AtomicUsize::new(0) })
+        };
+        WebPool { light: lanes(options.light), heavy: lanes(options.heavy), options }
+    }
+
+    pub async fn request(&self, request: &WebRequest, class: Class) -> Result<WebAnswer, WebError> {
+        let lanes = self.lanes(class);
+        let mut lease = lanes.lease(&request.directory, &self.options).await?;
+        let gone = || std::io::Error::other("the worker is gone");
+        let connection = lease.connection().ok_or_else(gone)?;
+        let exchange = async {
+            connection.send(request.frame()?).await?;
+            connection.receive().await?.parse::<Head>()
+        };
+        let silence = self.options.silence;
+        match timeout(silence, exchange).await.map_err(|_| WebError::Silent(silence))?? {
+            Head::Unknown { unknown } => {
+                lease.give_back();
+                Ok(WebAnswer::Unknown(unknown))
+            }
+            Head::Response { status, reason, headers } => {
+                let body = WebBody::new(lease, silence);
+                Ok(WebAnswer::Response(WebResponse { status, reason, headers, body }))
+            }
+        }
+    }
+
+    pub fn load(&self, class: Class) -> WebLoad {
+        let lanes = self.lanes(class);
+        WebLoad {
+            busy: lanes.workers.busy(),
+            workers: lanes.workers.limit(),
+            waiting: lanes.waiting.load(Ordering::Relaxed),
+        }
+    }
+
+    fn lanes(&self, class: Class) -> &Lanes {
+        match class {
+            Class::Light => &self.light,
+            Class::Heavy => &self.heavy,
+        }
+    }
+}
+
+impl Lanes {
+    async fn lease(&self, directory: &Path, options: &WebOptions) -> Result<Lease, WebError> {
+        let waiting = Waiting::enter(&self.waiting);
+        // Those who find a free worker are counted for a moment too.
+        if waiting.before >= options.queue_max && self.workers.busy() >= self.workers.limit() {
+            return Err(WebError::Full { waiting: waiting.before });
+        }
+        let lease = timeout(options.queue_wait, self.workers.lease(directory.to_owned()));
+        Ok(lease.await.map_err(|_| WebError::Busy(options.queue_wait))??)
+    }
+}
+
+/// Counts itself while it lives.
+struct Waiting<'a> {
+    count: &'a AtomicUsize,
+    before: usize,
+}
+
+impl Waiting<'_> {
+    fn enter(count: &AtomicUsize) -> Waiting<'_> {
+        Waiting { count, before: count.fetch_add(1, Ordering::Relaxed) }
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.count.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl WebRequest {
+    fn frame(&self) -> std::io::Result<Frame> {
+        let wire = Wire {
+            directory: &self.directory,
+            repository: self.repository,
+            path: &self.path,
+            method: &self.method,
+            query: &self.query,
+            path_info: &self.path_info,
+            scheme: self.scheme,
+            host: &self.host,
+            remote: &self.remote,
+            headers: &self.headers,
+            body: self.body.len(),
+        };
+        Frame::new(&wire, self.body.clone())
+    }
+}
