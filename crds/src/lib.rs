@@ -1,1 +1,27 @@
-//! Placeholder while the workspace is laid out.
+//! The three resources an installation is described with, and how a file of them is read without Kubernetes.
+//!
+//! What is not implemented is not accepted: a field or value that these types know does what it says.
+
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
+
+mod bounds;
+mod check;
+mod error;
+mod master;
+mod parse;
+mod places;
+mod pool;
+mod quantities;
+mod repository;
+
+pub use error::ParseError;
+pub use master::{
+    AuthorizedKeys, Directory, Durability, Engine, Group, Log, ReadOnly, Retention, SecretRef, Service, ServiceType,
+    SshMasterSpec, Storage, StorageMode,
+};
+pub use parse::{Metadata, Resource, Resources, parse};
+pub use pool::{MasterRef, MaxLag, MirrorPoolSpec, MirrorService, Web};
+pub use quantities::{Quantity, Span};
+pub use repository::{DeletionPolicy, HgRepositorySpec};
+
+pub const API_VERSION: &str = "hg-operator.dev/v1alpha1";

@@ -131,12 +131,7 @@ impl Register {
     /// Held until dropped. A file of its own, because the register itself is replaced by each write.
     fn lock(&self) -> Result<File, WriteError> {
         let failed = |source| WriteError::Io { path: self.lock.clone(), source };
-        let file = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(&self.lock)
-            .map_err(failed)?;
+        let file = OpenOptions::new().create(true).truncate(false).write(true).open(&self.lock).map_err(failed)?;
         rustix::fs::flock(&file, FlockOperation::LockExclusive).map_err(|error| failed(error.into()))?;
         Ok(file)
     }
@@ -151,7 +146,11 @@ mod tests {
     }
 
     fn state(generation: u64, master: Option<&str>) -> State {
-        State { generation: Generation(generation), master: master.map(name), in_sync: BTreeSet::from([name("ssh-1")]) }
+        State {
+            generation: Generation(generation),
+            master: master.map(name),
+            in_sync: BTreeSet::from([name("ssh-1")]),
+        }
     }
 
     fn register() -> (tempfile::TempDir, Register) {

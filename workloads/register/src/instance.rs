@@ -57,15 +57,9 @@ struct Written {
 pub fn open(directory: &Path, name: &InstanceName) -> Result<Instance, OpenError> {
     let path = directory.join("instance.json");
     let failed = |source| OpenError::Io { path: path.clone(), source };
-    std::fs::create_dir_all(directory)
-        .map_err(|source| OpenError::Io { path: directory.to_owned(), source })?;
-    let mut file = OpenOptions::new()
-        .create(true)
-        .truncate(false)
-        .read(true)
-        .write(true)
-        .open(&path)
-        .map_err(failed)?;
+    std::fs::create_dir_all(directory).map_err(|source| OpenError::Io { path: directory.to_owned(), source })?;
+    let mut file =
+        OpenOptions::new().create(true).truncate(false).read(true).write(true).open(&path).map_err(failed)?;
     if rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
         return Err(in_use(directory, &file));
     }
