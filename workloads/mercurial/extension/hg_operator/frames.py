@@ -1,53 +1,103 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Frames of docs/protocols.md: a 32-bit big-endian length, that many bytes of JSON, then `body` raw bytes."""
+"""Frames: a 32-bit big-endian length, a JSON object, then as many raw bytes as its `body` says.
 
+docs/protocols.md, "Frames". Used on the zygote's, the lanes', the web workers' and the push gate's Unix sockets.
+"""
+
+import array
 import json
+import socket
 import struct
 
 MAX_OBJECT_BYTES = 16 * 1024 * 1024
-MAX_BODY_BYTES = 64 * 1024 * 1024
+MAX_BODY_BYTES = 1024 * 1024
+# stdin, stdout and stderr of one SSH session.
+MAX_DESCRIPTORS = 3
 
-_LENGTH = struct.Struct('>I')
+_LENGTH = struct.Struct(">I")
 
 
 class FrameError(Exception):
-    """The peer does not speak frames, or ended in the middle of one."""
+    """The other side does not speak this protocol, or went away in the middle of a frame."""
 
 
-def read(sock_file):
-    """Answers (object, body or None), or (None, None) when the peer has ended between two frames."""
-    prefix = sock_file.read(_LENGTH.size)
-    if not prefix:
-        return None, None
-    if len(prefix) < _LENGTH.size:
-        raise FrameError('the connection ended inside a frame')
-    (size,) = _LENGTH.unpack(prefix)
-    if size > MAX_OBJECT_BYTES:
-        raise FrameError('a frame of %d bytes is longer than %d' % (size, MAX_OBJECT_BYTES))
-    message = json.loads(_exactly(sock_file, size))
-    if not isinstance(message, dict):
-        raise FrameError('a frame is a JSON object')
-    wanted = message.get('body')
-    if wanted is None:
-        return message, None
-    if not isinstance(wanted, int) or not 0 <= wanted <= MAX_BODY_BYTES:
-        raise FrameError('a frame\'s body has at most %d bytes' % MAX_BODY_BYTES)
-    return message, _exactly(sock_file, wanted)
+class Connection:
+    """Frames on a stream socket. Nothing is read beyond a frame's end."""
+
+    def __init__(self, stream):
+        self._stream = stream
+
+    def fileno(self):
+        return self._stream.fileno()
+
+    def close(self):
+        self._stream.close()
+
+    def send(self, message, body=b""):
+        """Sends one frame; `body` is announced in the object when there is any."""
+        if body:
+            message = dict(message, body=len(body))
+        text = json.dumps(message, separators=(",", ":")).encode("ascii")
+        if len(text) > MAX_OBJECT_BYTES:
+            raise FrameError("a frame's object has at most %d bytes, this one has %d" % (MAX_OBJECT_BYTES, len(text)))
+        self._stream.sendall(_LENGTH.pack(len(text)) + text + body)
+
+    def receive(self, max_body=MAX_BODY_BYTES):
+        """The next (object, body), or None when the other side closed the connection between two frames."""
+        header = self._exactly(_LENGTH.size, may_end=True)
+        if header is None:
+            return None
+        return self._object(header, max_body)
+
+    def receive_with_descriptors(self):
+        """The next (object, body, descriptors) or None; the descriptors come with the frame's first byte."""
+        space = socket.CMSG_SPACE(MAX_DESCRIPTORS * array.array("i").itemsize)
+        data, ancillary, _flags, _address = self._stream.recvmsg(_LENGTH.size, space, socket.MSG_CMSG_CLOEXEC)
+        descriptors = array.array("i")
+        for level, kind, content in ancillary:
+            if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+                descriptors.frombytes(content[: len(content) - len(content) % descriptors.itemsize])
+        if not data:
+            return None
+        header = data + self._exactly(_LENGTH.size - len(data))
+        message, body = self._object(header, MAX_BODY_BYTES)
+        return message, body, list(descriptors)
+
+    def _object(self, header, max_body):
+        (length,) = _LENGTH.unpack(header)
+        if length > MAX_OBJECT_BYTES:
+            raise FrameError("a frame's object has at most %d bytes, this one has %d" % (MAX_OBJECT_BYTES, length))
+        try:
+            message = json.loads(self._exactly(length))
+        except ValueError as why:
+            raise FrameError("a frame holds a JSON object: %s" % why) from why
+        if not isinstance(message, dict):
+            raise FrameError("a frame holds a JSON object, not a %s" % type(message).__name__)
+        size = message.get("body", 0)
+        if not isinstance(size, int) or not 0 <= size <= max_body:
+            raise FrameError("a frame's body has 0 to %d bytes, not %r" % (max_body, size))
+        return message, self._exactly(size)
+
+    def _exactly(self, size, may_end=False):
+        parts = []
+        missing = size
+        while missing:
+            part = self._stream.recv(min(missing, MAX_BODY_BYTES))
+            if not part:
+                if may_end and missing == size:
+                    return None
+                raise FrameError("the connection ended within a frame")
+            parts.append(part)
+            missing -= len(part)
+        return b"".join(parts)
 
 
-def write(sock_file, message, body=None):
-    """Writes one frame; `body`, when given, sets the object's `body` field."""
-    if body is not None:
-        message = dict(message, body=len(body))
-    text = json.dumps(message, separators=(',', ':')).encode('utf-8')
-    sock_file.write(_LENGTH.pack(len(text)) + text)
-    if body:
-        sock_file.write(body)
-    sock_file.flush()
-
-
-def _exactly(sock_file, size):
-    data = sock_file.read(size)
-    if len(data) != size:
-        raise FrameError('the connection ended inside a frame')
-    return data
+def connect(path):
+    """A connection to the Unix socket at `path`."""
+    stream = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        stream.connect(path)
+    except (OSError, TypeError):
+        stream.close()
+        raise
+    return Connection(stream)
