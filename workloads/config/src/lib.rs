@@ -1,1 +1,20 @@
-//! Placeholder while the workspace is laid out.
+//! What each role of `hgd` is started with: one JSON file per process, written by all-in-one or the operator and read by
+//! `hgd ROLE --config FILE`. Unknown fields are refused; a field that is left out has the default that is shown when the
+//! effective configuration is printed.
+
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
+
+mod address;
+mod balancer;
+mod bounds;
+mod file;
+mod mirror;
+mod shared;
+mod ssh;
+
+pub use address::{Address, AddressError};
+pub use balancer::BalancerRole;
+pub use file::{LoadError, load, print, save};
+pub use mirror::{MirrorRole, Web};
+pub use shared::Tls;
+pub use ssh::{Directory, Durability, Log, MaxLag, Mirrors, Retention, SshRole};

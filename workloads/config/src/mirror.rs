@@ -1,0 +1,64 @@
+//! `hgd mirror`: a read-only HTTP instance.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use protocol::InstanceName;
+use serde::{Deserialize, Serialize};
+
+use crate::{Address, Tls, bounds, shared};
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct MirrorRole {
+    pub name: InstanceName,
+    pub data_directory: PathBuf,
+    pub http_listen: SocketAddr,
+    /// Where clients (or the balancer) reach `httpListen`; without `/` at its end.
+    pub advertised_url: String,
+    pub admin_listen: SocketAddr,
+    /// Where peers reach `adminListen`; that address itself when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub advertised_peer: Option<Address>,
+    /// The admin addresses of all SSH instances; the one that is master answers, and names the peers.
+    pub masters: Vec<Address>,
+    /// The Python interpreter that can import Mercurial.
+    pub python: PathBuf,
+    /// An hgrc of the site, read before ours.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub site_hgrc: Option<PathBuf>,
+    #[serde(default)]
+    pub web: Web,
+    /// How many repositories are worked on at once.
+    #[serde(default = "shared::four_lanes", deserialize_with = "bounds::lanes")]
+    pub lanes: u32,
+    pub tls: Tls,
+}
+
+/// The processes that answer requests.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Web {
+    /// For requests that take milliseconds.
+    #[serde(deserialize_with = "bounds::workers")]
+    pub light: u32,
+    /// For clones, archives, annotations.
+    #[serde(deserialize_with = "bounds::workers")]
+    pub heavy: u32,
+    /// Repositories that each of them keeps open.
+    #[serde(deserialize_with = "bounds::cached")]
+    pub cached: u32,
+}
+
+impl Default for Web {
+    fn default() -> Web {
+        Web { light: 2, heavy: 2, cached: 64 }
+    }
+}
+
+impl MirrorRole {
+    /// Where peers reach this mirror.
+    pub fn peer(&self) -> Address {
+        self.advertised_peer.clone().unwrap_or_else(|| self.admin_listen.into())
+    }
+}
