@@ -1,1 +1,148 @@
-//! Placeholder while the workspace is laid out.
+//! The TCP load balancer of all-in-one: what a Service and its EndpointSlices are on Kubernetes.
+//!
+//! It never uses an endpoint that the master does not want or does not know to be used (see [`decide`]).
+
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use transport::{Client, Target};
+
+use crate::state::{Counted, State};
+
+pub mod decide;
+mod relay;
+mod reporting;
+mod state;
+
+/// How long a client waits for an endpoint when there is none.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// How long connections may go on after the shutdown began.
+const DRAIN: Duration = Duration::from_secs(10);
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// After this much silence the kernel asks whether a client is still there.
+const KEEPALIVE_IDLE: Duration = Duration::from_secs(60);
+
+pub struct BalancerOptions {
+    pub listener: TcpListener,
+    /// Every instance that may be master.
+    pub masters: Vec<Target>,
+    pub client: Client,
+    pub settings: Settings,
+}
+
+#[derive(Clone, Debug)]
+pub struct Settings {
+    pub report_every: Duration,
+    pub connect_deadline: Duration,
+    /// Connections to an endpoint that left are closed after this.
+    pub max_age: Duration,
+    /// Further ones wait in the kernel's queue.
+    pub max_connections: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings {
+            report_every: Duration::from_millis(200),
+            connect_deadline: Duration::from_secs(1),
+            max_age: Duration::from_secs(30),
+            max_connections: 4096,
+        }
+    }
+}
+
+/// Runs until `shutdown`, then lets connections end for ten seconds.
+pub async fn run(options: BalancerOptions, shutdown: CancellationToken) {
+    let BalancerOptions { listener, masters, client, settings } = options;
+    let state = Arc::new(State::new());
+    let connections = TaskTracker::new();
+    tokio::select! {
+        () = shutdown.cancelled() => {}
+        () = accept(&listener, &state, &settings, &connections) => {}
+        () = reporting::converse(&state, &client, masters, &settings) => {}
+        () = reporting::retry(&state, &settings) => {}
+    }
+    drop(listener);
+    connections.close();
+    if timeout(DRAIN, connections.wait()).await.is_err() {
+        tracing::info!(connections = connections.len(), "connections are cut off");
+    }
+}
+
+async fn accept(listener: &TcpListener, state: &Arc<State>, settings: &Settings, connections: &TaskTracker) {
+    let places = Arc::new(Semaphore::new(settings.max_connections));
+    let connect_deadline = settings.connect_deadline;
+    while let Ok(place) = places.clone().acquire_owned().await {
+        match listener.accept().await {
+            Ok((stream, from)) => {
+                let state = state.clone();
+                connections.spawn(async move {
+                    serve(&state, stream, from, connect_deadline).await;
+                    drop(place);
+                });
+            }
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept a connection");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+async fn serve(state: &State, mut client: TcpStream, from: SocketAddr, connect_deadline: Duration) {
+    if let Err(error) = prepare(&client) {
+        return tracing::debug!(%from, %error, "a client left at once");
+    }
+    let found = timeout(PATIENCE, find(state, from, connect_deadline)).await;
+    let Ok((counted, mut stream)) = found else {
+        return tracing::warn!(%from, "no endpoint for a client");
+    };
+    let closing = state.closing(&counted.name);
+    let ended = tokio::select! {
+        ended = relay::relay(&mut client, &mut stream) => ended,
+        () = closing.cancelled() => Ok(()),
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%from, endpoint = %counted.name, %error, "a connection ended");
+    }
+    // Closed before it is said to be closed.
+    drop((client, stream));
+    drop(counted);
+}
+
+/// Tries the endpoints in the client's order, and again when others come into use.
+async fn find(state: &State, from: SocketAddr, connect_deadline: Duration) -> (Counted<'_>, TcpStream) {
+    loop {
+        let changed = state.usable.notified();
+        for endpoint in state.with(|rotation, _| rotation.candidates(from.ip())) {
+            // Counted before it is connected: a report never says less than there is.
+            let Some(counted) = state.count(&endpoint.name) else { continue };
+            match timeout(connect_deadline, TcpStream::connect(&endpoint.address)).await {
+                Ok(Ok(stream)) => {
+                    let _best_effort = stream.set_nodelay(true);
+                    return (counted, stream);
+                }
+                _ => {
+                    tracing::warn!(endpoint = %endpoint.name, "does not accept connections");
+                    state.with(|rotation, now| rotation.refused(now, &endpoint.name, &endpoint.address));
+                }
+            }
+        }
+        changed.await;
+    }
+}
+
+fn prepare(client: &TcpStream) -> Result<(), std::io::Error> {
+    client.set_nodelay(true)?;
+    rustix::net::sockopt::set_socket_keepalive(client, true)?;
+    rustix::net::sockopt::set_tcp_keepidle(client, KEEPALIVE_IDLE)?;
+    Ok(())
+}

@@ -1,12 +1,14 @@
 //! The words our processes use with each other: names, positions, log records, stream messages and the repository
 //! registry. Pure: no clock, file, socket or runtime, so that the simulation and every program share it.
 
+pub mod endpoints;
 mod entry;
 mod hashes;
 mod names;
+mod offset_set;
 mod positions;
 mod push;
-mod record;
+pub mod record;
 mod registry;
 mod settings;
 pub mod status;
@@ -15,6 +17,7 @@ pub mod stream;
 pub use entry::{Entry, LogName};
 pub use hashes::{ChangesetId, Digest, ParseHashError};
 pub use names::{InstanceName, NameError, RepositoryPath, UserName};
+pub use offset_set::OffsetSet;
 pub use positions::{CreationId, Generation, Offset, PushId, Timestamp};
 pub use push::{BookmarkMove, MAX_INLINE_BYTES, Markers, Payload, Push};
 pub use record::{DecodeError, MAX_RECORD_BYTES, Record, UnknownRecord};

@@ -1,0 +1,111 @@
+//! Which endpoint a client meets.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use balancer::Settings;
+use tokio::io::AsyncReadExt;
+use tokio::time::timeout;
+
+use crate::setting::{DEADLINE, Named, Setting};
+
+#[tokio::test]
+async fn each_client_stays_with_one_endpoint() {
+    let setting = Setting::new(Settings::default()).await;
+    let endpoints = [Named::start("a").await, Named::start("b").await, Named::start("c").await];
+    setting.want(&[&endpoints[0], &endpoints[1], &endpoints[2]]);
+    setting.until_told("c", Some((true, 0))).await;
+    let mut met = BTreeSet::new();
+    for client in 1..30 {
+        let (first, _open) = setting.ask(client).await;
+        assert_eq!(setting.ask(client).await.0, first);
+        met.insert(first);
+    }
+    assert_eq!(met.len(), 3);
+}
+
+#[tokio::test]
+async fn one_that_refuses_is_passed_over_said_so_and_taken_back() {
+    let setting = Setting::new(Settings::default()).await;
+    let (a, b) = (Named::start("a").await, Named::start("b").await);
+    setting.want(&[&a, &b]);
+    setting.until_told("b", Some((true, 0))).await;
+    let client = client_of(&setting, "a").await;
+    a.stop().await;
+    assert_eq!(setting.ask(client).await.0, "b");
+    setting.until_told("a", Some((false, 0))).await;
+    let _a = Named::at("a", a.address).await;
+    setting.until_told("a", Some((true, 0))).await;
+    until_met(&setting, client, "a").await;
+}
+
+#[tokio::test]
+async fn one_that_the_master_removes_keeps_its_connections_for_a_while() {
+    let settings = Settings { max_age: Duration::from_secs(2), ..Settings::default() };
+    let setting = Setting::new(settings).await;
+    let (a, b) = (Named::start("a").await, Named::start("b").await);
+    setting.want(&[&a, &b]);
+    setting.until_told("b", Some((true, 0))).await;
+    let client = client_of(&setting, "a").await;
+    let (_, mut open) = setting.ask(client).await;
+    setting.want(&[&b]);
+    setting.until_told("a", Some((false, 1))).await;
+    assert_eq!(setting.ask(client).await.0, "b");
+    let early = timeout(Duration::from_secs(1), open.read_u8()).await;
+    assert!(early.is_err(), "closed before its time: {early:?}");
+    assert!(timeout(DEADLINE, open.read_u8()).await.unwrap().is_err());
+    setting.until_told("a", None).await;
+}
+
+#[tokio::test]
+async fn without_a_master_the_last_endpoints_serve_on() {
+    let setting = Setting::new(Settings::default()).await;
+    let (a, b) = (Named::start("a").await, Named::start("b").await);
+    setting.want(&[&a, &b]);
+    setting.until_told("b", Some((true, 0))).await;
+    let client = client_of(&setting, "a").await;
+    setting.stop_master().await;
+    assert_eq!(setting.ask(client).await.0, "a");
+    a.stop().await;
+    assert_eq!(setting.ask(client).await.0, "b");
+    let _a = Named::at("a", a.address).await;
+    until_met(&setting, client, "a").await;
+}
+
+#[tokio::test]
+async fn a_client_waits_for_the_first_endpoint() {
+    let setting = Setting::new(Settings::default()).await;
+    let a = Named::start("a").await;
+    let (met, ()) = tokio::join!(setting.ask(1), async {
+        setting.until_told("a", None).await;
+        setting.want(&[&a]);
+    });
+    assert_eq!(met.0, "a");
+}
+
+#[tokio::test]
+async fn every_connection_is_to_an_endpoint_that_was_reported_before() {
+    let setting = Setting::new(Settings::default()).await;
+    let (a, b) = (Named::start("a").await, Named::start("b").await);
+    for round in 0..20 {
+        setting.want(&[if round % 2 == 0 { &a } else { &b }]);
+        let (wanted, other) = if round % 2 == 0 { ("a", "b") } else { ("b", "a") };
+        until_met(&setting, 1, wanted).await;
+        assert_eq!(setting.told(wanted).map(|told| told.0), Some(true));
+        setting.until_told(other, None).await;
+    }
+}
+
+/// The address of a client that this endpoint serves.
+async fn client_of(setting: &Setting, name: &str) -> u8 {
+    for client in 1..=254 {
+        if setting.ask(client).await.0 == name {
+            return client;
+        }
+    }
+    panic!("no client comes to {name}");
+}
+
+async fn until_met(setting: &Setting, client: u8, name: &str) {
+    crate::setting::until(&format!("{name} to serve"), async || setting.ask(client).await.0 == name).await;
+}
