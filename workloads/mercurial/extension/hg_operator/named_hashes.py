@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Requests that name a full changeset hash: answered as soon as the changeset is applied, shown or not.
+
+What a client learned from one mirror by hash it can fetch from every other. A hash that is not stored here at all is
+reported to the caller, before anything was sent, so that the front can wait for it or ask a peer.
+"""
+
+import re
+
+from mercurial import error, extensions, wireprototypes, wireprotov1server
+from mercurial.hgweb import webutil
+from mercurial.node import bin, hex
+
+from . import view
+
+_FULL_HASH = re.compile(rb'[0-9a-f]{40}\Z')
+_WORKING_DIRECTORY = b'f' * 40
+
+
+class UnknownChangesets(Exception):
+    """The request names changesets that are not stored here."""
+
+    def __init__(self, hashes):
+        super().__init__('changesets %s are not stored here' % ', '.join(hashes))
+        self.hashes = hashes
+
+
+def extsetup(ui):
+    _wrap(b'getbundle', _getbundle)
+    _wrap(b'lookup', _lookup)
+    _wrap(b'known', _known)
+    _wrap(b'changegroupsubset', _changegroupsubset)
+    _wrap(b'between', _between)
+    _wrap(b'branches', _branches)
+    extensions.wrapfunction(wireprotov1server, 'dispatch', _dispatch)
+
+
+def web_view(repo, request):
+    """The view for a web page: shown, and what the path or the query names by full hash."""
+    nodes = _nodes_of_page(request)
+    if not nodes:
+        return repo
+    require(repo, nodes)
+    return view.named(repo, nodes)
+
+
+def require(repo, nodes):
+    missing = view.unknown_to(repo.unfiltered(), nodes)
+    if missing:
+        raise UnknownChangesets(missing)
+
+
+def _nodes_of_page(request):
+    """Full hashes where hgweb looks for a revision: the second part of the path, `node=` and `rev=`."""
+    query = request.qsparams
+    if b'cmd' in query and query[b'cmd'] in wireprotov1server.commands:
+        return []  # a wire command looks at its own arguments
+    path = request.dispatchpath
+    if path is None:
+        path = request.querystring.partition(b'&')[0].partition(b';')[0]
+    parts = path.split(b'/', 2)
+    words = query.getall(b'node') + query.getall(b'rev')
+    if len(parts) > 1 and parts[0] != b'static':
+        words.append(_without_archive_extension(parts[1]) if parts[0].endswith(b'archive') else parts[1])
+    return [bin(word) for word in words if _is_full_hash(word)]
+
+
+def _without_archive_extension(name):
+    for _type, spec in webutil.archivespecs.items():
+        if name.endswith(spec[2]):
+            return name[: -len(spec[2])]
+    return name
+
+
+def _is_full_hash(word):
+    return _FULL_HASH.match(word) is not None and word != _WORKING_DIRECTORY
+
+
+def _wrap(name, command):
+    entry = wireprotov1server.commands.get(name)
+    if entry is None:
+        return
+    original = entry.func
+
+    def on_mirrors(repo, proto, *args):
+        if not view.is_mirror(repo.ui):
+            return original(repo, proto, *args)
+        return command(original, repo, proto, *args)
+
+    entry.func = on_mirrors
+
+
+def _dispatch(original, repo, proto, command, *args, **kwargs):
+    """Stock commands end in error 500 when a node is filtered; say in the protocol's way that it is unknown."""
+    try:
+        return original(repo, proto, command, *args, **kwargs)
+    except (error.LookupError, error.RepoLookupError, error.FilteredIndexError):
+        if not view.is_mirror(repo.ui):
+            raise
+        return wireprototypes.ooberror(b'unknown revision\n')
+
+
+def _getbundle(original, repo, proto, others):
+    heads = wireprototypes.decodelist(others.get(b'heads') or b'')
+    common = wireprototypes.decodelist(others.get(b'common') or b'')
+    require(repo, heads)
+    with_named = view.named(repo, heads + common)
+    if with_named.filtername == view.NAMED and not heads and not _is_true(others.get(b'stream')):
+        # Without heads the answer ends at what is shown, also when the client has more in common.
+        others = {**others, b'heads': wireprototypes.encodelist(repo.heads())}
+    for node in heads:
+        if not with_named.changelog.hasnode(node):  # secret, or being stripped
+            return wireprototypes.ooberror(b"unknown revision '%s'\n" % hex(node))
+    return original(with_named, proto, others)
+
+
+def _is_true(value):
+    return value not in (None, b'', b'0')
+
+
+def _lookup(original, repo, proto, key):
+    if not _is_full_hash(key):
+        return original(repo, proto, key)
+    nodes = [bin(key)]
+    require(repo, nodes)
+    return original(view.named(repo, nodes), proto, key)
+
+
+def _known(original, repo, proto, nodes, others):
+    return original(view.named(repo, wireprototypes.decodelist(nodes)), proto, nodes, others)
+
+
+def _changegroupsubset(original, repo, proto, bases, heads):
+    wanted = wireprototypes.decodelist(heads)
+    require(repo, wanted)
+    return original(view.named(repo, wanted + wireprototypes.decodelist(bases)), proto, bases, heads)
+
+
+def _between(original, repo, proto, pairs):
+    nodes = [node for pair in pairs.split(b' ') for node in wireprototypes.decodelist(pair, b'-')]
+    return original(view.named(repo, nodes), proto, pairs)
+
+
+def _branches(original, repo, proto, nodes):
+    return original(view.named(repo, wireprototypes.decodelist(nodes)), proto, nodes)

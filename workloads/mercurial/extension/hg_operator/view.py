@@ -1,0 +1,231 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What a mirror shows: the changesets whose records are shown, which are a prefix of the revision numbers.
+
+Two filters. `hg-operator-shown` is what discovery and pages see. `hg-operator-named` also has the changesets that the
+current request names by full hash, with their ancestors. Bookmarks, phases, markers and the pushlog need no filter: the
+lane writes them when it shows a record, never before. On SSH instances shown is applied and nothing here does anything.
+"""
+
+import json
+
+from mercurial import error, extensions, phases, repoview, scmutil, wireprotov1server
+from mercurial.hgweb import hgweb_mod
+from mercurial.node import bin, hex
+
+from . import named_hashes, stream_clone
+
+try:
+    from mercurial.hgweb import hgweb_mod_inner
+except ImportError:  # before Mercurial 7.2 there is only one module
+    hgweb_mod_inner = hgweb_mod
+
+SHOWN = b'hg-operator-shown'
+NAMED = b'hg-operator-named'
+STATE_FILE = b'hg-operator-state'
+
+
+class ShownRevisions(frozenset):
+    """The filtered revisions of the shown view, which knows how many revisions there seem to be."""
+
+    length = 0
+
+
+def is_mirror(ui):
+    return ui.config(b'hg-operator', b'role', b'ssh') == b'mirror'
+
+
+def read_state(unfiltered):
+    """The state file as last refreshed. A repository without one shows nothing: its lane has not begun."""
+    state = unfiltered.__dict__.get('_hg_operator_state')
+    if state is None:
+        refresh(unfiltered)
+        state = unfiltered.__dict__['_hg_operator_state']
+    return state
+
+
+def refresh(repo):
+    """Reads the state file again and forgets views made from an older one."""
+    unfiltered = repo.unfiltered()
+    text = unfiltered.svfs.tryread(STATE_FILE)
+    attributes = unfiltered.__dict__
+    if attributes.get('_hg_operator_state_text') != text:
+        attributes['_hg_operator_state_text'] = text
+        attributes['_hg_operator_state'] = json.loads(text) if text else {}
+        forget_views(unfiltered)
+
+
+def forget_views(unfiltered):
+    unfiltered.__dict__.pop('_hg_operator_view', None)
+    for name in (SHOWN, NAMED):
+        unfiltered.filteredrevcache.pop(name, None)
+
+
+def shown(repo):
+    """The view for every read that does not name a full hash. One object is kept: a new one has empty caches."""
+    unfiltered = repo.unfiltered()
+    view = unfiltered.__dict__.get('_hg_operator_view')
+    if view is None:
+        view = unfiltered.filtered(SHOWN if is_mirror(repo.ui) else b'served')
+        unfiltered.__dict__['_hg_operator_view'] = view
+    return view
+
+
+def named(repo, nodes):
+    """The shown view, and the ancestors of those `nodes` that are applied here and may be served."""
+    unfiltered = repo.unfiltered()
+    visible = shown(unfiltered)
+    has_node = visible.changelog.hasnode
+    revisions = servable(unfiltered, [node for node in nodes if not has_node(node)])
+    if not revisions:
+        return visible
+    unfiltered.__dict__['_hg_operator_named'] = tuple(revisions)
+    unfiltered.filteredrevcache.pop(NAMED, None)
+    return unfiltered.filtered(NAMED)
+
+
+def servable(unfiltered, nodes):
+    """Revisions of those nodes that are stored here, not secret and not about to be stripped."""
+    get_rev = unfiltered.changelog.index.get_rev
+    revisions = [get_rev(node) for node in nodes]
+    never = never_served(unfiltered) if any(rev is not None for rev in revisions) else ()
+    return [rev for rev in revisions if rev is not None and rev >= 0 and rev not in never]
+
+
+def shown_length(unfiltered):
+    """How many revisions are shown (some of them may be obsolete or secret)."""
+    wanted = read_state(unfiltered).get('shownRevisions') or 0
+    return max(0, min(int(wanted), len(unfiltered.changelog)))
+
+
+def never_served(unfiltered):
+    """Secret changesets, and those that a strip will remove, with their descendants."""
+    secret = repoview.filterrevs(unfiltered, b'served.hidden')
+    return secret | being_stripped(unfiltered) if read_state(unfiltered).get('stripping') else secret
+
+
+def being_stripped(unfiltered):
+    changelog = unfiltered.changelog
+    get_rev = changelog.index.get_rev
+    stripping = read_state(unfiltered).get('stripping') or ()
+    if isinstance(stripping, dict):
+        stripping = stripping['changesets']
+    roots = [get_rev(bin(text)) for text in stripping]
+    roots = [rev for rev in roots if rev is not None]
+    return frozenset(roots).union(changelog.descendants(roots)) if roots else frozenset()
+
+
+def compute_shown(unfiltered, *args, **kwargs):
+    length = shown_length(unfiltered)
+    filtered = set(range(length, len(unfiltered.changelog)))
+    filtered |= never_served(unfiltered)
+    filtered |= _obsolete(unfiltered, length)
+    result = ShownRevisions(filtered)
+    result.length = length
+    return result
+
+
+def _obsolete(unfiltered, length):
+    """As Mercurial's `visible` filter, but what is not shown yet keeps no obsolete ancestor visible."""
+    hidden = {rev for rev in repoview.hideablerevs(unfiltered) if rev < length}
+    if not hidden:
+        return hidden
+    hidden -= repoview.pinnedrevs(unfiltered)
+    mutable = unfiltered._phasecache.getrevset(unfiltered, phases.mutablephases)
+    visible = [rev for rev in mutable if rev < length and rev not in hidden]
+    repoview._revealancestors(unfiltered.changelog.parentrevs, hidden, visible)
+    return hidden
+
+
+def compute_named(unfiltered, *args, **kwargs):
+    revisions = unfiltered.__dict__.get('_hg_operator_named', ())
+    filtered = repoview.filterrevs(unfiltered, SHOWN)
+    if not revisions:
+        return filtered
+    return frozenset(filtered.difference(unfiltered.changelog.ancestors(revisions, inclusive=True)))
+
+
+def warm(repo):
+    """Brings the branch and tag caches of the shown view up to date, so that no reader pays for it."""
+    refresh(repo)
+    view = shown(repo)
+    view.branchmap()
+    view.tags()
+
+
+def _wrap_changelog(original, unfiltered_changelog, filtered):
+    """A shown changelog ends where the shown prefix ends: counts, pages and navigation use its length."""
+    changelog = original(unfiltered_changelog, filtered)
+    if isinstance(filtered, ShownRevisions):
+
+        class ShownChangelog(changelog.__class__):
+            def __len__(self):
+                return self.filteredrevs.length
+
+        changelog.__class__ = ShownChangelog
+    return changelog
+
+
+def _dispatch_view(original, repo, proto, command, *args, **kwargs):
+    if not is_mirror(repo.ui):
+        return original(repo, proto, command, *args, **kwargs)
+    return shown(repo)
+
+
+def _web_view(original, repo):
+    return shown(repo) if is_mirror(repo.ui) else original(repo)
+
+
+def _filtered_error(original, repo, symbol):
+    """What is not shown is unknown: a text of its own would tell that it is here."""
+    if repo.filtername in (SHOWN, NAMED):
+        return error.RepoLookupError(b"unknown revision '%s'" % symbol)
+    return original(repo, symbol)
+
+
+def extsetup(ui):
+    # No entries in repoviewutil.subsettable: Mercurial's base and immutable views may have changesets that are hidden
+    # here, and a view that is not within its subset ends in error 500 when the branch cache is made.
+    repoview.filtertable[SHOWN] = compute_shown
+    repoview.filtertable[NAMED] = compute_named
+    extensions.wrapfunction(repoview, 'wrapchangelog', _wrap_changelog)
+    extensions.wrapfunction(wireprotov1server, 'getdispatchrepo', _dispatch_view)
+    extensions.wrapfunction(hgweb_mod_inner, 'getwebview', _web_view)
+    extensions.wrapfunction(scmutil, '_filterederror', _filtered_error)
+    named_hashes.extsetup(ui)
+    stream_clone.extsetup(ui)
+
+
+def reposetup(ui, repo):
+    if not repo.local() or not is_mirror(repo.ui):
+        return
+
+    class MirrorRepository(repo.__class__):
+        """Branches and tags are part of discovery: a request that names a hash sees those of the shown view."""
+
+        def branchmap(self):
+            return super().branchmap() if self.filtername != NAMED else self.filtered(SHOWN).branchmap()
+
+        def _findtags(self):
+            return super()._findtags() if self.filtername != NAMED else self.filtered(SHOWN)._findtags()
+
+        def __len__(self):
+            return len(self.changelog) if self.filtername == SHOWN else super().__len__()
+
+        def invalidatecaches(self):
+            forget_views(self.unfiltered())
+            return super().invalidatecaches()
+
+        def listkeys(self, namespace):
+            values = super().listkeys(namespace)
+            if namespace != b'phases' or self.filtername not in (SHOWN, NAMED):
+                return values
+            has_node = self.filtered(SHOWN).changelog.hasnode
+            return {key: value for key, value in values.items() if len(key) != 40 or has_node(bin(key))}
+
+    repo.__class__ = MirrorRepository
+
+
+def unknown_to(unfiltered, nodes):
+    """Full hashes, as text, that this repository has not stored; the null one is everywhere."""
+    has_node = unfiltered.changelog.index.has_node
+    return [hex(node).decode('ascii') for node in nodes if not has_node(node)]

@@ -1,0 +1,210 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A web worker: answers pages and the wire protocol over HTTP, one request at a time, as docs/protocols.md says."""
+
+import io
+import json
+import os
+import resource
+import socket
+import sys
+import time
+import urllib.parse
+
+from mercurial import error
+
+from . import frames, named_hashes, stream_clone, web_application
+
+MAX_REQUEST_BODY_BYTES = 16 * 1024 * 1024
+CHUNK_BYTES = 256 * 1024
+DEFAULT_MEMORY_BYTES = 1024 * 1024 * 1024
+# Looking at the memory costs more than a small answer, so it is done now and then.
+REQUESTS_BETWEEN_MEMORY_CHECKS = 64
+_PAGE_BYTES = resource.getpagesize()
+
+
+def run(connection, _config, baseui):
+    """Answers requests until the other side ends, or until this process has grown over its bound."""
+    stream = socket.socket(fileno=os.dup(connection.fileno()))
+    incoming = frames.Connection(stream)
+    applications = web_application.Applications(baseui)
+    bound = baseui.configbytes(b'hg-operator', b'web-memory', b'%d' % DEFAULT_MEMORY_BYTES)
+    web_application.refuse_pushes()
+    answered = 0
+    try:
+        while True:
+            received = incoming.receive(MAX_REQUEST_BODY_BYTES)
+            if received is None:
+                return
+            large = _answer(applications, stream, *received)
+            answered += 1
+            if (large or answered % REQUESTS_BETWEEN_MEMORY_CHECKS == 0) and _resident_bytes() > bound:
+                _log('info', 'web worker ends: it has grown over its memory bound', requests=answered, bound=bound)
+                return
+    except (BrokenPipeError, ConnectionResetError):
+        return  # the front gave up on this answer, and with it on this worker
+    finally:
+        stream.close()
+
+
+def _answer(applications, stream, request, body):
+    """Answers one request; True when the answer was larger than one chunk."""
+    answer = _Answer(stream, request.get('method') == 'HEAD')
+    try:
+        application = applications.get(request)
+        chunks = application(_environment(request, body or b''), answer.start)
+        for chunk in chunks:
+            answer.write(chunk)
+        answer.finish()
+    except named_hashes.UnknownChangesets as unknown:
+        answer.instead({'unknown': unknown.hashes})
+    except stream_clone.RetryLater as why:
+        answer.fail('503 Service Unavailable', 'try again: %s\n' % why, [('Retry-After', str(why.seconds))])
+    except (BrokenPipeError, ConnectionResetError):
+        raise
+    except error.RepoError as why:
+        _report(request, why)
+        answer.fail('500 Internal Server Error', 'the repository cannot be read\n')
+    except Exception as why:  # whatever went wrong with one request, the next is answered
+        _report(request, why)
+        answer.fail('500 Internal Server Error', 'the request failed: %s\n' % type(why).__name__)
+    return answer.sent_chunks
+
+
+def _environment(request, body):
+    """The request as WSGI has it; the application is mounted at the repository's path."""
+    host, _colon, port = (request.get('host') or 'localhost').rpartition(':')
+    if not port.isdigit():
+        host, port = request.get('host') or 'localhost', '443' if request.get('scheme') == 'https' else '80'
+    rest = urllib.parse.unquote(request.get('pathInfo') or '', 'latin-1')
+    environment = {
+        'REQUEST_METHOD': request['method'],
+        'SCRIPT_NAME': '/' + request['path'],
+        'PATH_INFO': rest if rest.startswith('/') or not rest else '/' + rest,
+        'QUERY_STRING': request.get('query') or '',
+        'SERVER_NAME': host,
+        'SERVER_PORT': port,
+        'SERVER_PROTOCOL': 'HTTP/1.1',
+        'REMOTE_ADDR': request.get('remote') or '',
+        'REMOTE_HOST': request.get('remote') or '',
+        'wsgi.version': (1, 0),
+        'wsgi.url_scheme': request.get('scheme') or 'http',
+        'wsgi.input': io.BytesIO(body),
+        'wsgi.errors': sys.stderr,
+        'wsgi.multithread': False,
+        'wsgi.multiprocess': True,
+        'wsgi.run_once': False,
+    }
+    for name, value in request.get('headers') or ():
+        key = name.upper().replace('-', '_')
+        if key == 'CONTENT_TYPE':
+            environment[key] = value
+        elif key != 'CONTENT_LENGTH':
+            environment['HTTP_' + key] = value
+    # What is here, not what a client promised: the application reads exactly this much.
+    environment['CONTENT_LENGTH'] = str(len(body))
+    return environment
+
+
+class _Answer:
+    """One answer on its way out. Nothing is sent before the first full chunk or the end, so that it can be replaced."""
+
+    def __init__(self, stream, without_body):
+        self._stream = stream
+        self._without_body = without_body
+        self._head = None
+        self._chunks = []
+        self._size = 0
+        self.sent_chunks = False
+
+    def start(self, status, headers, exc_info=None):
+        code, _space, reason = status.partition(' ')
+        streaming = not any(name.lower() == 'content-length' for name, _value in headers)
+        self._head = {'status': int(code), 'reason': reason, 'headers': headers, 'streaming': streaming}
+        return self.write
+
+    def write(self, data):
+        if self._without_body or not data:
+            return
+        self._chunks.append(data)
+        self._size += len(data)
+        if self._size >= CHUNK_BYTES:
+            self._send(last=False)
+
+    def finish(self):
+        self._send(last=True)
+
+    def instead(self, message):
+        """Sends only this frame; the answer must not have begun."""
+        if self.sent_chunks:
+            return self._abort('the answer has begun already')
+        frames.Connection(self._stream).send(message)
+
+    def fail(self, status, text, headers=()):
+        if self.sent_chunks:
+            return self._abort(text.strip())
+        self._chunks = []
+        data = text.encode()
+        self.start(status, [('Content-Type', 'text/plain'), ('Content-Length', str(len(data))), *headers])
+        self._size = 0
+        self.write(data)
+        self.finish()
+
+    def _abort(self, text):
+        """The front has to break the client's connection: half an answer must not look like a whole one."""
+        frames.Connection(self._stream).send({'abort': text})
+
+    def _send(self, last):
+        """Frames are gathered and leave in one piece."""
+        gathered = _Gathered()
+        out = frames.Connection(gathered)
+        if not self.sent_chunks:
+            out.send(self._head)
+        data = b''.join(self._chunks)
+        for at in range(0, len(data), CHUNK_BYTES):
+            out.send({}, data[at : at + CHUNK_BYTES])
+            if len(data) > CHUNK_BYTES:
+                self._stream.sendall(gathered.take())
+        if last:
+            out.send({'end': True})
+        self._chunks = []
+        self._size = 0
+        self.sent_chunks = self.sent_chunks or not last
+        self._stream.sendall(gathered.take())
+
+
+class _Gathered:
+    """Takes what a connection sends."""
+
+    def __init__(self):
+        self._parts = []
+
+    def sendall(self, data):
+        self._parts.append(data)
+
+    def take(self):
+        data = b''.join(self._parts)
+        self._parts = []
+        return data
+
+
+def _resident_bytes():
+    with open('/proc/self/statm', 'rb') as file:
+        return int(file.read().split()[1]) * _PAGE_BYTES
+
+
+def _report(request, why):
+    _log(
+        'error',
+        'web request failed: %s' % why,
+        kind=type(why).__name__,
+        repository=request.get('repository'),
+        path=request.get('path'),
+        query=(request.get('query') or '')[:200],
+        page=(request.get('pathInfo') or '')[:200],
+    )
+
+
+def _log(level, message, **fields):
+    line = {'time': time.time(), 'level': level, 'message': message, **fields}
+    sys.stderr.write(json.dumps(line, default=str) + '\n')
+    sys.stderr.flush()

@@ -1,0 +1,220 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Nothing hidden is seen by a reader who does not name it; everything applied is had by one who does."""
+
+import io
+import json
+import os
+import unittest
+import zipfile
+
+import mirror_case
+from mirror_case import MirrorCase, hg, pythons
+
+
+class Discovery(MirrorCase):
+    def test_wire_commands_see_the_shown_prefix(self):
+        self.assertEqual(sorted(self.command('heads').split()), sorted([self.tagged, self.stable]))
+        self.assertEqual(self.command('branchmap'), 'default %s\nstable %s' % (self.tagged, self.stable))
+        self.assertEqual(self.command('listkeys', 'namespace=bookmarks'), 'main\t%s' % self.tagged)
+        self.assertIn('bookmarks', self.command('listkeys', 'namespace=namespaces'))
+        phases = self.command('listkeys', 'namespace=phases')
+        self.assertEqual([line for line in phases.split('\n') if self.base in line], [self.base + '\t1'])
+        batch = self.command('batch', 'cmds=heads+%3Bknown+nodes%3D' + self.hidden)
+        heads, known = batch.split(';')
+        self.assertEqual((sorted(heads.split()), known), (sorted([self.tagged, self.stable]), '1'))
+        self.assertEqual(self.command('known', 'nodes=%s+%s' % (self.base, 'ab' * 20)), '10')
+
+    def test_names_and_short_hashes_of_the_hidden_are_unknown(self):
+        for key in (self.hidden[:12], 'later', 'future', 'v2', 'rev(6)'):
+            self.assertEqual(self.command('lookup', 'key=' + key), "0 unknown revision '%s'\n" % key)
+        for key, node in (('tip', self.tagged), ('default', self.tagged), ('main', self.tagged), ('v1', self.base)):
+            self.assertEqual(self.command('lookup', 'key=' + key), '1 %s\n' % node)
+        for key in (self.hidden[:12], 'later', 'v2', '5'):
+            self.assertIn('unknown revision', self.text('json-rev/' + key, status=404))
+
+    def test_pages_count_and_list_the_shown_prefix(self):
+        log = self.json('json-log')
+        self.assertEqual(log['changeset_count'], 4)
+        self.assertEqual([e['node'] for e in log['entries']], [self.tagged, self.second, self.stable, self.base])
+        self.assertEqual(self.json('json-rev/tip')['node'], self.tagged)
+        self.assertEqual([tag['tag'] for tag in self.json('json-tags')['tags']], ['v1'])
+        self.assertEqual(sorted(b['branch'] for b in self.json('json-branches')['branches']), ['default', 'stable'])
+        self.assertEqual([b['bookmark'] for b in self.json('json-bookmarks')['bookmarks']], ['main'])
+        self.assertEqual(self.json('json-graph')['changeset_count'], 4)
+        self.assertEqual(self.text('raw-file/tip/a.txt'), 'two\n')
+        self.assertEqual(len(self.json('json-filelog/tip/a.txt')['entries']), 2)
+        head, data = self.get('archive/tip.zip')
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            names = archive.namelist()
+        self.assertTrue(all(name.startswith('%s-%s/' % (self.name, self.tagged[:12])) for name in names), names)
+        for page in ('', 'log', 'shortlog', 'graph', 'summary', 'tags', 'branches', 'bookmarks', 'file/tip', 'atom-log'):
+            text = self.text(page)
+            for node in (self.hidden, self.later, self.tip):
+                self.assertNotIn(node[:12], text, page)
+        self.assertIn('second', self.text('summary'))
+        self.assertNotIn('secret plan', self.text('log', 'rev=secret+plan'))
+
+    def test_clients_of_every_version_clone_what_is_shown(self):
+        for python in pythons():
+            for name, arguments in (('pull', ['--pull']), ('stream', ['--stream'])):
+                with self.subTest(python=python, kind=name):
+                    path = self.clone(name, *arguments, python=python)
+                    expected = [self.base, self.stable, self.second, self.tagged]
+                    self.assertEqual(self.nodes(path, python), expected)
+                    hg('verify', '-q', '-R', path, python=python)
+                    self.assertEqual(hg('bookmarks', '-R', path, '-T', '{bookmark}', python=python).stdout, 'main')
+                    self.assertEqual(hg('log', '-R', path, '-r', 'draft()', '-T', 'd', python=python).stdout, 'dddd')
+                    self.assertNotIn(self.hidden, _store_text(path))
+            got = hg('id', '-T', '{node}', self.url, python=python).stdout
+            self.assertEqual(got, self.tagged)
+            quiet = hg('incoming', '-R', path, self.url, python=python, check=False)
+            self.assertEqual((quiet.returncode, 'no changes found' in quiet.stdout), (1, True))
+
+    def test_old_streams_are_cut_too(self):
+        for python in pythons():
+            off = ['--config', 'devel.legacy.exchange=bundle1', '--config', 'experimental.bundle2-advertise=no']
+            path = self.clone('stream-1', '--stream', *off, python=python)
+            self.assertEqual(self.nodes(path, python), [self.base, self.stable, self.second, self.tagged])
+            hg('verify', '-q', '-R', path, python=python)
+        head, data = self.get('', 'cmd=stream_out')
+        self.assertEqual(data[:2], b'0\n')
+        self.assertNotIn(bytes.fromhex(self.hidden), data)
+
+    def test_full_hashes_are_answered_before_they_are_shown(self):
+        self.assertEqual(self.command('lookup', 'key=' + self.later), '1 %s\n' % self.later)
+        self.assertEqual(self.json('json-rev/' + self.later)['node'], self.later)
+        self.assertEqual(self.json('json-changeset', 'node=' + self.later)['node'], self.later)
+        self.assertEqual(self.text('raw-file/%s/a.txt' % self.later), 'later\n')
+        self.assertEqual(self.json('json-log', 'rev=' + self.later)['entries'][0]['node'], self.later)
+        self.assertEqual(self.text('raw-file/tip/a.txt'), 'two\n')
+        self.text('file/%s/dir' % self.hidden)
+        head, data = self.get('archive/%s.zip' % self.hidden)
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            self.assertIn('%s-%s/new.txt' % (self.name, self.hidden), archive.namelist())
+        self.assertEqual(self.command('between', 'pairs=%s-%s' % (self.later, self.base)), '%s %s\n' % (self.hidden, self.second))
+        self.assertIn(self.later, self.command('branches', 'nodes=' + self.later))
+
+    def test_clients_pull_hidden_changesets_by_full_hash(self):
+        for python in pythons():
+            path = self.clone('named', '-r', self.base, python=python)
+            self.assertEqual(self.nodes(path, python), [self.base])
+            refused = hg('pull', '-R', path, '-r', self.hidden[:12], python=python, check=False)
+            self.assertIn('unknown revision', refused.stderr)
+            hg('pull', '-R', path, '-r', self.hidden, python=python)
+            self.assertEqual(self.nodes(path, python), [self.base, self.second, self.tagged, self.hidden])
+            # The client has more than is shown: discovery and a plain pull bring what is shown, nothing else.
+            hg('pull', '-R', path, python=python)
+            self.assertEqual(len(self.nodes(path, python)), 5)
+            hg('id', '-r', self.later, self.url, python=python)
+            everything = self.clone('named-clone', '-r', self.tip, python=python)
+            self.assertIn(self.tip, self.nodes(everything, python))
+
+    def test_hashes_that_are_not_here_are_reported(self):
+        nowhere = 'ab' * 20
+        unknown = {'unknown': [nowhere]}
+        for query in (
+            'cmd=lookup&key=' + nowhere,
+            'cmd=batch&cmds=heads+%3Blookup+key%3D' + nowhere,
+            'cmd=getbundle&common=&heads=' + nowhere,
+            'cmd=changegroupsubset&bases=%s&heads=%s' % ('00' * 20, nowhere),
+            'node=' + nowhere + '&cmd=changeset',
+            'rev=' + nowhere,
+        ):
+            self.assertEqual(self.get('', query)[0], unknown, query)
+        for page in ('rev/', 'raw-file/', 'file/', 'json-rev/', 'archive/'):
+            rest = {'archive/': '.zip', 'raw-file/': '/a.txt'}.get(page, '')
+            self.assertEqual(self.get(page + nowhere + rest)[0], unknown, page)
+        head, _data = self.get('', 'cmd=getbundle&bundlecaps=HG20&common=%s&heads=%s' % (nowhere, self.tagged))
+        self.assertEqual(head['status'], 200)
+        self.assertEqual(self.get('rev/' + nowhere[:12])[0]['status'], 404)
+        self.assertEqual(self.get('raw-file/tip/' + nowhere)[0]['status'], 404)
+
+    def test_pushes_are_refused(self):
+        for python in pythons():
+            path = self.clone('push', python=python)
+            hg('commit', '-R', path, '-m', 'x', '--config', 'ui.allowemptycommit=1', python=python)
+            refused = hg('push', '-f', '-R', path, self.url, python=python, check=False)
+            self.assertEqual(refused.returncode, 255)
+            self.assertIn('abort: authorization failed', refused.stderr)
+        arguments = 'namespace=bookmarks&key=main&old=%s&new=%s' % (self.tagged, self.base)
+        for query in ('cmd=pushkey&' + arguments, 'cmd=batch&cmds=pushkey+' + arguments.replace('&', '%2C').replace('=', '%3D')):
+            head, _data = self.get('', query, method='POST')
+            self.assertEqual(head['status'], 401, query)
+
+
+class Showing(MirrorCase):
+    def test_a_state_that_moves_is_seen_at_the_next_request(self):
+        self.assertEqual(self.json('json-log')['changeset_count'], 4)
+        etag = dict(self.get('json-tags')[0]['headers'])['ETag']
+        self.repo.show(7)
+        self.assertEqual(self.json('json-log')['changeset_count'], 7)
+        self.assertNotEqual(dict(self.get('json-tags')[0]['headers'])['ETag'], etag)
+        self.assertEqual([tag['tag'] for tag in self.json('json-tags')['tags']], ['v2', 'v1'])
+        self.assertEqual(sorted(self.command('heads').split()), sorted([self.tip, self.later, self.stable]))
+        self.assertIn('future', self.command('listkeys', 'namespace=bookmarks'))
+        self.assertEqual(len(self.nodes(self.clone('all', '--stream'))), 7)
+        self.repo.show(5)
+        self.assertEqual(self.command('branchmap').count('\n'), 1)
+        self.assertEqual(len(self.nodes(self.clone('five', '--stream'))), 5)
+        os.unlink(os.path.join(self.repo.path, '.hg/store/hg-operator-state'))
+        self.assertEqual(self.command('heads'), '0' * 40 + '\n')
+        self.repo.show(4)
+
+
+class Obsolete(MirrorCase):
+    """`second` and what is above it was rewritten; one changeset is secret."""
+
+    @classmethod
+    def prepare(cls, repo):
+        repo.hg('update', '-q', cls.stable)
+        cls.secret = repo.commit('confidential', {'s.txt': b'confidential\n'}, '--secret')
+        repo.hg('update', '-q', 'null')
+        for node in (cls.tip, cls.later, cls.hidden):
+            repo.hg('bookmark', '-q', '-d', 'future', check=False)
+            repo.hg('debugobsolete', node)
+
+    def test_full_hashes_of_the_obsolete_are_answered_of_the_secret_not(self):
+        self.repo.show(8)
+        self.assertEqual(sorted(self.command('heads').split()), sorted([self.tagged, self.stable]))
+        self.assertEqual(self.command('lookup', 'key=' + self.hidden), '1 %s\n' % self.hidden)
+        self.assertEqual(self.text('raw-file/%s/a.txt' % self.hidden), 'secret plan\n')
+        self.assertEqual(self.command('lookup', 'key=' + self.hidden[:12])[0], '0')
+        self.assertEqual(self.command('lookup', 'key=' + self.secret)[0], '0')
+        self.assertEqual(self.command('known', 'nodes=%s+%s' % (self.hidden, self.secret)), '10')
+        self.text('rev/' + self.secret, status=404)
+        self.text('raw-file/%s/s.txt' % self.secret, status=404)
+        self.assertIn('unknown revision', self.command('getbundle', 'bundlecaps=HG20&heads=' + self.secret))
+        for python in pythons():
+            path = self.clone('obsolete', '-r', self.hidden, python=python)
+            self.assertIn(self.hidden, self.nodes(path, python))
+            refused = hg('pull', '-R', path, '-r', self.secret, python=python, check=False)
+            self.assertNotEqual(refused.returncode, 0)
+            fallen_back = self.clone('no-stream', '--stream', python=python)
+            self.assertNotIn(self.secret, self.nodes(fallen_back, python))
+
+    def test_what_is_stripped_is_gone_for_every_request(self):
+        self.repo.show(8, stripping=[self.second])
+        try:
+            for node in (self.second, self.tagged, self.hidden):
+                self.assertEqual(self.command('lookup', 'key=' + node)[0], '0')
+                self.text('rev/' + node, status=404)
+            self.assertEqual(sorted(self.command('heads').split()), [self.stable])
+            self.assertEqual(self.nodes(self.clone('stripping', '--stream')), [self.base, self.stable])
+            self.assertNotIn('streamreqs', self.command('capabilities'))
+        finally:
+            self.repo.show(8)
+
+
+def _store_text(path):
+    """Every small file below .hg, as one text: no hash may be in any of them."""
+    found = []
+    for folder, _folders, names in os.walk(os.path.join(path, '.hg')):
+        for name in names:
+            if not name.endswith(('.i', '.d')):
+                with open(os.path.join(folder, name), 'rb') as file:
+                    found.append(file.read().decode('latin-1'))
+    return '\n'.join(found)
+
+
+if __name__ == '__main__':
+    unittest.main()

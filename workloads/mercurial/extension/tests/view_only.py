@@ -1,0 +1,7 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A Mercurial extension with the view alone: the tests need no gate and no lane."""
+
+from hg_operator import view
+
+extsetup = view.extsetup
+reposetup = view.reposetup
