@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Mercurial's side of hg-operator: pushes go through the push gate into the log, the log is applied to repositories,
+and clients see only what every mirror can serve.
+
+`push` and its neighbours (gate, pending, spool) record pushes; `lane` and its neighbours apply records; `view` and
+`web` show them; `zygote` is the process that all of them are forked from.
+"""
+
+from mercurial import registrar
+
+from . import admission, push, view
+
+testedwith = b"6.3.2 7.2.4"
+minimumhgversion = b"6.3"
+buglink = b"https://github.com/hg-operator/hg-operator/issues"
+
+configtable = {}
+configitem = registrar.configitem(configtable)
+
+# What a transaction without the gate is told: `ssh` or `mirror`.
+configitem(b"hg-operator", b"role", default=b"ssh")
+# Printed after a push: <url>/<path>/rev/<hash>. Nothing is printed when it is empty.
+configitem(b"hg-operator", b"url", default=b"")
+configitem(b"hg-operator", b"path", default=b"")
+# For tests only: before-append, after-append or during-close; see test_points.py.
+configitem(b"hg-operator", b"test-kill-at", default=b"")
+configitem(b"hg-operator", b"test-abort-at", default=b"")
+
+
+def extsetup(ui):
+    push.extsetup(ui)
+    view.extsetup(ui)
+
+
+def reposetup(ui, repo):
+    if not repo.local():
+        return
+    admission.reposetup(ui, repo)
+    view.reposetup(ui, repo)

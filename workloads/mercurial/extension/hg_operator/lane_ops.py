@@ -1,0 +1,184 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What a lane can be asked for: docs/protocols.md, "Lane requests". Each takes the request and its body."""
+
+import contextlib
+import os
+
+from . import apply, hashes, hgrc, init, recover, snapshot, state, strip, view
+from .repositories import Missing, locked
+
+DEFAULT_TIMEOUT_SECONDS = 10
+# A transaction needs some room for its journal, to roll back too.
+RESERVED_BYTES = 1024 * 1024
+
+
+class Busy(Exception):
+    """What is asked for is not there at this moment."""
+
+
+class Full(Exception):
+    """There is too little space to begin."""
+
+
+class Invalid(Exception):
+    """The request is not one."""
+
+
+# What each operation cannot do without.
+_FIELDS = {
+    "init": {"offset": int, "settings": dict, "path": str},
+    "configure": {"offset": int, "settings": dict, "path": str},
+    "apply": {"offset": int, "push": dict},
+    "show": {"offset": int, "push": dict},
+    "strip": {"offset": int, "changesets": list},
+    "recover": {},
+    "state": {},
+    "hash": {},
+    "snapshot": {"file": str},
+    "skip": {"offset": int},
+}
+
+
+class Lane:
+    def __init__(self, repositories):
+        self._repositories = repositories
+
+    def run(self, request, body):
+        name = request.get("op")
+        if name not in _FIELDS:
+            raise Invalid("there is no operation %r" % (name,))
+        for field, kind in {"directory": str, **_FIELDS[name]}.items():
+            if not isinstance(request.get(field), kind):
+                raise Invalid("%s needs the field %s, of type %s" % (name, field, kind.__name__))
+        return getattr(self, name)(request, body)
+
+    def forget(self, request):
+        if isinstance(request.get("directory"), str):
+            self._repositories.forget(request["directory"])
+
+    def init(self, request, _body):
+        directory = request["directory"]
+        try:
+            self._repositories.open(directory)
+        except Missing:
+            self._create(os.fsencode(directory), request)
+        return self._configured(request)
+
+    def _create(self, directory, request):
+        init.create(self._repositories.ui, directory)
+        offset = request["offset"]
+        known = state.State(applied=offset, shown=0 if request.get("hidden") else offset)
+        # The last file: without it the repository counts as never begun.
+        temporary = os.path.join(directory, b".hg", b"store", state.FILE)
+        with open(temporary + b"~", "wb") as file:
+            file.write(known.line())
+        os.rename(temporary + b"~", temporary)
+
+    def configure(self, request, _body):
+        return self._configured(request)
+
+    def _configured(self, request):
+        with self._changing(request) as repo:
+            hgrc.write(repo.vfs, request["offset"], request["settings"], request["path"])
+            known = state.read(repo)
+            known.passed(request["offset"], bool(request.get("hidden")))
+            state.write(repo, known)
+        self.forget(request)
+        return self.state(request, b"")
+
+    def apply(self, request, body):
+        push = request["push"]
+        hidden = bool(request.get("hidden"))
+        with self._payloads(push, body) as (bundle, markers), self._changing(request, _size(bundle)) as repo:
+            apply.apply(repo, request["offset"], push, bundle, markers, hidden)
+        view.warm(repo)
+        return _answer(repo)
+
+    def show(self, request, body):
+        push = request["push"]
+        with self._payloads(push, body) as (_bundle, markers), self._changing(request, _size(markers)) as repo:
+            apply.show(repo, request["offset"], push, markers)
+        view.warm(repo)
+        return _answer(repo)
+
+    def strip(self, request, _body):
+        with self._changing(request) as repo:
+            strip.strip(repo, request["offset"], request["changesets"])
+        self.forget(request)
+        return self.state(request, b"")
+
+    def skip(self, request, _body):
+        with self._changing(request) as repo:
+            known = state.read(repo)
+            known.passed(request["offset"], bool(request.get("hidden")))
+            state.write(repo, known)
+        return _answer(repo)
+
+    def recover(self, request, _body):
+        breaks = bool(request.get("breakLocks"))
+        return _answer(recover.recover(self._repositories, request["directory"], breaks, _timeout(request)))
+
+    def state(self, request, _body):
+        return _answer(self._repositories.open(request["directory"]))
+
+    def hash(self, request, _body):
+        repo = self._repositories.open(request["directory"])
+        # Under the lock: the files that are hashed change one after the other.
+        with locked(repo, _timeout(request)):
+            known = state.read(repo)
+            wanted = request.get("at")
+            if wanted is not None and wanted != known.shown:
+                raise Busy("record %d is not what is shown, %d is" % (wanted, known.shown))
+            return {"at": known.shown, **hashes.content_hashes(repo, known)}
+
+    def snapshot(self, request, _body):
+        repo = self._repositories.open(request["directory"])
+        with locked(repo, _timeout(request)):
+            snapshot.write(repo, request["file"])
+            return _answer(repo)
+
+    @contextlib.contextmanager
+    def _changing(self, request, size=0):
+        """The repository, locked; `size` bytes are about to be added to it."""
+        repo = self._repositories.open(request["directory"])
+        _require_space(repo, size)
+        with locked(repo, _timeout(request)):
+            yield repo
+
+    @contextlib.contextmanager
+    def _payloads(self, push, body):
+        with contextlib.ExitStack() as files:
+            bundle, end = apply.open_payload(push.get("bundle"), body, 0)
+            if bundle is not None:
+                files.enter_context(bundle)
+            markers, end = apply.open_payload(push.get("markers"), body, end)
+            if markers is not None:
+                files.enter_context(markers)
+            yield bundle, markers
+
+
+def _answer(repo):
+    known = state.read(repo)
+    if known is None:
+        raise Missing(os.fsdecode(repo.root))
+    return {**known.object(), **hashes.Shown(repo, known).summary()}
+
+
+def _timeout(request):
+    return request.get("timeout", DEFAULT_TIMEOUT_SECONDS)
+
+
+def _size(file):
+    if file is None:
+        return 0
+    end = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    return end
+
+
+def _require_space(repo, size):
+    """Refuses before anything is written what would fail for want of space and then need space to be undone."""
+    free = os.statvfs(repo.path)
+    available = free.f_bavail * free.f_frsize
+    if available < size + RESERVED_BYTES:
+        raise Full("%d bytes are free, %d are needed" % (available, size + RESERVED_BYTES))

@@ -1,0 +1,199 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A push: asked about before it begins, recorded by the transaction's last validator, confirmed when it has closed.
+
+Mercurial runs validators in the order of their names and its own runs all `pretxnclose` hooks, so whatever a hook may
+refuse is refused before anything is in the log. After the validator only the disk can fail: then the record stands and
+the repository's lane repeats it.
+"""
+
+import weakref
+
+from mercurial import bundle2, error, exchange, extensions, wireprototypes, wireprotov1server
+from mercurial.utils import stringutil
+
+from . import admission, gate, pushlog, spool, state, test_points
+from .pending import Pending, served_heads
+
+REPAIRED = b"recorded; being repaired\n"
+
+# More changesets than this get one link to the pushlog instead of one each, as in the reference (facts/hgmo.md, C2).
+MAX_CHANGESET_LINKS = 10
+
+
+class Session:
+    """What one serve child does with its pushes; `spool_directory` is where large bundles are left for the gate."""
+
+    def __init__(self, push_gate, user, spool_directory):
+        self._gate = push_gate
+        self._user = user
+        self._spool = spool_directory
+        # The record whose transaction is not known to be over.
+        self._offset = None
+        self._closed = False
+
+    def wait(self, repo):
+        """Before the lock: lets the lane bring the repository up to date, which needs the lock."""
+        try:
+            self._gate.wait()
+        except gate.Refused as refusal:
+            raise _abort(repo.ui, refusal) from None
+        repo.unfiltered().invalidateall()
+
+    def settle(self, ui):
+        """After the lock is released: tells the gate how the transaction of the last record ended."""
+        if self._offset is None:
+            return
+        failed = not self._closed
+        self._gate.closed(self._offset, failed)
+        self._offset = None
+        if failed:
+            ui.warn(REPAIRED)
+
+    def transaction(self, repo, opened, desc, *args, **kwargs):
+        """Opens the outermost transaction of a push; the lock is held."""
+        try:
+            self._gate.open()
+        except gate.Refused as refusal:
+            raise _abort(repo.ui, refusal) from None
+        if repo.svfs.exists(b"journal"):
+            repo.ui.warn(b"abandoned transaction found; running recover\n")
+            repo.recover()
+        heads = served_heads(repo)
+        reference = weakref.ref(repo)
+        tr = opened(desc, *args, **kwargs)
+        tr.addvalidator(b"zz-hg-operator", lambda tr: self._record(reference(), tr, heads))
+        return tr
+
+    def _record(self, repo, tr, heads_before):
+        brought = Pending(repo, tr)
+        if not brought:
+            return
+        ui = repo.ui
+        known = state.read(repo)
+        if known is None:
+            raise error.Abort(b"this repository has no state file; it cannot take pushes")
+        test_points.reach(ui, test_points.BEFORE_APPEND)
+        recorded = self._append(ui, known, brought, heads_before)
+        self._offset = recorded["offset"]
+        self._closed = False
+        test_points.reach(ui, test_points.AFTER_APPEND)
+        if brought.changesets:
+            line = pushlog.row(recorded["pushId"], self._user, recorded["time"], self._offset, brought.nodes())
+            pushlog.append(repo, tr, line)
+        revisions = len(repo.changelog)
+        state.write_with(tr, state.State(self._offset, revisions, self._offset, revisions))
+        # Finalizers run in the order of their names, too: the changelog is written by `cl-...`.
+        tr.addfinalize(b"zz-hg-operator", lambda tr: test_points.reach(ui, test_points.DURING_CLOSE))
+        tr.addpostclose(b"-hg-operator", lambda tr: self._after_close(ui, brought))
+        tr.addpostclose(b"zz-hg-operator", lambda tr: _say_what_was_recorded(ui, brought, recorded["seconds"]))
+
+    def _append(self, ui, known, brought, heads_before):
+        try:
+            push, body = brought.describe(heads_before, self._spool)
+        except OSError as why:
+            raise error.Abort(b"cannot prepare the push for the log: %s" % stringutil.forcebytestr(why)) from None
+        try:
+            return self._gate.append(known.applied, push, body)
+        except gate.Refused as refusal:
+            if not isinstance(refusal, gate.Unknown):
+                spool.discard(push["bundle"])
+                spool.discard(push["markers"])
+            raise _abort(ui, refusal) from None
+
+    def _after_close(self, ui, brought):
+        self._closed = True
+        if brought.changesets:
+            ui.status(b"recorded push in pushlog\n")
+
+
+def _abort(ui, refusal):
+    """The lines reach the person as `remote:` lines, the last one with the abort itself."""
+    lines = [line.encode("utf-8", "replace") for line in refusal.lines]
+    for line in lines[:-1]:
+        ui.warn(line + b"\n")
+    return error.Abort(lines[-1])
+
+
+def _say_what_was_recorded(ui, brought, seconds):
+    """The reference's texts (facts/hgmo.md, C2 and C3)."""
+    if brought.changesets:
+        _print_links(ui, brought)
+    kinds = []
+    if brought.changesets:
+        kinds.append(b"changegroup")
+    else:
+        kinds.extend([b"updates to bookmarks"] if brought.bookmarks else [])
+        kinds.extend([b"updates to phases"] if brought.published else [])
+    kinds.extend([b"updates to obsolete"] if brought.markers else [])
+    for kind in kinds:
+        ui.status(b"recorded %s in replication log in %.3fs\n" % (kind, seconds))
+
+
+def _print_links(ui, brought):
+    base = ui.config(b"hg-operator", b"url").rstrip(b"/")
+    if not base:
+        return
+    base += b"/" + ui.config(b"hg-operator", b"path")
+    nodes = [node.encode("ascii") for node in brought.nodes()]
+    if len(nodes) > MAX_CHANGESET_LINKS:
+        ui.status(b"\nView the pushlog for these changes here:\n")
+        ui.status(b"  %s/pushloghtml?changeset=%s\n" % (base, nodes[-1]))
+        return
+    ui.status(b"\nView your change%s here:\n" % (b"s" if len(nodes) > 1 else b""))
+    for node in nodes:
+        ui.status(b"  %s/rev/%s\n" % (base, node))
+
+
+def _unbundle(original, repo, bundle, heads, source, url):
+    session = admission.session()
+    if session is None:
+        return original(repo, bundle, heads, source, url)
+    try:
+        with _as_abort():
+            try:
+                session.wait(repo)
+                return original(repo, bundle, heads, source, url)
+            finally:
+                session.settle(repo.ui)
+    except error.Abort as abort:
+        # Without this a bundle2 client is answered in bundle1's way.
+        abort.duringunbundle2 = isinstance(bundle, bundle2.unbundle20)
+        raise
+
+
+def _pushkey(original, repo, proto, *args):
+    session = admission.session()
+    if session is None:
+        return original(repo, proto, *args)
+    try:
+        with _as_abort():
+            try:
+                session.wait(repo)
+                return original(repo, proto, *args)
+            finally:
+                session.settle(repo.ui)
+    except error.Abort as abort:
+        # The command's own code lets this end the whole connection.
+        repo.ui.warn(b"abort: %s\n" % abort.message)
+        return wireprototypes.bytesresponse(b"0\n")
+
+
+class _as_abort:
+    """Turns what the disk or a lock may raise into an abort, which reaches the client as a sentence."""
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, why, traceback):
+        if isinstance(why, error.LockHeld):
+            raise error.Abort(b"%s is locked by %s; try again" % (why.desc or b"repository", why.locker)) from why
+        if isinstance(why, OSError) and not isinstance(why, BrokenPipeError):
+            raise error.Abort(stringutil.forcebytestr(why.strerror or why)) from why
+        return False
+
+
+def extsetup(ui):
+    extensions.wrapfunction(exchange, "unbundle", _unbundle)
+    entry = wireprotov1server.commands[b"pushkey"]
+    original = entry.func
+    entry.func = lambda repo, proto, *args: _pushkey(original, repo, proto, *args)

@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The process from which all others of one instance are forked: Mercurial and extensions are loaded once.
+
+`PYTHON zygote.py CONFIG.json`; docs/protocols.md, "Zygote". A cold `hg serve` takes 175 ms or more until it answers, a
+fork of this takes 10 (facts/mercurial-internals.md, section 3).
+"""
+
+import ctypes
+import gc
+import importlib
+import json
+import os
+import shutil
+import signal
+import socket
+import sys
+import tempfile
+import traceback
+
+BACKLOG_CONNECTIONS = 256
+_PR_SET_PDEATHSIG = 1
+
+# Imported by the first child that needs them otherwise, which every child would then repeat.
+_PRELOADED = """
+    bookmarks branchmap bundle2 bundlerepo changegroup commands discovery dirstate exchange filelog hook localrepo
+    manifest merge mergestate obsolete obsutil phases repair repoview revset scmutil setdiscovery streamclone tags
+    transaction wireprotoserver wireprotov1server hgweb.hgweb_mod
+""".split()
+
+
+def die_with(parent):
+    """Ends this process when `parent` does, also if that happened before this call."""
+    if ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL) != 0:
+        raise OSError(ctypes.get_errno(), "prctl")
+    if os.getppid() != parent:
+        os._exit(1)
+
+
+def load(config):
+    """Loads Mercurial with the extensions of the given hgrc and of nothing else; answers the ui of all children."""
+    os.environ.update({"HGRCPATH": config["hgrc"], "HGPLAIN": "1", "HGENCODING": "utf-8"})
+    for name in ("HGMERGE", "HGUSER", "HG_PENDING", "HGPLAINEXCEPT"):
+        os.environ.pop(name, None)
+    from mercurial import extensions, ui as uimod
+
+    try:
+        from mercurial import initialization
+
+        # Since 7.2; without it pushes are told that "replycaps" is unknown.
+        initialization.init()
+    except ImportError:
+        pass
+    baseui = uimod.ui.load()
+    for section, name, value in (
+        (b"ui", b"nontty", b"true"),
+        (b"ui", b"interactive", b"false"),
+        # By its name, so that there is one copy of these modules whatever path the hgrc says.
+        (b"extensions", b"hg_operator", b""),
+    ):
+        baseui.setconfig(section, name, value, b"hg-operator")
+    extensions.loadall(baseui)
+    extensions.populateui(baseui)
+    for name in _PRELOADED:
+        importlib.import_module("mercurial." + name)
+    for name in ("serve", "lane", "web"):
+        importlib.import_module("hg_operator." + name)
+    from hg_operator import locking
+
+    locking.install()
+    return baseui
+
+
+def touch_repository(baseui):
+    """Opens an empty repository once, which loads and computes what Mercurial leaves to the first use."""
+    from mercurial import hg, wireprotov1server
+
+    from hg_operator import init
+
+    directory = tempfile.mkdtemp(prefix="hg-operator-").encode()
+    try:
+        init.create(baseui, directory + b"/r")
+        repo = hg.repository(baseui.copy(), directory + b"/r").local()
+        repo.filtered(b"served").branchmap()
+        repo.tags()
+        wireprotov1server.capabilities(repo, _Protocol())
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+class _Protocol:
+    name = b"ssh-v1"
+
+    def addcapabilities(self, _repo, capabilities):
+        return capabilities
+
+
+def child(sock, config, baseui, zygote):
+    """One connection's process; never returns."""
+    code = 1
+    try:
+        die_with(zygote)
+        # An ignored SIGCHLD would make the exit codes of hooks unreadable, and every hook would seem to agree.
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        # A group of its own, so that a hook's processes can be ended with it.
+        os.setpgid(0, 0)
+        _run(sock, config, baseui)
+        code = 0
+    except Exception:
+        traceback.print_exc()
+    finally:
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def _run(sock, config, baseui):
+    from hg_operator import frames, lane, serve, web
+
+    connection = frames.Connection(sock)
+    received = connection.receive_with_descriptors()
+    if received is None:
+        return
+    request, _body, descriptors = received
+    connection.send({"pid": os.getpid()})
+    mode = request.get("mode")
+    if mode == "serve":
+        serve.run(connection, request, descriptors, config, baseui)
+    elif mode == "lane":
+        lane.run(connection, config, baseui)
+    elif mode == "web":
+        web.run(connection, config, baseui)
+    else:
+        raise frames.FrameError("a connection's mode is serve, lane or web, not %r" % (mode,))
+
+
+def listen(path):
+    if os.path.lexists(path):
+        os.unlink(path)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    before = os.umask(0o177)
+    listener.bind(path)
+    os.umask(before)
+    listener.listen(BACKLOG_CONNECTIONS)
+    return listener
+
+
+def say_ready():
+    from mercurial import util
+
+    print("ready " + json.dumps({"mercurial": util.version().decode("ascii")}), flush=True)
+    # Nothing that children write may reach whoever reads the line above.
+    os.dup2(2, 1)
+    null = os.open(os.devnull, os.O_RDWR)
+    os.dup2(null, 0)
+    os.close(null)
+
+
+def main():
+    # The folder of this script holds modules with names such as `state`; only the package shall be importable.
+    sys.path[0] = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    with open(sys.argv[1], encoding="utf-8") as file:
+        config = json.load(file)
+    die_with(config["parent"])
+    baseui = load(config)
+    touch_repository(baseui)
+    listener = listen(config["socket"])
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    zygote = os.getpid()
+    say_ready()
+    gc.collect()
+    gc.freeze()
+    while True:
+        sock, _address = listener.accept()
+        if os.fork() == 0:
+            listener.close()
+            child(sock, config, baseui, zygote)
+        sock.close()
+
+
+if __name__ == "__main__":
+    main()
