@@ -3,7 +3,8 @@
 use std::io;
 use std::os::fd::OwnedFd;
 
-use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open, pidfd_send_signal};
 
 #[derive(Debug)]
 pub struct Child {
@@ -28,11 +29,18 @@ impl Child {
         self.pid
     }
 
-    /// SIGKILL; nothing happens when it has ended already.
+    /// SIGKILL for it and for what it has started (hooks are in its group); nothing happens when it has ended already.
     pub fn kill(&self) {
-        if let Some(handle) = &self.handle {
-            // The only possible failure is that it has ended.
-            let _ = pidfd_send_signal(handle, Signal::KILL);
+        let (Some(handle), Ok(pid)) = (&self.handle, i32::try_from(self.pid)) else { return };
+        let mut fds = [PollFd::new(handle, PollFlags::IN)];
+        // Readable: it has ended, and its number may be somebody else's by now.
+        if !matches!(poll(&mut fds, Some(&Timespec::default())), Ok(0)) {
+            return;
         }
+        // The only possible failures are that it has ended, or has no group of its own yet.
+        if let Some(group) = Pid::from_raw(pid) {
+            let _ = kill_process_group(group, Signal::KILL);
+        }
+        let _ = pidfd_send_signal(handle, Signal::KILL);
     }
 }

@@ -8,8 +8,6 @@ use crate::run_directory::{Options, Role, RunDirectory};
 const LOCK_WAIT_SECONDS: u32 = 30;
 /// facts/hgmo.md, L9: clients put arguments into headers up to this size; the front accepts far more.
 const CLIENT_HEADER_BYTES: u32 = 6144;
-/// hgweb objects that one web worker keeps.
-const CACHED_REPOSITORIES: u32 = 64;
 
 /// protocol::RepositoryFormat::V1, spelled out so that the defaults of a Mercurial version do not matter. A version that
 /// does not know an option ignores it.
@@ -65,11 +63,6 @@ pub(crate) fn text(options: &Options, run: &RunDirectory) -> String {
     line(&mut text, "hg_operator", &run.extension.display());
     text += "[hg-operator]\n";
     line(&mut text, "role", &options.role.as_str());
-    line(&mut text, "spool", &options.spool.display());
-    if let Some(gate) = &options.gate {
-        line(&mut text, "gate", &gate.display());
-    }
-    line(&mut text, "web-cached", &CACHED_REPOSITORIES);
     text += "[ui]\n";
     line(&mut text, "timeout", &LOCK_WAIT_SECONDS);
     text += QUIET;

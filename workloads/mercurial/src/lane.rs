@@ -10,7 +10,7 @@ use tokio::time::timeout;
 
 use crate::connection::ConnectError;
 use crate::frame::Frame;
-use crate::request::{ContentHashes, LaneState, Operation, Request, hash_frame};
+use crate::request::{ContentHashes, LaneState, Request, hash_frame};
 use crate::workers::Workers;
 use crate::zygote::Mercurial;
 
@@ -62,14 +62,6 @@ impl LanePool {
     /// A call that is dropped kills its worker: the repository may need `Recover` then, as after any worker's death.
     pub async fn call(&self, request: Request) -> Result<LaneState, LaneError> {
         let frame = request.frame().map_err(not_sent)?;
-        if let Operation::Recover { .. } = request.operation {
-            let recovered: serde_json::Value = self.exchange(&request.directory, frame).await?;
-            if recovered.get("applied").is_none() {
-                let state = Request { directory: request.directory, operation: Operation::State };
-                return self.exchange(&state.directory, state.frame().map_err(not_sent)?).await;
-            }
-            return serde_json::from_value(recovered).map_err(|error| worker(&error));
-        }
         self.exchange(&request.directory, frame).await
     }
 

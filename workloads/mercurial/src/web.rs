@@ -57,7 +57,7 @@ pub struct WebRequest {
     pub method: String,
     /// Without the question mark.
     pub query: String,
-    /// What follows the repository's path, decoded, with its slash.
+    /// What follows the repository's path, as the client sent it (percent-encoded), with its slash.
     pub path_info: String,
     pub scheme: &'static str,
     /// As the client named us.
@@ -124,6 +124,8 @@ pub enum WebError {
     Connect(#[from] ConnectError),
     #[error("a web worker failed: {0}")]
     Worker(#[from] std::io::Error),
+    #[error("a web worker could not end its answer: {0}")]
+    Aborted(String),
     #[error("a web worker said nothing for {} seconds", .0.as_secs())]
     Silent(Duration),
 }
@@ -157,7 +159,16 @@ impl WebPool {
         WebPool { light: lanes(options.light), heavy: lanes(options.heavy), options }
     }
 
+    /// A dropped call kills its worker, as a dropped body does.
     pub async fn request(&self, request: &WebRequest, class: Class) -> Result<WebAnswer, WebError> {
+        match self.try_request(request, class).await {
+            // Workers end by themselves between two requests when they have grown; all requests only read.
+            Err(WebError::Worker(error)) if is_end(&error) => self.try_request(request, class).await,
+            answer => answer,
+        }
+    }
+
+    async fn try_request(&self, request: &WebRequest, class: Class) -> Result<WebAnswer, WebError> {
         let lanes = self.lanes(class);
         let mut lease = lanes.lease(&request.directory, &self.options).await?;
         let gone = || std::io::Error::other("the worker is gone");
@@ -206,6 +217,11 @@ impl Lanes {
         let lease = timeout(options.queue_wait, self.workers.lease(directory.to_owned()));
         Ok(lease.await.map_err(|_| WebError::Busy(options.queue_wait))??)
     }
+}
+
+fn is_end(error: &std::io::Error) -> bool {
+    use std::io::ErrorKind::{BrokenPipe, ConnectionReset, UnexpectedEof};
+    matches!(error.kind(), BrokenPipe | ConnectionReset | UnexpectedEof)
 }
 
 /// Counts itself while it lives.

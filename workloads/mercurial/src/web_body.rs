@@ -33,6 +33,9 @@ pub struct WebBody {
 struct Part {
     #[serde(default)]
     end: bool,
+    /// Set when the worker could not go on after its answer had begun.
+    #[serde(default)]
+    abort: Option<String>,
 }
 
 impl WebBody {
@@ -102,8 +105,12 @@ impl Stream for WebBody {
         let cut = || io::Error::new(io::ErrorKind::UnexpectedEof, "it ended in the middle of its answer");
         let parsed = frame.unwrap_or_else(|| Err(cut())).and_then(|frame| Ok((frame.parse::<Part>()?, frame.body)));
         match parsed {
-            Ok((Part { end: false }, bytes)) => Poll::Ready(Some(Ok(bytes))),
-            Ok((Part { end: true }, _)) => {
+            Ok((Part { abort: Some(why), .. }, _)) => {
+                self.lease = None;
+                Poll::Ready(Some(Err(WebError::Aborted(why))))
+            }
+            Ok((Part { end: false, .. }, bytes)) => Poll::Ready(Some(Ok(bytes))),
+            Ok((Part { end: true, .. }, _)) => {
                 if let Some(lease) = self.lease.take() {
                     lease.give_back();
                 }

@@ -34,6 +34,8 @@ struct Inner {
 
 struct Worker {
     connection: Connection,
+    /// Of zygotes, when it was made.
+    deaths: u64,
     requests: u32,
     /// The repository it served last: its caches are warm there.
     directory: PathBuf,
@@ -67,9 +69,10 @@ impl Workers {
         let mut worker = match self.take_idle(&directory) {
             Some(worker) => worker,
             None => {
+                let deaths = self.inner.mercurial.deaths();
                 let first = First { mode: self.inner.mode };
                 let connection = self.inner.mercurial.connect(&first, None).await?;
-                Worker { connection, requests: 0, directory: PathBuf::new() }
+                Worker { connection, deaths, requests: 0, directory: PathBuf::new() }
             }
         };
         worker.requests += 1;
@@ -83,7 +86,7 @@ impl Workers {
         while !idle.is_empty() {
             let place = idle.iter().rposition(|worker| worker.directory == directory).unwrap_or(idle.len() - 1);
             let worker = idle.remove(place);
-            if worker.connection.is_quiet() {
+            if worker.deaths == self.inner.mercurial.deaths() && worker.connection.is_quiet() {
                 return Some(worker);
             }
             worker.connection.child().kill();

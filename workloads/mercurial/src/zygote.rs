@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 use std::io;
 use std::path::Path;
 use std::process::Stdio;
-use std::sync::Arc;
-use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -58,6 +58,8 @@ pub struct Mercurial {
 struct Inner {
     run: RunDirectory,
     state: watch::Receiver<State>,
+    /// How many zygotes have ended: a child of an earlier one is dead or dies now.
+    deaths: Arc<AtomicU64>,
     /// Dropping it tells the watching thread to end.
     _alive: watch::Sender<()>,
 }
@@ -74,14 +76,15 @@ impl Mercurial {
         run.write(&options).map_err(failed)?;
         let (report, state) = watch::channel(State::Starting);
         let (alive, stopped) = watch::channel(());
-        let supervisor = Supervisor { options, run: run.clone(), report, stopped };
+        let deaths = Arc::new(AtomicU64::new(0));
+        let supervisor = Supervisor { options, run: run.clone(), report, deaths: deaths.clone(), stopped };
         // A thread of its own: the kernel kills the zygote when the *thread* that made it ends (PR_SET_PDEATHSIG), and
         // the threads of a runtime come and go.
         std::thread::Builder::new()
             .name("zygote".to_owned())
             .spawn(move || supervisor.run())
             .map_err(StartError::Thread)?;
-        let mercurial = Mercurial { inner: Arc::new(Inner { run, state, _alive: alive }) };
+        let mercurial = Mercurial { inner: Arc::new(Inner { run, state, deaths, _alive: alive }) };
         mercurial.first_state().await?;
         Ok(mercurial)
     }
@@ -103,16 +106,20 @@ impl Mercurial {
         &self.inner.run.hgrc
     }
 
+    pub(crate) fn deaths(&self) -> u64 {
+        self.inner.deaths.load(Ordering::Acquire)
+    }
+
     pub(crate) async fn connect(
         &self,
         first: &impl Serialize,
         descriptors: Option<[std::os::fd::BorrowedFd<'_>; DESCRIPTORS]>,
     ) -> Result<Connection, ConnectError> {
         let mut state = self.inner.state.clone();
-        let ready = state.wait_for(|state| matches!(state, State::Ready { .. }));
+        let ready = async { state.wait_for(|state| matches!(state, State::Ready { .. })).await.is_ok() };
         match timeout(Duration::from_secs(RESTART_WAIT_SECONDS), ready).await {
-            Ok(Ok(_)) => Connection::open(&self.inner.run.socket, first, descriptors).await,
-            Ok(Err(_)) => Err(ConnectError::NotRunning("its watching thread has ended".to_owned())),
+            Ok(true) => Connection::open(&self.inner.run.socket, first, descriptors).await,
+            Ok(false) => Err(ConnectError::NotRunning("its watching thread has ended".to_owned())),
             Err(_) => Err(ConnectError::NotRunning(match &*self.inner.state.borrow() {
                 State::Failed(error) => error.to_string(),
                 State::Starting | State::Ready { .. } => "it is being started again".to_owned(),
@@ -149,6 +156,7 @@ struct Supervisor {
     options: Options,
     run: RunDirectory,
     report: watch::Sender<State>,
+    deaths: Arc<AtomicU64>,
     stopped: watch::Receiver<()>,
 }
 
@@ -216,6 +224,7 @@ impl Supervisor {
         tracing::info!(version = ready.mercurial, pid = child.id(), "Mercurial is ready");
         self.report.send_replace(State::Ready { version: ready.mercurial.into() });
         let status = child.wait().await;
+        self.deaths.fetch_add(1, Ordering::Release);
         self.report.send_replace(State::Starting);
         tracing::warn!(?status, said = lines(&said), "Mercurial has ended and is started again");
         Ok(())

@@ -1,0 +1,119 @@
+//! Takes connections, at most so many, and ends them in order.
+
+use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::front::{Front, Limits};
+use crate::timed_stream::TimedStream;
+
+/// After `accept` failed (no descriptors left, for instance).
+const ACCEPT_PAUSE_MILLISECONDS: u64 = 50;
+const MAX_HTTP2_STREAMS: u32 = 32;
+const HTTP2_KEEPALIVE_SECONDS: u64 = 20;
+
+/// Serves until `shutdown` is cancelled and every connection has ended, or was cut after `Limits::drain`.
+pub async fn serve(listener: TcpListener, front: Front, shutdown: CancellationToken) {
+    let front = Arc::new(front);
+    let builder = Arc::new(builder(&front.limits));
+    let places = Arc::new(Semaphore::new(front.limits.connections));
+    let connections = TaskTracker::new();
+    loop {
+        // The place first: clients beyond the limit wait in the kernel's queue, where they cost us nothing.
+        let accepted = tokio::select! {
+            () = shutdown.cancelled() => break,
+            accepted = accept(&listener, &places) => accepted,
+        };
+        match accepted {
+            Ok((place, stream, client)) => {
+                let connection = Connection { stream, client, place };
+                connections.spawn(connection.serve(front.clone(), builder.clone(), shutdown.clone()));
+            }
+            Err(error) => {
+                tracing::warn!(%error, "a connection could not be accepted");
+                sleep(Duration::from_millis(ACCEPT_PAUSE_MILLISECONDS)).await;
+            }
+        }
+    }
+    drop(listener);
+    connections.close();
+    connections.wait().await;
+}
+
+async fn accept(
+    listener: &TcpListener,
+    places: &Arc<Semaphore>,
+) -> io::Result<(OwnedSemaphorePermit, TcpStream, SocketAddr)> {
+    let place = places.clone().acquire_owned().await.map_err(io::Error::other)?;
+    let (stream, client) = listener.accept().await?;
+    Ok((place, stream, client))
+}
+
+fn builder(limits: &Limits) -> auto::Builder<TokioExecutor> {
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.header_wait)
+        .max_headers(limits.headers)
+        .max_buf_size(limits.header_bytes);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(MAX_HTTP2_STREAMS)
+        .max_header_list_size(u32::try_from(limits.header_bytes).unwrap_or(u32::MAX))
+        .keep_alive_interval(Duration::from_secs(HTTP2_KEEPALIVE_SECONDS));
+    builder
+}
+
+struct Connection {
+    stream: TcpStream,
+    client: SocketAddr,
+    place: OwnedSemaphorePermit,
+}
+
+impl Connection {
+    async fn serve(self, front: Arc<Front>, builder: Arc<auto::Builder<TokioExecutor>>, shutdown: CancellationToken) {
+        let Connection { stream, client, place } = self;
+        // hg waits for small answers one after the other: Nagle's algorithm would cost 40 ms for each.
+        let _ = stream.set_nodelay(true);
+        front.metrics.connections.inc();
+        let limits = front.limits;
+        let service = {
+            let front = front.clone();
+            service_fn(move |request| {
+                let front = front.clone();
+                async move { Ok::<_, std::convert::Infallible>(front.answer(request, client).await) }
+            })
+        };
+        let stream = TokioIo::new(TimedStream::new(stream, limits.header_wait, limits.write_wait));
+        let mut connection = pin!(builder.serve_connection(stream, service));
+        let ended = tokio::select! {
+            ended = connection.as_mut() => Some(ended),
+            () = shutdown.cancelled() => None,
+        };
+        let ended = match ended {
+            Some(ended) => ended,
+            None => {
+                connection.as_mut().graceful_shutdown();
+                timeout(limits.drain, connection).await.unwrap_or(Ok(()))
+            }
+        };
+        if let Err(error) = ended {
+            tracing::debug!(%error, %client, "a connection ended with an error");
+        }
+        front.metrics.connections.dec();
+        drop(place);
+    }
+}

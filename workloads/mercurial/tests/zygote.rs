@@ -1,0 +1,209 @@
+//! The Rust side against the real extension and every Mercurial that is here.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod site;
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::StreamExt;
+use mercurial::{
+    Class, Ended, LaneErrorKind, Operation, Request, Role, ServeRequest, WebAnswer, WebOptions, WebPool, WebRequest,
+};
+use protocol::{CreationId, Offset};
+use site::{Site, hg_ok, pythons};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::timeout;
+
+const DEADLINE: Duration = Duration::from_secs(60);
+
+async fn wait_until(what: &str, holds: impl Fn() -> bool) {
+    let wait = async {
+        while !holds() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    timeout(DEADLINE, wait).await.unwrap_or_else(|_| panic!("{what} did not happen"));
+}
+
+fn web_request(site: &Site, query: &str, path_info: &str) -> WebRequest {
+    WebRequest {
+        directory: site.repository(),
+        repository: CreationId(1),
+        path: "a/b".parse().unwrap(),
+        method: "GET".into(),
+        query: query.into(),
+        path_info: path_info.into(),
+        scheme: "http",
+        host: "example.com".into(),
+        remote: "127.0.0.1".into(),
+        headers: vec![],
+        body: Bytes::new(),
+    }
+}
+
+async fn body_of(answer: WebAnswer) -> (u16, Vec<u8>) {
+    let WebAnswer::Response(mut response) = answer else { panic!("unknown") };
+    let mut body = Vec::new();
+    while let Some(part) = response.body.next().await {
+        body.extend_from_slice(&part.unwrap());
+    }
+    (response.status, body)
+}
+
+fn process_is_there(pid: u32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    !stat.is_empty() && !stat.contains(") Z ")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lanes_make_the_pinned_format_and_apply_pushes() {
+    for python in pythons() {
+        let mut site = Site::start(&python, Role::Mirror).await;
+        assert!(!site.mercurial.version().is_empty());
+        let requires = |name: &str| std::fs::read_to_string(site.repository().join(".hg").join(name));
+        let mut requires: Vec<String> = [requires("requires"), requires("store/requires")]
+            .into_iter()
+            .flat_map(|text| text.unwrap_or_default().lines().map(str::to_owned).collect::<Vec<_>>())
+            .collect();
+        requires.sort();
+        requires.dedup();
+        let format = "dotencode fncache generaldelta revlog-compression-zstd revlogv1 sparserevlog store";
+        assert_eq!(requires.join(" "), format);
+
+        let (offset, push) = site.commit("one", b"1");
+        let apply = Operation::Apply { offset, push: push.clone(), hidden: true };
+        let hidden = site.lane(apply.clone()).await;
+        assert_eq!((hidden.applied, hidden.shown, hidden.changesets), (offset, Offset(1), 0));
+        assert_eq!(site.lane(apply).await, hidden, "applying twice changes nothing");
+        let shown = site.lane(Operation::Show { offset, push: push.clone() }).await;
+        assert_eq!((shown.shown, shown.tip, shown.heads, shown.changesets), (offset, push.tip, 1, 1));
+        assert_eq!(site.lane(Operation::State).await, shown);
+        assert_eq!(site.lane(Operation::Recover { break_locks: true }).await.applied, offset);
+        let skipped = site.lane(Operation::Skip { offset: offset.next(), hidden: false }).await;
+        assert_eq!(skipped.applied, offset.next());
+
+        let hashes = site.lanes.hash(&site.repository(), Some(offset.next())).await.unwrap();
+        assert_eq!(hashes.at, offset.next());
+        let locked = site.lanes.hash(&site.repository(), Some(Offset(99))).await.unwrap_err();
+        assert_eq!(locked.kind, LaneErrorKind::Locked, "{locked}");
+        let file = site.folder.path().join("snapshot.tar");
+        site.lane(Operation::Snapshot { file: file.clone() }).await;
+        assert!(std::fs::metadata(file).unwrap().len() > 1000);
+        let missing = Request { directory: site.folder.path().join("nothing"), operation: Operation::State };
+        assert_eq!(site.lanes.call(missing).await.unwrap_err().kind, LaneErrorKind::Missing);
+        let stripped = site.lane(Operation::Strip { offset: Offset(9), changesets: vec![push.tip.unwrap()] }).await;
+        assert_eq!((stripped.applied, stripped.changesets), (Offset(9), 0));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sessions_speak_the_wire_protocol_and_say_how_they_ended() {
+    for python in pythons() {
+        let mut site = Site::start(&python, Role::Ssh).await;
+        let tip = site.push("one", b"1").await;
+        let request = ServeRequest {
+            directory: site.repository(),
+            repository: CreationId(1),
+            path: "a/b".parse().unwrap(),
+            user: "someone@example.com".parse().unwrap(),
+            may_write: false,
+            environment: Default::default(),
+        };
+        let mut session = site.mercurial.serve(&request).await.unwrap();
+        session.stdin.write_all(b"heads\n").await.unwrap();
+        let mut answer = vec![0; 44];
+        timeout(DEADLINE, session.stdout.read_exact(&mut answer)).await.unwrap().unwrap();
+        assert_eq!(String::from_utf8(answer).unwrap(), format!("41\n{tip}\n"));
+        drop(session.stdin);
+        assert_eq!(timeout(DEADLINE, session.child.ended()).await.unwrap(), Ended::Exit(0));
+
+        let mut killed = site.mercurial.serve(&request).await.unwrap();
+        killed.child.kill();
+        assert_eq!(timeout(DEADLINE, killed.child.ended()).await.unwrap(), Ended::Abnormal);
+        let dropped = site.mercurial.serve(&request).await.unwrap();
+        let pid = dropped.child.pid();
+        assert!(process_is_there(pid));
+        drop(dropped);
+        wait_until("the end of a dropped session", || !process_is_there(pid)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn web_workers_answer_and_are_replaced_when_they_die() {
+    for python in pythons() {
+        let mut site = Site::start(&python, Role::Mirror).await;
+        let tip = site.push("one", b"1").await;
+        let large: Vec<u8> = (0..4_000_000u32).flat_map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes()).collect();
+        site.push("large", &large).await;
+        let web = WebPool::new(site.mercurial.clone(), WebOptions { light: 1, heavy: 1, ..Default::default() });
+        let ask = |query: &str, path_info: &str| {
+            let (web, request) = (web.clone(), web_request(&site, query, path_info));
+            async move { web.request(&request, Class::Light).await.unwrap() }
+        };
+        let (status, body) = body_of(ask("cmd=heads", "").await).await;
+        assert_eq!((status, body.len()), (200, 41));
+        let (status, body) = body_of(ask("", "/raw-file/tip/one").await).await;
+        assert_eq!((status, &body[..]), (200, &b"1"[..]));
+        let (status, body) = body_of(ask("", "/raw-file/tip/large").await).await;
+        assert_eq!((status, body.len()), (200, large.len()));
+        assert!(body == large);
+        let WebAnswer::Unknown(unknown) = ask("", &format!("/rev/{}", "12".repeat(20))).await else {
+            panic!("a hash that is nowhere is known")
+        };
+        assert_eq!(unknown[0].to_string(), "12".repeat(20));
+
+        // Dropped in the middle: the one worker must not give the rest to the next.
+        let WebAnswer::Response(mut cut) = ask("", "/raw-file/tip/large").await else { panic!() };
+        assert!(cut.body.next().await.unwrap().is_ok());
+        drop(cut);
+        let (_, body) = body_of(ask("", &format!("/raw-file/{tip}/one")).await).await;
+        assert_eq!(body, b"1");
+        assert_eq!(web.load(Class::Light).busy, 0);
+        assert_eq!(hg_ok(&site.python, &site.repository(), &["id", "-i", "-r", "0"]).len(), 12);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dead_zygote_takes_its_children_along_and_comes_back() {
+    for python in pythons() {
+        let mut site = Site::start(&python, Role::Ssh).await;
+        site.push("one", b"1").await;
+        let request = ServeRequest {
+            directory: site.repository(),
+            repository: CreationId(1),
+            path: "a/b".parse().unwrap(),
+            user: "u".parse().unwrap(),
+            may_write: false,
+            environment: Default::default(),
+        };
+        let mut session = site.mercurial.serve(&request).await.unwrap();
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", session.child.pid())).unwrap();
+        let zygote = stat.rsplit_once(") ").unwrap().1.split(' ').nth(1).unwrap().to_owned();
+        let killed = std::process::Command::new("kill").args(["-9", &zygote]).status().unwrap();
+        assert!(killed.success());
+        assert_eq!(timeout(DEADLINE, session.child.ended()).await.unwrap(), Ended::Abnormal);
+        // The lane's idle worker died too; nobody notices.
+        wait_until("the end of the ready state", || !site.mercurial.is_ready()).await;
+        assert_eq!(site.lane(Operation::State).await.changesets, 1);
+        site.push("two", b"2").await;
+        let Site { mercurial, lanes, .. } = site;
+        drop((mercurial, lanes, session));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_python_without_mercurial_is_said_to_be_wrong() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = mercurial::Options {
+        python: "/bin/false".into(),
+        run_directory: folder.path().join("run"),
+        gate: None,
+        spool: folder.path().join("spool"),
+        role: Role::Ssh,
+        site_hgrc: None,
+    };
+    let error = timeout(DEADLINE, mercurial::Mercurial::start(options)).await.unwrap().err().unwrap();
+    assert!(error.to_string().contains("ended before it was ready"), "{error}");
+}
