@@ -1,7 +1,8 @@
 //! Which endpoints take connections. Pure: time comes in as the time since the balancer's start.
 //!
-//! The master stops waiting for a mirror when the balancer has said long enough that it left. Hence an endpoint is used
-//! only between a report that claims it, answered by a master that still wants it, and the first report that does not.
+//! The master stops waiting for a mirror when the balancer has said long enough that it left. Hence an endpoint is
+//! used only between a report that claims it, answered by a master that still wants it, and the first report that does
+//! not.
 
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};

@@ -69,9 +69,9 @@ impl Authority {
         Ok(Authority { certificate, issuer })
     }
 
-    /// Makes `ca.pem`, `cert.pem` and `key.pem` in `directory` what an [`crate::Identity`] of this name needs, and says
-    /// whether anything changed. What is there stays when it is of this authority, names the same and has more than a
-    /// third of its year left. `addresses` are other names and IP addresses under which it may be reached.
+    /// Makes `ca.pem`, `cert.pem` and `key.pem` in `directory` what an [`crate::Identity`] of this name needs, and
+    /// says whether anything changed. What is there stays when it is of this authority, names the same and has more
+    /// than a third of its year left. `addresses` are other names and IP addresses under which it may be reached.
     pub fn issue(&self, name: &InstanceName, addresses: &[String], directory: &Path) -> Result<bool, AuthorityError> {
         self.issue_at(name, addresses, directory, SystemTime::now())
     }

@@ -87,9 +87,9 @@ impl Client {
         Client { pool: Arc::new(Pool::new(identity)) }
     }
 
-    /// Sends `request`, whose URI is a path and query, and answers as soon as the headers of the response are here; both
-    /// bodies may still be open then. Statuses are the caller's business. There is no deadline but the connection's
-    /// pings, which notice a dead peer within three seconds.
+    /// Sends `request`, whose URI is a path and query, and answers as soon as the headers of the response are here;
+    /// both bodies may still be open then. Statuses are the caller's business. There is no deadline but the
+    /// connection's pings, which notice a dead peer within three seconds.
     pub async fn request(&self, to: &Target, request: Request<Body>) -> Result<Response<Incoming>, ClientError> {
         let (mut parts, body) = request.into_parts();
         parts.uri = absolute(to, &parts.uri)?;

@@ -18,8 +18,8 @@ const STALL_SECONDS: u64 = 30;
 
 impl Client {
     /// Writes what `path` answers, from byte `from` on, to `into`, and says how many bytes that were. Nothing is held
-    /// but what HTTP/2's windows allow. Whoever wants to go on after an error asks again with a larger `from`. A `from`
-    /// at the end of the file is answered by 416, which is success with no bytes.
+    /// but what HTTP/2's windows allow. Whoever wants to go on after an error asks again with a larger `from`. A
+    /// `from` at the end of the file is answered by 416, which is success with no bytes.
     pub async fn download(
         &self,
         to: &Target,

@@ -138,8 +138,8 @@ where
                     }
                 }
                 Some(Err(error)) => return Err(MessageError::Broken(error.into())),
-                // hyper hides a connection that was given up without an error (GOAWAY or RST_STREAM with NO_ERROR, also
-                // after unanswered pings) as the body's end; only a real end sets the flag.
+                // hyper hides a connection that was given up without an error (GOAWAY or RST_STREAM with NO_ERROR,
+                // also after unanswered pings) as the body's end; only a real end sets the flag.
                 None if !self.body.is_end_stream() => return Err(MessageError::Broken(GIVEN_UP.into())),
                 None if self.waiting.is_empty() => return Ok(None),
                 None => return Err(MessageError::Truncated),
