@@ -1,0 +1,139 @@
+//! The keys by which clients know the server. All instances of an installation use the same.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
+use aws_lc_rs::rsa::{KeyPair, KeySize};
+use russh::keys::ssh_key::LineEnding;
+use russh::keys::ssh_key::private::{Ed25519Keypair, KeypairData};
+use russh::keys::{HashAlg, PrivateKey};
+
+/// Never printed: `Debug` shows the fingerprints.
+#[derive(Clone)]
+pub struct HostKeys(pub(crate) Vec<PrivateKey>);
+
+#[derive(Debug, thiserror::Error)]
+pub enum HostKeysError {
+    #[error("the host key {path} cannot be used: {source}")]
+    Io { path: PathBuf, source: io::Error },
+    #[error("the host key {path} is not an OpenSSH private key without a passphrase: {reason}")]
+    Damaged { path: PathBuf, reason: String },
+    #[error("a host key cannot be generated: {0}")]
+    Generate(String),
+}
+
+#[derive(Clone, Copy)]
+enum Kind {
+    Ed25519,
+    /// For clients of before 2014.
+    Rsa,
+}
+
+const KINDS: [(Kind, &str); 2] = [(Kind::Ed25519, "ssh_host_ed25519_key"), (Kind::Rsa, "ssh_host_rsa_key")];
+
+/// Reads the keys of `directory`; makes the ones that are not there. Blocks. Several processes may do this at once: the
+/// first one's keys count.
+pub fn load_or_generate(directory: &Path) -> Result<HostKeys, HostKeysError> {
+    let failed = |path: &Path| {
+        let path = path.to_owned();
+        move |source| HostKeysError::Io { path, source }
+    };
+    if !directory.is_dir() {
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(failed(directory))?;
+    }
+    let mut keys = Vec::new();
+    for (kind, name) in KINDS {
+        let path = directory.join(name);
+        if !path.try_exists().map_err(failed(&path))? {
+            place(&path, &generate(kind)?).map_err(failed(&path))?;
+        }
+        let text = std::fs::read_to_string(&path).map_err(failed(&path))?;
+        let key = PrivateKey::from_openssh(&text)
+            .map_err(|error| error.to_string())
+            .and_then(|key| if key.is_encrypted() { Err("it has a passphrase".to_owned()) } else { Ok(key) })
+            .map_err(|reason| HostKeysError::Damaged { path, reason })?;
+        keys.push(key);
+    }
+    Ok(HostKeys(keys))
+}
+
+fn generate(kind: Kind) -> Result<PrivateKey, HostKeysError> {
+    let failed = |error: &dyn std::fmt::Display| HostKeysError::Generate(error.to_string());
+    match kind {
+        Kind::Ed25519 => {
+            let pair = Ed25519Keypair::from_seed(&rand::random());
+            PrivateKey::new(KeypairData::Ed25519(pair), "").map_err(|error| failed(&error))
+        }
+        Kind::Rsa => {
+            let pair = KeyPair::generate(KeySize::Rsa3072).map_err(|error| failed(&error))?;
+            let der: Pkcs8V1Der<'_> = pair.as_der().map_err(|error| failed(&error))?;
+            russh::keys::pkcs8::decode_pkcs8(der.as_ref(), None).map_err(|error| failed(&error))
+        }
+    }
+}
+
+/// Complete or not at all, and never over a key that is there.
+fn place(path: &Path, key: &PrivateKey) -> io::Result<()> {
+    let text = key.to_openssh(LineEnding::LF).map_err(io::Error::other)?;
+    let temporary = path.with_extension(format!("{:016x}", rand::random::<u64>()));
+    let mut file = OpenOptions::new().create_new(true).write(true).mode(0o600).open(&temporary)?;
+    let written = file.write_all(text.as_bytes()).and_then(|()| file.sync_all());
+    let linked = written.and_then(|()| std::fs::hard_link(&temporary, path));
+    std::fs::remove_file(&temporary)?;
+    match linked {
+        Err(there) if there.kind() == io::ErrorKind::AlreadyExists => return Ok(()),
+        other => other?,
+    }
+    path.parent().map_or(Ok(()), |parent| File::open(parent)?.sync_all())
+}
+
+impl HostKeys {
+    /// `SHA256:...` of each, as `ssh-keygen -l` prints them.
+    pub fn fingerprints(&self) -> Vec<String> {
+        self.0.iter().map(|key| key.fingerprint(HashAlg::Sha256).to_string()).collect()
+    }
+
+    /// Each public key as a line for `known_hosts`, without the host name in front.
+    pub fn public_lines(&self) -> Vec<String> {
+        self.0.iter().filter_map(|key| key.public_key().to_openssh().ok()).collect()
+    }
+}
+
+impl std::fmt::Debug for HostKeys {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_list().entries(self.fingerprints()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn keys_are_made_once_and_for_the_owner_only() {
+        let base = tempfile::tempdir().unwrap();
+        let directory = base.path().join("keys");
+        let racing: Vec<_> = (0..4)
+            .map(|_| {
+                let directory = directory.clone();
+                std::thread::spawn(move || load_or_generate(&directory).unwrap().fingerprints())
+            })
+            .collect();
+        let first = load_or_generate(&directory).unwrap().fingerprints();
+        for other in racing {
+            assert_eq!(other.join().unwrap(), first);
+        }
+        let files: Vec<_> = std::fs::read_dir(&directory).unwrap().map(Result::unwrap).collect();
+        assert_eq!(files.len(), 2, "{files:?}");
+        for file in files {
+            assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+        }
+        std::fs::write(directory.join("ssh_host_rsa_key"), "nonsense").unwrap();
+        assert!(matches!(load_or_generate(&directory), Err(HostKeysError::Damaged { .. })));
+    }
+}

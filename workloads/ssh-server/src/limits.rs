@@ -1,0 +1,54 @@
+//! What one server allows. The defaults are for an installation with a few hundred people.
+
+use std::time::Duration;
+
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Further ones are closed at once.
+    pub connections: usize,
+    /// Further ones wait in the listen queue until one has logged in or run out of time.
+    pub unauthenticated: usize,
+    /// From the connection to the login.
+    pub handshake: Duration,
+    /// Commands of one account at a time.
+    pub commands_per_user: usize,
+    /// How long a connection may stay without a running command.
+    pub idle: Duration,
+    /// How long the network may take nothing of what we send. (A client that reads slowly takes something: it has its
+    /// window to fill, and then nothing is sent.)
+    pub stall: Duration,
+    /// After the shutdown: how long running commands may go on.
+    pub drain: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            connections: 500,
+            unauthenticated: 50,
+            handshake: Duration::from_secs(20),
+            commands_per_user: 50,
+            idle: Duration::from_secs(600),
+            stall: Duration::from_secs(60),
+            drain: Duration::from_secs(30),
+        }
+    }
+}
+
+/// A client that says nothing is asked every so often, and cut after so many unanswered questions (as the reference).
+pub(crate) const KEEPALIVE: Duration = Duration::from_secs(10);
+pub(crate) const KEEPALIVE_QUESTIONS: usize = 6;
+/// What a client may send ahead: push speed is at most this per round trip.
+pub(crate) const WINDOW_BYTES: u32 = 16 * 1024 * 1024;
+pub(crate) const PACKET_BYTES: u32 = 32 * 1024;
+/// Packets that wait for Mercurial to read them, hence 512 KiB for each connection; then TCP slows the client down.
+pub(crate) const WAITING_PACKETS: usize = 16;
+/// Read at once from Mercurial.
+pub(crate) const READ_BYTES: usize = 64 * 1024;
+/// A refused key costs this long, so that an account that does not exist takes as long as one that does.
+pub(crate) const REJECTION: Duration = Duration::from_millis(100);
+pub(crate) const AUTHENTICATION_ATTEMPTS: usize = 10;
+/// What a connection has to say goodbye when everything else is over.
+pub(crate) const GOODBYE: Duration = Duration::from_secs(2);
+/// Shorter RSA keys are not accepted.
+pub(crate) const MIN_RSA_BITS: u32 = 2048;

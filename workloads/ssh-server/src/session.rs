@@ -1,0 +1,185 @@
+//! What russh asks about one connection. Everything is refused that is not a session channel with one command.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use russh::keys::{Algorithm, HashAlg, PublicKey};
+use russh::server::{Auth, ChannelOpenHandle, Handler, Msg, PublicKeyOffer, Session, VerifiedPublicKey};
+use russh::{Channel, ChannelId, ChannelOpenFailure, Pty};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, info};
+
+use crate::Account;
+use crate::channel::{self, Task};
+use crate::serve::Shared;
+
+/// What a connection is doing, which decides how long it may go on doing it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    Handshake,
+    /// Logged in, no command.
+    Idle,
+    Running,
+}
+
+/// Who is at the other end. The key is kept, so that each command asks the directory again.
+#[derive(Debug)]
+pub(crate) struct Login {
+    pub(crate) account: Account,
+    pub(crate) key: PublicKey,
+    pub(crate) fingerprint: String,
+    pub(crate) client: SocketAddr,
+}
+
+pub(crate) struct Connection {
+    shared: Arc<Shared>,
+    client: SocketAddr,
+    cut: CancellationToken,
+    phase: Arc<watch::Sender<Phase>>,
+    login: Option<Arc<Login>>,
+    open: Option<OpenChannel>,
+}
+
+struct OpenChannel {
+    id: ChannelId,
+    /// It has its one command.
+    asked: bool,
+    gone: CancellationToken,
+}
+
+impl Connection {
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        client: SocketAddr,
+        cut: CancellationToken,
+        phase: watch::Sender<Phase>,
+    ) -> Connection {
+        Connection { shared, client, cut, phase: Arc::new(phase), login: None, open: None }
+    }
+
+    /// True: the directory knows the key, and the signature is not SHA-1 (`ssh-rsa`, which OpenSSH refuses since 8.8).
+    fn account(&self, user: &str, key: &PublicKey, algorithm: &Algorithm) -> Option<Account> {
+        if matches!(algorithm, Algorithm::Rsa { hash: None }) {
+            return None;
+        }
+        self.shared.directory.find(user, key)
+    }
+
+    /// Answers a request for a command: each channel has one.
+    fn answer(&mut self, id: ChannelId, session: &mut Session) -> Result<(), russh::Error> {
+        match self.open.as_mut().filter(|open| open.id == id && !open.asked) {
+            Some(open) => {
+                open.asked = true;
+                session.channel_success(id)
+            }
+            None => session.channel_failure(id),
+        }
+    }
+}
+
+impl Handler for Connection {
+    type Error = russh::Error;
+
+    async fn auth_publickey_offered(&mut self, user: &str, offer: PublicKeyOffer<'_>) -> Result<Auth, russh::Error> {
+        if self.account(user, offer.public_key, offer.algorithm).is_some() {
+            return Ok(Auth::Accept);
+        }
+        let fingerprint = offer.public_key.fingerprint(HashAlg::Sha256);
+        debug!(event = "key-refused", user, %fingerprint, client = %self.client, "key refused");
+        Ok(Auth::reject())
+    }
+
+    async fn auth_publickey(&mut self, user: &str, key: VerifiedPublicKey<'_>) -> Result<Auth, russh::Error> {
+        let Some(account) = self.account(user, key.public_key, key.algorithm) else { return Ok(Auth::reject()) };
+        self.login = Some(Arc::new(Login {
+            account,
+            key: key.public_key.clone(),
+            fingerprint: key.public_key.fingerprint(HashAlg::Sha256).to_string(),
+            client: self.client,
+        }));
+        Ok(Auth::Accept)
+    }
+
+    async fn auth_succeeded(&mut self, _: &mut Session) -> Result<(), russh::Error> {
+        // The type does not say it, but only `auth_publickey` accepts anything.
+        let login = self.login.as_ref().ok_or(russh::Error::Inconsistent)?;
+        let (user, fingerprint) = (&login.account.user, &login.fingerprint);
+        info!(event = "login", %user, fingerprint, client = %self.client, "login");
+        self.shared.metrics.logins.with_label_values(&["accepted"]).inc();
+        self.phase.send_replace(Phase::Idle);
+        Ok(())
+    }
+
+    async fn channel_open_session(
+        &mut self,
+        channel: Channel<Msg>,
+        reply: ChannelOpenHandle,
+        _: &mut Session,
+    ) -> Result<(), russh::Error> {
+        let login = self.login.clone().ok_or(russh::Error::Inconsistent)?;
+        if self.open.is_some() {
+            // A second command would share this loop's fate: clients that multiplex open another connection then.
+            reply.reject(ChannelOpenFailure::ResourceShortage).await;
+            return Ok(());
+        }
+        let gone = self.cut.child_token();
+        self.open = Some(OpenChannel { id: channel.id(), asked: false, gone: gone.clone() });
+        let (read, write) = channel.split();
+        let task = Task { shared: Arc::clone(&self.shared), login, phase: Arc::clone(&self.phase), write, gone };
+        // From the first message on somebody takes what arrives: a full queue would block the loop.
+        self.shared.tasks.spawn(channel::run(task, read));
+        reply.accept().await;
+        Ok(())
+    }
+
+    async fn channel_close(&mut self, id: ChannelId, _: &mut Session) -> Result<(), russh::Error> {
+        if let Some(open) = self.open.take_if(|open| open.id == id) {
+            open.gone.cancel();
+        }
+        Ok(())
+    }
+
+    async fn exec_request(&mut self, id: ChannelId, _: &[u8], session: &mut Session) -> Result<(), russh::Error> {
+        self.answer(id, session)
+    }
+
+    /// No command: accepted only to say what can be done here.
+    async fn shell_request(&mut self, id: ChannelId, session: &mut Session) -> Result<(), russh::Error> {
+        self.answer(id, session)
+    }
+
+    async fn env_request(&mut self, id: ChannelId, _: &str, _: &str, to: &mut Session) -> Result<(), russh::Error> {
+        to.channel_failure(id)
+    }
+
+    async fn subsystem_request(&mut self, id: ChannelId, _: &str, to: &mut Session) -> Result<(), russh::Error> {
+        to.channel_failure(id)
+    }
+
+    async fn pty_request(
+        &mut self,
+        id: ChannelId,
+        _: &str,
+        _: u32,
+        _: u32,
+        _: u32,
+        _: u32,
+        _: &[(Pty, u32)],
+        to: &mut Session,
+    ) -> Result<(), russh::Error> {
+        to.channel_failure(id)
+    }
+
+    async fn x11_request(
+        &mut self,
+        id: ChannelId,
+        _: bool,
+        _: &str,
+        _: &str,
+        _: u32,
+        to: &mut Session,
+    ) -> Result<(), russh::Error> {
+        to.channel_failure(id)
+    }
+}
