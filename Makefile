@@ -22,14 +22,17 @@ export PATH := $(PATH):$(HGOP_VENV)/bin
 export HGRCPATH :=
 
 run: setup
+	@set -x
 	cargo build --release -p hgd
 	exec target/release/hgd all-in-one --data-dir "$(DATA_DIR)" -f examples/quickstart.yaml
 
 build: setup
+	@set -x
 	cargo build --release --workspace
 
 # In the order of what fails fastest.
 test: setup
+	@set -x
 	cargo fmt --all --check
 	cargo nextest run -p tidy
 	cargo deny --log-level warn check licenses bans sources
@@ -41,12 +44,13 @@ test: setup
 	cargo nextest run --workspace
 
 bench: setup
+	@set -x
 	cargo build --release --workspace
 	cargo run --release -p benchmarks
 
 # Installs what is missing, and only that.
 setup:
-	packages=()
+	@packages=()
 	command -v cc > /dev/null || packages+=(gcc libc6-dev)
 	command -v git > /dev/null || packages+=(git)
 	command -v ssh > /dev/null && command -v ssh-keygen > /dev/null || packages+=(openssh-client)
@@ -69,18 +73,11 @@ setup:
 		exit 1
 	fi
 	test -x "$(HGOP_VENV)/bin/python" || $(DEBIAN_PYTHON) -m venv "$(HGOP_VENV)"
-	"$(HGOP_VENV)/bin/python" - $(PYTHON_PACKAGES) <<'PYTHON'
-	import importlib.metadata, subprocess, sys
-	missing = []
-	for package in sys.argv[1:]:
-	    name, version = package.split("==")
-	    try:
-	        found = importlib.metadata.version(name)
-	    except importlib.metadata.PackageNotFoundError:
-	        found = None
-	    if found != version:
-	        missing.append(package)
-	if missing:
-	    command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-	    sys.exit(subprocess.call(command + missing))
-	PYTHON
+	installed=$$("$(HGOP_VENV)/bin/python" -m pip list --disable-pip-version-check --format=freeze)
+	missing=()
+	for package in $(PYTHON_PACKAGES); do
+		grep -qixF "$$package" <<< "$$installed" || missing+=("$$package")
+	done
+	if [ $${#missing[@]} -gt 0 ]; then
+		"$(HGOP_VENV)/bin/python" -m pip install --quiet --disable-pip-version-check "$${missing[@]}"
+	fi
