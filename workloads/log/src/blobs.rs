@@ -1,5 +1,5 @@
-//! Bundles and marker sets too large for a record, named by the SHA-256 of their bytes. A blob is on disk under its name
-//! completely or not at all. Everything here blocks; no blob is ever held in memory.
+//! Bundles and marker sets too large for a record, named by the SHA-256 of their bytes. A blob is on disk under its
+//! name completely or not at all. Everything here blocks; no blob is ever held in memory.
 
 use std::collections::HashSet;
 use std::fs::File;

@@ -1,6 +1,6 @@
-//! The log's decisions as a state machine without files, clock or threads. The engine's thread drives exactly this, and so
-//! does the simulation: hand it events, take its commands with [`Core::poll`], carry each out before taking the next, and
-//! hand back the result as an event.
+//! The log's decisions as a state machine without files, clock or threads. The engine's thread drives exactly this,
+//! and so does the simulation: hand it events, take its commands with [`Core::poll`], carry each out before taking
+//! the next, and hand back the result as an event.
 //!
 //! Promises: offsets have no gaps and generations never go back; an append happens only in the generation it was meant
 //! for; `durable` moves only when a sync has succeeded; `committed` never exceeds `durable` nor, while leading, the
@@ -16,11 +16,12 @@ mod tests;
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use protocol::{Entry, Generation, InstanceName, MAX_RECORD_BYTES, Offset};
+use protocol::{Entry, Generation, InstanceName, Offset};
 
 use crate::generations::Generations;
 use crate::refusal::{AppendError, LogError, WriteFailure};
 use batch::Batch;
+pub use messages::{Command, Cut, Event, Ticket, View};
 pub use reign::MAX_MEMBERS;
 use reign::Reign;
 

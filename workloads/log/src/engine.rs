@@ -1,5 +1,5 @@
-//! The writer's thread: drives the core and carries out its commands, one at a time. Whatever arrives while a sync runs is
-//! written and synced together afterwards.
+//! The writer's thread: drives the core and carries out its commands, one at a time. Whatever arrives while a sync
+//! runs is written and synced together afterwards.
 
 use std::collections::HashMap;
 use std::sync::Arc;

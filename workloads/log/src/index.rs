@@ -1,5 +1,5 @@
-//! Where in which file a record begins. Shared between the one writer and all readers; about 16 bytes of memory per 64 KiB
-//! of log.
+//! Where in which file a record begins. Shared between the one writer and all readers; about 16 bytes of memory per
+//! 64 KiB of log.
 
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;

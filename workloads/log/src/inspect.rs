@@ -1,5 +1,5 @@
-//! Looking at a log's directory without touching it: `hgd log dump` and `hgd log verify`. Works beside a running instance,
-//! where the very end may look torn.
+//! Looking at a log's directory without touching it: `hgd log dump` and `hgd log verify`. Works beside a running
+//! instance, where the very end may look torn.
 
 use std::collections::VecDeque;
 use std::fs::File;

@@ -159,9 +159,9 @@ impl Log {
         self.0.view.clone()
     }
 
-    /// Becomes the writer: from now on appends happen in exactly this generation, which must be new. A commit needs the
-    /// acknowledgement of every instance of `in_sync`, from this reign. Answers the end of what is there, which counts
-    /// as committed when it has been acknowledged, too.
+    /// Becomes the writer: from now on appends happen in exactly this generation, which must be new. A commit needs
+    /// the acknowledgement of every instance of `in_sync`, from this reign. Answers the end of what is there, which
+    /// counts as committed when it has been acknowledged, too.
     pub async fn lead(&self, generation: Generation, in_sync: BTreeSet<InstanceName>) -> Result<Offset, LogError> {
         self.request(1, |ticket| Event::Lead { ticket, generation, in_sync }).await
     }

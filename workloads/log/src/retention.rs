@@ -22,8 +22,8 @@ pub struct Stored {
     pub modified: Timestamp,
 }
 
-/// The offset below which segments may go; None: nothing may. Never beyond `keep_from`, the first record that an active
-/// instance still needs, whatever the limits say; and never the last segment.
+/// The offset below which segments may go; None: nothing may. Never beyond `keep_from`, the first record that an
+/// active instance still needs, whatever the limits say; and never the last segment.
 pub fn decide(now: Timestamp, segments: &[Stored], keep_from: Offset, limits: Retention) -> Option<Offset> {
     let mut bytes: u64 = segments.iter().map(|segment| segment.bytes).sum();
     let age = u64::try_from(limits.age.as_micros()).unwrap_or(u64::MAX);

@@ -129,8 +129,8 @@ impl<R: Read> Iterator for Scanner<R> {
     }
 }
 
-/// Whether `rest`, the bytes of a segment from its first bad frame on, proves that this frame was once on disk: a later
-/// frame that is whole says so. Then cutting there would lose records that somebody was told are safe.
+/// Whether `rest`, the bytes of a segment from its first bad frame on, proves that this frame was once on disk: a
+/// later frame that is whole says so. Then cutting there would lose records that somebody was told are safe.
 pub fn was_synced(rest: &[u8], expected: Offset, generation: Generation) -> bool {
     (1..rest.len().saturating_sub(FRAME_HEADER_BYTES - 1)).any(|at| {
         let Ok(bytes) = <&[u8; FRAME_HEADER_BYTES]>::try_from(&rest[at..at + FRAME_HEADER_BYTES]) else {

@@ -5,8 +5,8 @@
 //! before it (8, 0 = not known or none), CRC32C of all before (4).
 //!
 //! Frame: CRC32C of everything behind it (4), length of the body (4), generation (8), offset (8), synced (8), body.
-//! `synced` is how far the log was on disk when the frame was written: it tells a torn tail (never on disk, may go) from
-//! damage (was on disk, must not go silently).
+//! `synced` is how far the log was on disk when the frame was written: it tells a torn tail (never on disk, may go)
+//! from damage (was on disk, must not go silently).
 
 use protocol::{Generation, LogName, MAX_RECORD_BYTES, Offset};
 

@@ -162,8 +162,8 @@ impl Storage {
         Ok(())
     }
 
-    /// Removes segments that begin at `from` or later, the last one first so that what is left has no gap; the only one
-    /// stays, because it says where the log starts.
+    /// Removes segments that begin at `from` or later, the last one first so that what is left has no gap; the only
+    /// one stays, because it says where the log starts.
     fn remove_from(&mut self, from: Offset) -> io::Result<()> {
         loop {
             let mut index = write(&self.index);

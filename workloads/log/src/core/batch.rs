@@ -1,6 +1,9 @@
 //! Requests that are written together: one write and one sync for everything that came while the last sync ran.
 
-use super::*;
+use protocol::{Entry, Generation, MAX_RECORD_BYTES, Offset};
+
+use super::{Command, Core, Request, Running, Ticket};
+use crate::refusal::{AppendError, LogError};
 
 /// A write takes requests up to this size together (a single one may be larger).
 const MAX_BATCH_BYTES: usize = 4 * 1024 * 1024;

@@ -140,8 +140,8 @@ fn read_segment(path: &Path, name: LogName, first: Offset, last: bool) -> Result
     let damaged = |damage| OpenError::Damaged { path: path.to_owned(), damage };
     let file = open_to_write(path).map_err(io)?;
     if last {
-        // After a failed fsync the kernel may hold pages that never reached the disk and call them clean: write what is
-        // dirty, then forget the rest, so that what is read here is what the disk holds.
+        // After a failed fsync the kernel may hold pages that never reached the disk and call them clean: write what
+        // is dirty, then forget the rest, so that what is read here is what the disk holds.
         file.sync_all().map_err(io)?;
         rustix::fs::fadvise(&file, 0, None, Advice::DontNeed).map_err(|why| io(why.into()))?;
     }

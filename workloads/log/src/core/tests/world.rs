@@ -1,5 +1,5 @@
-//! Three instances under random appends, replication, refused writes, power loss and promotion. Whatever any master has
-//! called committed must stay in the log of every later one.
+//! Three instances under random appends, replication, refused writes, power loss and promotion. Whatever any master
+//! has called committed must stay in the log of every later one.
 
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
