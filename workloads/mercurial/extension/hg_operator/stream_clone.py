@@ -123,7 +123,7 @@ def _shown_listing(unfiltered):
         return kept
     deadline = time.monotonic() + unfiltered.ui.configint(b'hg-operator', b'stream-wait', DEFAULT_WAIT_SECONDS)
     while True:
-        with _locked(unfiltered, deadline), util.nogc():
+        with _locked(unfiltered, deadline):
             listing = _list(unfiltered, kept)
         if listing is not None:
             unfiltered.__dict__['_hg_operator_listing'] = listing

@@ -8,6 +8,7 @@ import resource
 import socket
 import sys
 import time
+import traceback
 import urllib.parse
 
 from mercurial import error
@@ -201,6 +202,7 @@ def _report(request, why):
         path=request.get('path'),
         query=(request.get('query') or '')[:200],
         page=(request.get('pathInfo') or '')[:200],
+        traceback=traceback.format_exc(limit=-4),
     )
 
 

@@ -146,8 +146,8 @@ class Worker:
 
     def close(self):
         self.socket.close()
-        self.process.wait(TIMEOUT_SECONDS)
-        return self.process.stderr.read().decode()
+        _none, errors = self.process.communicate(timeout=TIMEOUT_SECONDS)
+        return errors.decode()
 
     def request(self, directory, path, page='', query='', method='GET', headers=(), body=b''):
         """(head, body); the head of an answer that is no HTTP answer is the frame itself."""
@@ -174,6 +174,9 @@ class Front(http.server.ThreadingHTTPServer):
     """What the mirror's front does, without its policies: the first part of the path names the repository."""
 
     daemon_threads = True
+
+    def handle_error(self, request, client_address):
+        pass  # clients that were answered with an error end their connections as they like
 
     def __init__(self, worker, directories):
         super().__init__(('127.0.0.1', 0), _Handler)
@@ -254,7 +257,9 @@ class MirrorCase(unittest.TestCase):
     def tearDownClass(cls):
         cls.front.shutdown()
         cls.front.server_close()
-        cls.stderr = cls.worker.close()
+        errors = cls.worker.close()
+        if errors:
+            sys.stderr.write(errors)
 
     def get(self, page='', query='', **options):
         return self.worker.request(self.repo.path, self.name, page, query, **options)
@@ -262,7 +267,7 @@ class MirrorCase(unittest.TestCase):
     def text(self, page='', query='', status=200):
         head, data = self.get(page, query)
         self.assertEqual(head.get('status'), status, (head, data[:500]))
-        return data.decode()
+        return data.decode(errors='replace')
 
     def json(self, page, query=''):
         return json.loads(self.text(page, query))

@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The web worker: frames, isolation between requests, bounds, and streams beside a busy lane."""
+
+import os
+import subprocess
+import sys
+import threading
+import time
+import unittest
+
+import mirror_case
+from mirror_case import MirrorCase, Worker, hg
+
+
+class Requests(MirrorCase):
+    def test_the_application_is_mounted_at_the_repository_path(self):
+        head, data = self.worker.request(self.repo.path, 'deep/er', 'file/tip/dir')
+        self.assertEqual((head['status'], head['reason']), (200, 'Script output follows'))
+        self.assertIn(b'href="/deep/er/file/tip/dir/b.txt"', data)
+        self.assertIn(b'<title>deep/er:', data)
+        head, data = self.worker.request(self.repo.path, 'deep/er', '/raw-file/tip/dir%2Fb.txt')
+        self.assertEqual((head['status'], data), (200, b'b\n'))
+        self.assertIn(['Content-Length', '2'], head['headers'])
+        self.assertFalse(head['streaming'])
+
+    def test_arguments_come_in_the_body_or_in_headers(self):
+        arguments = b'nodes=' + self.base.encode()
+        posted = self.get('', 'cmd=known', method='POST', headers=[['X-HgArgs-Post', str(len(arguments))]], body=arguments)
+        self.assertEqual(posted[1], b'1')
+        self.assertEqual(self.get('', 'cmd=known', headers=[['X-HgArg-1', arguments.decode()]])[1], b'1')
+
+    def test_large_answers_are_streamed_and_conditional_and_head_requests_have_no_body(self):
+        head, data = self.get('raw-file/%s/big.bin' % self.base)
+        path = os.path.join(mirror_case.SCRATCH, 'big-%s' % self.name)
+        hg('cat', '-R', self.repo.path, '-r', self.base, os.path.join(self.repo.path, 'big.bin'), '-o', path)
+        with open(path, 'rb') as file:
+            self.assertEqual(data, file.read())
+        self.assertGreater(len(data), 256 * 1024)
+        self.assertEqual(self.get('raw-file/tip/a.txt', method='HEAD')[1], b'')
+        self.assertEqual(self.get('log', method='HEAD')[1], b'')
+        etag = dict(self.get('log')[0]['headers'])['ETag']
+        head, data = self.get('log', headers=[['If-None-Match', etag]])
+        self.assertEqual((head['status'], data), (304, b''))
+
+    def test_a_failure_answers_500_says_so_once_and_the_next_request_is_answered(self):
+        worker = Worker()
+        head, data = worker.request(os.path.join(mirror_case.SCRATCH, 'nowhere'), 'nowhere', 'log')
+        self.assertEqual((head['status'], data), (500, b'the repository cannot be read\n'))
+        head, _data = worker.request(self.repo.path, 'x', '', 'cmd=known')
+        self.assertEqual(head['status'], 500)
+        head, data = worker.request(self.repo.path, 'x', '', 'cmd=heads')
+        self.assertEqual((head['status'], len(data)), (200, 82))
+        lines = worker.close().splitlines()
+        self.assertEqual(len(lines), 2, lines)
+        self.assertTrue(all(line.startswith('{') and '"level": "error"' in line for line in lines))
+
+    def test_a_named_hash_does_not_stay_for_the_next_request(self):
+        for _time in range(3):
+            self.assertEqual(self.json('json-rev/' + self.tip)['node'], self.tip)
+            self.assertEqual(self.json('json-rev/tip')['node'], self.tagged)
+            self.assertEqual(self.json('json-log')['changeset_count'], 4)
+            self.assertNotIn(self.tip, self.command('heads'))
+            self.text('rev/' + self.tip[:12], status=404)
+
+    def test_applications_are_bounded_and_settings_are_read_again(self):
+        worker = Worker('[hg-operator]', 'web-cached = 2')
+        for name in ('one', 'two', 'three', 'one'):
+            head, data = worker.request(self.repo.path, name, 'json-log')
+            self.assertEqual(head['status'], 200)
+        self.assertNotIn(b'changed by settings', worker.request(self.repo.path, 'one', 'summary', 'style=gitweb')[1])
+        with open(os.path.join(self.repo.path, '.hg', 'hgrc'), 'a') as file:
+            file.write('[web]\ndescription = changed by settings\n')
+        self.assertIn(b'changed by settings', worker.request(self.repo.path, 'one', 'summary', 'style=gitweb')[1])
+        worker.close()
+
+    def test_a_worker_that_has_grown_answers_and_ends(self):
+        worker = Worker('[hg-operator]', 'web-memory = 1 MB')
+        head, data = worker.request(self.repo.path, 'x', 'raw-file/%s/big.bin' % self.base)
+        self.assertEqual(head['status'], 200)
+        self.assertEqual(worker.process.wait(mirror_case.TIMEOUT_SECONDS), 0)
+        self.assertIn('memory bound', worker.close())
+
+
+class Streams(MirrorCase):
+    def test_a_stream_needs_no_lock_when_its_state_is_known_and_waits_for_it_otherwise(self):
+        worker = Worker('[hg-operator]', 'stream-wait = 1')
+        lock = os.path.join(self.repo.path, '.hg', 'store', 'lock')
+        os.symlink('%s:%d' % (os.uname().nodename, os.getpid()), lock)
+        try:
+            head, data = worker.request(self.repo.path, self.name, '', 'cmd=stream_out')
+            self.assertEqual((head['status'], dict(head['headers'])['Retry-After']), (503, '2'))
+            timer = threading.Timer(0.3, os.unlink, [lock])
+            timer.start()
+            began = time.monotonic()
+            head, data = worker.request(self.repo.path, self.name, '', 'cmd=stream_out')
+            self.assertEqual((head['status'], data[:2]), (200, b'0\n'))
+            self.assertLess(time.monotonic() - began, 0.9)
+            timer.join()
+            os.symlink('%s:%d' % (os.uname().nodename, os.getpid()), lock)
+            self.assertEqual(worker.request(self.repo.path, self.name, '', 'cmd=stream_out')[1], data)
+        finally:
+            os.unlink(lock)
+            worker.close()
+
+    def test_a_kept_listing_follows_new_changesets(self):
+        first = self.clone('before', '--stream')
+        self.assertEqual(len(self.nodes(first)), 4)
+        repo = self.repo
+        repo.hg('update', '-q', self.tip)
+        repo.commit('grown', {'a.txt': b'grown\n', 'dir/b.txt': b'grown\n', 'brand-new.txt': b'x\n'})
+        repo.hg('update', '-q', 'null')
+        for shown, count in ((4, 4), (7, 7), (8, 8)):
+            repo.show(shown)
+            path = self.clone('grown-%d' % shown, '--stream')
+            self.assertEqual(len(self.nodes(path)), count)
+            hg('verify', '-q', '-R', path)
+        repo.show(4)
+
+    def test_a_revlog_that_is_split_while_a_stream_is_sent_is_sent_as_it_was(self):
+        name = 'data/grow.txt.i'
+        repo = self.repo
+        repo.hg('update', '-q', self.tip)
+        for count in range(3):
+            repo.commit('grow %d' % count, {'grow.txt': os.urandom(30000)})
+        path = os.path.join(repo.path, '.hg', 'store', name)
+        before = _contents(path)
+        listing = subprocess.Popen(
+            [sys.executable, '-c', _SEND_LATER, repo.path, name], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            env={**mirror_case.environment(), 'PYTHONPATH': os.path.dirname(mirror_case.HERE)},
+        )  # fmt: skip
+        self.assertEqual(listing.stdout.readline(), b'listed\n')
+        repo.commit('split', {'grow.txt': os.urandom(90000)})
+        self.assertTrue(os.path.exists(path[:-2] + '.d'))
+        sent, _none = listing.communicate(b'\n', timeout=mirror_case.TIMEOUT_SECONDS)
+        self.assertEqual(sent, before)
+        repo.hg('update', '-q', 'null')
+
+
+_SEND_LATER = """
+import sys
+try:
+    from mercurial import initialization; initialization.init()
+except ImportError: pass
+from mercurial import hg, ui as uimod
+from hg_operator import stream_clone
+repo = hg.repository(uimod.ui.load(), sys.argv[1].encode())
+name = sys.argv[2].encode()
+listing = stream_clone._shown_listing(repo.unfiltered())
+sys.stdout.write('listed\\n'); sys.stdout.flush()
+sys.stdin.readline()
+for chunk in stream_clone._contents_of(repo.unfiltered(), listing, name, listing.sizes[name]):
+    sys.stdout.buffer.write(chunk)
+"""
+
+
+def _contents(path):
+    with open(path, 'rb') as file:
+        return file.read()
+
+
+if __name__ == '__main__':
+    unittest.main()
