@@ -14,6 +14,8 @@ pub struct Limits {
     pub commands_per_user: usize,
     /// How long a connection may stay without a running command.
     pub idle: Duration,
+    /// A client that says nothing is asked this often whether it lives.
+    pub keepalive: Duration,
     /// How long the network may take nothing of what we send. (A client that reads slowly takes something: it has its
     /// window to fill, and then nothing is sent.)
     pub stall: Duration,
@@ -29,14 +31,14 @@ impl Default for Limits {
             handshake: Duration::from_secs(20),
             commands_per_user: 50,
             idle: Duration::from_secs(600),
+            keepalive: Duration::from_secs(10),
             stall: Duration::from_secs(60),
             drain: Duration::from_secs(30),
         }
     }
 }
 
-/// A client that says nothing is asked every so often, and cut after so many unanswered questions (as the reference).
-pub(crate) const KEEPALIVE: Duration = Duration::from_secs(10);
+/// A client is cut off after so many unanswered questions (as the reference).
 pub(crate) const KEEPALIVE_QUESTIONS: usize = 6;
 /// What a client may send ahead: push speed is at most this per round trip.
 pub(crate) const WINDOW_BYTES: u32 = 16 * 1024 * 1024;

@@ -15,8 +15,7 @@ use tracing::{error, info, warn};
 
 use crate::connection::{self, Places};
 use crate::limits::{
-    AUTHENTICATION_ATTEMPTS, GOODBYE, KEEPALIVE, KEEPALIVE_QUESTIONS, PACKET_BYTES, REJECTION, WAITING_PACKETS,
-    WINDOW_BYTES,
+    AUTHENTICATION_ATTEMPTS, GOODBYE, KEEPALIVE_QUESTIONS, PACKET_BYTES, REJECTION, WAITING_PACKETS, WINDOW_BYTES,
 };
 use crate::seats::Seats;
 use crate::{Directory, HostKeys, Limits, Metrics, Open};
@@ -51,7 +50,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub async fn serve(listener: TcpListener, options: Options, open: Open, shutdown: CancellationToken) {
     let Options { host_keys, directory, limits, metrics } = options;
     let shared = Arc::new(Shared {
-        config: Arc::new(config(host_keys)),
+        config: Arc::new(config(host_keys, &limits)),
         directory: directory.clone(),
         seats: Seats::new(limits.commands_per_user),
         limits,
@@ -101,7 +100,7 @@ async fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
     }
 }
 
-fn config(host_keys: HostKeys) -> Config {
+fn config(host_keys: HostKeys, limits: &Limits) -> Config {
     let default = Preferred::DEFAULT;
     let sha1 = |key: &&Algorithm| !matches!(key, Algorithm::Rsa { hash: None });
     Config {
@@ -117,7 +116,7 @@ fn config(host_keys: HostKeys) -> Config {
         max_auth_attempts: AUTHENTICATION_ATTEMPTS,
         // A hook or a lock may take long; what takes too long is decided in `connection`.
         inactivity_timeout: None,
-        keepalive_interval: Some(KEEPALIVE),
+        keepalive_interval: Some(limits.keepalive),
         keepalive_max: KEEPALIVE_QUESTIONS,
         nodelay: true,
         preferred: Preferred {

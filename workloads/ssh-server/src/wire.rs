@@ -78,3 +78,57 @@ impl AsyncWrite for Wire {
         self.bounded(cx, done)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    const LONG: Duration = Duration::from_secs(60);
+
+    /// The server's side, and a client that does nothing.
+    async fn pair(stall: Duration, cut: &CancellationToken) -> (Wire, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        (Wire::new(listener.accept().await.unwrap().0, cut, stall), client)
+    }
+
+    async fn fill(wire: &mut Wire) -> io::Error {
+        let block = vec![0; 1 << 20];
+        loop {
+            let written = tokio::time::timeout(LONG, wire.write_all(&block)).await.expect("it ends");
+            if let Err(error) = written {
+                return error;
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_write_that_makes_no_progress_fails() {
+        let (mut wire, _client) = pair(Duration::from_millis(200), &CancellationToken::new()).await;
+        assert_eq!(fill(&mut wire).await.kind(), io::ErrorKind::TimedOut);
+    }
+
+    #[tokio::test]
+    async fn a_cut_ends_what_waits() {
+        let cut = CancellationToken::new();
+        let (mut wire, _client) = pair(LONG * 2, &cut).await;
+        let later = cut.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            later.cancel();
+        });
+        assert_eq!(fill(&mut wire).await.kind(), io::ErrorKind::ConnectionAborted);
+        assert_eq!(wire.read_u8().await.unwrap_err().kind(), io::ErrorKind::ConnectionAborted);
+    }
+
+    #[tokio::test]
+    async fn a_cut_ends_a_read() {
+        let cut = CancellationToken::new();
+        let (mut wire, _client) = pair(LONG, &cut).await;
+        let (read, ()) = tokio::join!(tokio::time::timeout(LONG, wire.read_u8()), async { cut.cancel() });
+        assert_eq!(read.expect("it ends").unwrap_err().kind(), io::ErrorKind::ConnectionAborted);
+    }
+}

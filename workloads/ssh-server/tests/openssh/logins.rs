@@ -1,0 +1,89 @@
+//! Who gets in.
+
+use crate::bench::{Bench, output, text};
+
+const SERVE: &str = "hg -R echo serve --stdio";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_right_key_lets_in_and_says_who_it_is() {
+    let bench = Bench::start().await;
+    let said = bench.ask(SERVE).await;
+    assert_eq!((said.status.code(), text(&said.stderr).as_str()), (Some(0), ""));
+    let said = output(bench.ssh("bob").arg(SERVE)).await;
+    assert_eq!(said.status.code(), Some(0));
+    let requests = bench.served.requests.lock().unwrap();
+    let seen: Vec<_> =
+        requests.iter().map(|r| (r.user.as_str(), r.groups.iter().map(String::as_str).collect())).collect();
+    assert_eq!(seen, [("ann@example.com", vec!["developers"]), ("bob", vec!["admins", "developers"])]);
+    assert!(requests.iter().all(|request| request.client.ip().is_loopback()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_other_key_and_name_is_refused() {
+    let bench = Bench::start().await;
+    for (user, key) in [
+        ("ann@example.com", "stranger"),
+        ("ann@example.com", "bob"),
+        ("bob", "ann@example.com"),
+        ("nobody", "bob"),
+        ("root", "bob"),
+        ("bob", "none"),
+        ("*", "bob"),
+    ] {
+        let said = output(bench.ssh_with(user, key).arg(SERVE)).await;
+        assert_eq!(said.status.code(), Some(255), "{user} with the key of {key}");
+        assert!(text(&said.stderr).contains("Permission denied (publickey)"), "{}", text(&said.stderr));
+    }
+    assert!(bench.served.requests.lock().unwrap().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn twenty_log_in_at_once() {
+    let bench = Bench::start().await;
+    let mut clients = tokio::task::JoinSet::new();
+    for _ in 0..20 {
+        let mut ssh = bench.ssh("bob");
+        clients.spawn(async move { output(ssh.arg(SERVE)).await });
+    }
+    while let Some(said) = clients.join_next().await {
+        let said = said.unwrap();
+        assert!(said.status.success(), "{}", text(&said.stderr));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_changed_file_of_keys_counts_from_then_on() {
+    let bench = Bench::start().await;
+    let file = bench.base.path().join("authorized_keys");
+    let all = std::fs::read_to_string(&file).unwrap();
+    let bob: String = all.lines().filter(|line| line.ends_with(" bob")).map(|line| format!("{line}\n")).collect();
+    std::fs::write(&file, bob).unwrap();
+    let refused = async {
+        while bench.ask(SERVE).await.status.success() {
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        }
+    };
+    tokio::time::timeout(crate::bench::DEADLINE, refused).await.unwrap();
+    assert!(output(bench.ssh("bob").arg(SERVE)).await.status.success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ciphers_and_host_keys_that_clients_may_insist_on() {
+    let bench = Bench::start().await;
+    for option in [
+        "Ciphers=aes256-gcm@openssh.com",
+        "Ciphers=aes128-gcm@openssh.com",
+        "Ciphers=chacha20-poly1305@openssh.com",
+        "Ciphers=aes256-ctr",
+        "HostKeyAlgorithms=ssh-ed25519",
+        "HostKeyAlgorithms=rsa-sha2-512",
+        "HostKeyAlgorithms=rsa-sha2-256",
+        "Compression=yes",
+    ] {
+        let said = output(bench.ssh("bob").args(["-o", option]).arg("hg -R both serve --stdio")).await;
+        assert!(said.status.success(), "{option}: {}", text(&said.stderr));
+        assert_eq!((said.stdout.len(), said.stderr.len()), (3_000_000, 2_000_000), "{option}");
+    }
+    let said = output(bench.ssh("bob").args(["-o", "HostKeyAlgorithms=ssh-rsa"]).arg(SERVE)).await;
+    assert_eq!(said.status.code(), Some(255));
+}
