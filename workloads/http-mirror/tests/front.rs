@@ -1,0 +1,231 @@
+//! The front with the real extension, every Mercurial that is here, and real hg clients.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+#[path = "mirror/mod.rs"]
+mod mirror;
+#[path = "../../mercurial/tests/site/mod.rs"]
+mod site;
+
+use std::path::{Path, PathBuf};
+use std::process::Output;
+use std::time::{Duration, Instant};
+
+use http_mirror::Readiness;
+use mercurial::Operation;
+use mirror::{DEADLINE, Mirror, get, request, wait_until};
+use site::{hg, hg_ok, pythons};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::task::spawn_blocking;
+
+async fn client(python: &Path, directory: &Path, arguments: &[&str]) -> Output {
+    let (python, directory) = (python.to_owned(), directory.to_owned());
+    let arguments: Vec<String> = arguments.iter().map(|argument| (*argument).to_owned()).collect();
+    let run = move || hg(&python, &directory, &arguments.iter().map(String::as_str).collect::<Vec<_>>());
+    spawn_blocking(run).await.unwrap()
+}
+
+fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hg_clones_pulls_and_identifies_and_cannot_push() {
+    for python in pythons() {
+        let mut mirror = Mirror::start(&python).await;
+        let first = mirror.site.push("one", b"1").await;
+        let url = mirror.url("/a/b");
+        let folder = mirror.site.folder.path().to_owned();
+        let cloned = client(&python, &folder, &["clone", &url, "clone"]).await;
+        assert!(cloned.status.success(), "{}", said(&cloned));
+        let clone: PathBuf = folder.join("clone");
+        assert_eq!(hg_ok(&python, &clone, &["log", "-r", "tip", "-T", "{node} {phase}"]), format!("{first} public"));
+        let streamed = client(&python, &folder, &["clone", "--stream", "-U", &url, "streamed"]).await;
+        assert!(streamed.status.success(), "{}", said(&streamed));
+
+        let second = mirror.site.push("two", b"2").await;
+        let id = client(&python, &folder, &["id", "--debug", "-i", &url]).await;
+        assert!(said(&id).contains(&second.to_string()), "{}", said(&id));
+        let pulled = client(&python, &clone, &["pull", "-u"]).await;
+        assert!(pulled.status.success() && clone.join("two").exists(), "{}", said(&pulled));
+        let again = client(&python, &clone, &["pull"]).await;
+        assert!(said(&again).contains("no changes found"), "{}", said(&again));
+
+        std::fs::write(clone.join("mine"), "x").unwrap();
+        hg_ok(&python, &clone, &["commit", "-A", "-m", "mine"]);
+        let pushed = client(&python, &clone, &["push"]).await;
+        assert_eq!(pushed.status.code(), Some(255), "{}", said(&pushed));
+        assert!(said(&pushed).contains("abort: authorization failed"), "{}", said(&pushed));
+        let bookmark = hg(&python, &clone, &["bookmark", "-r", "0", "mark"]);
+        assert!(bookmark.status.success());
+        let pushed = client(&python, &clone, &["push", "-B", "mark", "-r", "0"]).await;
+        assert!(said(&pushed).contains("authorization failed"), "{}", said(&pushed));
+        assert_eq!(mirror.site.lane(Operation::State).await.changesets, 2);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_a_repository_is_said_in_one_sentence() {
+    let mirror = Mirror::start(&pythons()[0]).await;
+    let missing = get(&mirror, "/a/c?cmd=capabilities", &[]).await;
+    assert_eq!((missing.status, missing.text().as_str()), (404, "there is no repository at /a/c\n"));
+    let index = get(&mirror, "/", &[]).await;
+    assert_eq!(index.status, 200);
+    assert!(index.text().contains("<a href=\"/a/b/\">a/b</a>") && index.text().contains("a &lt;b&gt; test"));
+    assert!(index.header("content-security-policy").contains("default-src 'none'"));
+    assert_eq!(index.header("x-content-type-options"), "nosniff");
+    let json: serde_json::Value = serde_json::from_str(&get(&mirror, "/a/?style=json", &[]).await.text()).unwrap();
+    assert_eq!(json["entries"][0]["name"], "a/b");
+    assert_eq!(get(&mirror, "/a/b/nothing-such", &[]).await.status, 400, "hgweb's own answer");
+    assert_eq!(request(&mirror, "PUT", "/a/b", &[], b"").await.status, 405);
+    let refused = request(&mirror, "POST", "/a/b?cmd=unbundle", &[], &[0; 100_000]).await;
+    assert_eq!(refused.status, 401, "{}", refused.text());
+    assert_eq!(request(&mirror, "POST", "/a/b", &[], b"x").await.status, 401);
+    assert_eq!(get(&mirror, "/a/b?cmd=pushkey", &[]).await.status, 401);
+    // A write inside a batch of reads.
+    let arguments = "cmds=pushkey+namespace%3Dbookmarks%2Ckey%3Dx%2Cold%3D%2Cnew%3D";
+    let batched = get(&mirror, "/a/b?cmd=batch", &[("X-HgArg-1", arguments)]).await;
+    assert_eq!(batched.status, 401, "{}", batched.text());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_headers_and_bodies_up_to_the_limit_are_taken() {
+    let mut mirror = Mirror::start(&pythons()[0]).await;
+    let tip = mirror.site.push("one", b"1").await.to_string();
+    let nodes = vec!["0".repeat(40); 300].join("+");
+    let arguments = format!("cmds=heads+%3Bknown+nodes%3D{nodes}");
+    let parts: Vec<(String, String)> = arguments
+        .as_bytes()
+        .chunks(arguments.len() / 300 + 1)
+        .enumerate()
+        .map(|(n, part)| (format!("X-HgArg-{}", n + 1), String::from_utf8(part.to_vec()).unwrap()))
+        .collect();
+    assert!(parts.len() > 290);
+    let headers: Vec<(&str, &str)> = parts.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    let batch = get(&mirror, "/a/b?cmd=batch", &headers).await;
+    assert_eq!(batch.status, 200, "{}", batch.text());
+    assert!(batch.text().starts_with(&format!("{tip}\n;")), "{}", batch.text());
+
+    let length = arguments.len().to_string();
+    let post = [("X-HgArgs-Post", length.as_str())];
+    let posted = request(&mirror, "POST", "/a/b?cmd=batch", &post, arguments.as_bytes()).await;
+    assert_eq!((posted.status, posted.body), (200, batch.body));
+
+    let oversized = request(&mirror, "POST", "/a/b?cmd=batch", &[], &vec![b'x'; 16 * 1024 * 1024 + 1]).await;
+    assert_eq!(oversized.status, 413);
+    assert!(oversized.text().contains("longer than 16777216 bytes"), "{}", oversized.text());
+    let too_many: Vec<(String, &str)> = (0..1001).map(|n| (format!("X-{n}"), "x")).collect();
+    let too_many: Vec<(&str, &str)> = too_many.iter().map(|(name, value)| (name.as_str(), *value)).collect();
+    assert_eq!(get(&mirror, "/a/b?cmd=heads", &too_many).await.status, 431);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unknown_hash_is_waited_for_and_then_answered_503() {
+    for python in pythons() {
+        let mut mirror = Mirror::start(&python).await;
+        mirror.site.push("one", b"1").await;
+        let nowhere = "12".repeat(20);
+        let begun = Instant::now();
+        let unknown = get(&mirror, &format!("/a/b/rev/{nowhere}"), &[]).await;
+        assert_eq!((unknown.status, unknown.header("retry-after")), (503, "1"));
+        assert_eq!(unknown.text(), format!("changeset {nowhere} is not known here yet: try again\n"));
+        assert!(begun.elapsed() >= Duration::from_secs(1));
+
+        let (offset, push) = mirror.site.commit("two", b"2");
+        let tip = push.tip.unwrap();
+        let path = format!("/a/b/raw-file/{tip}/two");
+        let waiting = tokio::spawn({
+            let address = mirror.address;
+            async move { mirror::send(address, &mirror::head("GET", &path, &[], 0), b"").await }
+        });
+        // It is asked for before it is there: the front's connection is open and its answer is not.
+        wait_until("the request arrives", || mirror.connections() == 1).await;
+        mirror.site.lane(Operation::Apply { offset, push, hidden: true }).await;
+        mirror.applied.send_modify(|ticks| *ticks += 1);
+        let answer = waiting.await.unwrap();
+        assert_eq!((answer.status, answer.text().as_str()), (200, "2"), "hidden, but named by its full hash");
+        // Discovery does not show it.
+        assert!(!get(&mirror, "/a/b?cmd=heads", &[]).await.text().contains(&tip.to_string()));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_peer_answers_what_is_unknown_or_in_quarantine_here() {
+    let python = &pythons()[0];
+    let mut peer = Mirror::start(python).await;
+    let tip = peer.site.push("one", b"1").await;
+    let mirror = Mirror::start(python).await;
+    let path = format!("/a/b/raw-file/{tip}/one");
+    assert_eq!(get(&mirror, &path, &[]).await.status, 503);
+    mirror.ask_at(&[mirror.address, peer.address]);
+    let answer = get(&mirror, &path, &[]).await;
+    assert_eq!((answer.status, answer.text().as_str()), (200, "1"));
+    let nowhere = get(&mirror, &format!("/a/b/rev/{}", "12".repeat(20)), &[]).await;
+    assert_eq!(nowhere.status, 503, "no loop, though the mirror itself is among the peers");
+
+    assert_eq!(get(&mirror, "/a/b?cmd=heads", &[]).await.text().trim(), "0".repeat(40));
+    mirror.quarantine(true);
+    assert_eq!(get(&mirror, "/a/b?cmd=heads", &[]).await.text().trim(), tip.to_string());
+    mirror.ask_at(&[]);
+    assert_eq!(get(&mirror, "/a/b?cmd=heads", &[]).await.status, 503);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_killed_in_the_middle_of_an_answer_harms_only_that_answer() {
+    let mut mirror = Mirror::start(&pythons()[0]).await;
+    let large: Vec<u8> = (0..4_000_000u32).flat_map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes()).collect();
+    mirror.site.push("large", &large).await;
+    let mut stream = TcpStream::connect(mirror.address).await.unwrap();
+    stream.write_all(&mirror::head("GET", "/a/b?cmd=getbundle", &[], 0)).await.unwrap();
+    stream.read_exact(&mut [0; 1000]).await.unwrap();
+    for worker in mirror.children() {
+        std::process::Command::new("kill").args(["-9", &worker]).status().unwrap();
+    }
+    let mut rest = Vec::new();
+    let cut = tokio::time::timeout(DEADLINE, stream.read_to_end(&mut rest)).await.unwrap();
+    assert!(cut.is_err() || !rest.ends_with(b"0\r\n\r\n"), "half an answer looks like a whole one");
+    for _ in 0..3 {
+        assert_eq!(get(&mirror, "/a/b?cmd=heads", &[]).await.status, 200);
+        assert_eq!(get(&mirror, "/a/b?cmd=getbundle", &[]).await.status, 200);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn shutdown_ends_what_has_begun_and_an_unready_mirror_keeps_no_connection() {
+    let mut mirror = Mirror::start(&pythons()[0]).await;
+    mirror.site.push("one", b"1").await;
+    let mut kept = TcpStream::connect(mirror.address).await.unwrap();
+    let ask = b"GET /a/b?cmd=heads HTTP/1.1\r\nHost: x\r\n\r\n";
+    let heads = async |stream: &mut TcpStream| {
+        stream.write_all(ask).await.unwrap();
+        let mut answer = [0; 4096];
+        let length = stream.read(&mut answer).await.unwrap();
+        String::from_utf8_lossy(&answer[..length]).to_lowercase()
+    };
+    assert!(!heads(&mut kept).await.contains("connection: close"));
+    mirror.readiness.send_replace(Readiness::NotReady("lagging: 5 records behind".into()));
+    let answer = heads(&mut kept).await;
+    assert!(answer.starts_with("http/1.1 200") && answer.contains("connection: close"), "{answer}");
+    assert_eq!(mirror.admin("/readyz").await, (503, "lagging: 5 records behind\n".to_owned()));
+    assert_eq!(mirror.admin("/healthz").await.0, 200);
+    mirror.readiness.send_replace(Readiness::Ready);
+    assert_eq!(mirror.admin("/readyz").await, (200, "ready\n".to_owned()));
+    assert_eq!(mirror.admin("/status.json").await, (200, "{\"applied\":1}".to_owned()));
+    let metrics = mirror.admin("/metrics").await.1;
+    for line in [
+        "hg_operator_http_requests_total{class=\"wire-light\",status=\"200\"} 2",
+        "hg_operator_web_workers_busy{class=\"light\"} 0",
+        "hg_operator_web_workers{class=\"heavy\"} 2",
+        "hg_operator_http_response_bytes_total{class=\"wire-light\"} 82",
+    ] {
+        assert!(metrics.contains(line), "{line} is not in {metrics}");
+    }
+    let (shutdown, served) = (mirror.shutdown.clone(), mirror.served);
+    let mut idle = TcpStream::connect(mirror.address).await.unwrap();
+    heads(&mut idle).await;
+    shutdown.cancel();
+    tokio::time::timeout(DEADLINE, served).await.unwrap().unwrap();
+    assert_eq!(idle.read(&mut [0; 10]).await.unwrap(), 0);
+    assert!(TcpStream::connect(mirror.address).await.is_err());
+}
