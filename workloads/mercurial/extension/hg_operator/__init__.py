@@ -22,6 +22,8 @@ configitem(b"hg-operator", b"role", default=b"ssh")
 # Printed after a push: <url>/<path>/rev/<hash>. Nothing is printed when it is empty.
 configitem(b"hg-operator", b"url", default=b"")
 configitem(b"hg-operator", b"path", default=b"")
+# A lane begins nothing with less free space than this: transactions need some, to be rolled back too.
+configitem(b"hg-operator", b"reserved-space", default=b"1 MB")
 # For tests only: before-append, after-append or during-close; see test_points.py.
 configitem(b"hg-operator", b"test-kill-at", default=b"")
 configitem(b"hg-operator", b"test-abort-at", default=b"")

@@ -49,8 +49,8 @@ def show(repo, offset, push, markers):
 
 def _show(repo, known, offset, push, markers):
     with repo.transaction(b"hg-operator-show") as tr:
-        _check_tip(repo, push)
         _effects(repo, tr, known, offset, push, markers)
+        _check_tip(repo, push)
 
 
 def _effects(repo, tr, known, offset, push, markers):

@@ -3,14 +3,12 @@
 
 import contextlib
 import os
+import traceback
 
 from . import apply, hashes, hgrc, init, recover, snapshot, state, strip, view
 from .repositories import Missing, locked
 
 DEFAULT_TIMEOUT_SECONDS = 10
-# A transaction needs some room for its journal, to roll back too.
-RESERVED_BYTES = 1024 * 1024
-
 
 class Busy(Exception):
     """What is asked for is not there at this moment."""
@@ -91,14 +89,14 @@ class Lane:
         hidden = bool(request.get("hidden"))
         with self._payloads(push, body) as (bundle, markers), self._changing(request, _size(bundle)) as repo:
             apply.apply(repo, request["offset"], push, bundle, markers, hidden)
-        view.warm(repo)
+        _warm(repo)
         return _answer(repo)
 
     def show(self, request, body):
         push = request["push"]
         with self._payloads(push, body) as (_bundle, markers), self._changing(request, _size(markers)) as repo:
             apply.show(repo, request["offset"], push, markers)
-        view.warm(repo)
+        _warm(repo)
         return _answer(repo)
 
     def strip(self, request, _body):
@@ -157,6 +155,14 @@ class Lane:
             yield bundle, markers
 
 
+def _warm(repo):
+    """Fills the caches that readers need; they are only caches, so that failing here fails nothing."""
+    try:
+        view.warm(repo)
+    except Exception:
+        traceback.print_exc()
+
+
 def _answer(repo):
     known = state.read(repo)
     if known is None:
@@ -180,5 +186,6 @@ def _require_space(repo, size):
     """Refuses before anything is written what would fail for want of space and then need space to be undone."""
     free = os.statvfs(repo.path)
     available = free.f_bavail * free.f_frsize
-    if available < size + RESERVED_BYTES:
-        raise Full("%d bytes are free, %d are needed" % (available, size + RESERVED_BYTES))
+    needed = size + repo.ui.configbytes(b"hg-operator", b"reserved-space")
+    if available < needed:
+        raise Full("%d bytes are free, %d are needed" % (available, needed))

@@ -12,7 +12,7 @@ words = shlex.split(sys.argv[-1])
 sock = socket.socket(socket.AF_UNIX)
 sock.connect(os.environ["ZYGOTE"])
 user = os.environ.get("ZYGOTE_USER", "somebody@example.com")
-support.send_serve(sock, [0, 1, 2], words[2], user, True)
+support.send_serve(sock, [0, 1, 2], words[2], user, "ZYGOTE_MAY_WRITE" not in os.environ)
 for descriptor in range(3):
     os.close(descriptor)
 connection = support.frames.Connection(sock)

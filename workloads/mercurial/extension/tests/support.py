@@ -74,6 +74,8 @@ class FakeGate:
         self._thread.start()
 
     def stop(self):
+        if self._listener.fileno() < 0:
+            return
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         self._thread.join()
@@ -335,13 +337,27 @@ class Case(unittest.TestCase):
 
     def mirror(self, name="mirror", **options):
         """Another instance with its lane and a repository `r`."""
-        settings = options.pop("settings", self.settings)
-        hidden = options.pop("hidden", True)
         instance = self.instance(name, role="mirror", **options)
         lane = Lane(instance)
-        lane.init(hidden=False, **settings)
-        instance.hidden = hidden
+        lane.init(**self.settings)
         return instance, lane
+
+    def history(self, make):
+        """The repository and the records that `make(self)` pushes, which is done once for all tests of a class."""
+        kept = type(self).__dict__.get("_kept_history")
+        directory = self.ssh.directory("r")
+        if kept is None:
+            make(self)
+            copy = tempfile.mkdtemp(prefix="hgop-history-")
+            type(self).addClassCleanup(shutil.rmtree, copy)
+            shutil.copytree(directory, os.path.join(copy, "r"))
+            type(self)._kept_history = copy, list(self.gate.records)
+        else:
+            shutil.rmtree(directory)
+            shutil.copytree(os.path.join(kept[0], "r"), directory)
+            self.gate.records = list(kept[1])
+            self.lane.ask("recover", "r")
+        return list(self.gate.records)
 
     def restart(self, config):
         """The SSH instance again, with another configuration."""
