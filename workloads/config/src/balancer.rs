@@ -1,7 +1,9 @@
 //! `hgd balancer`: the TCP load balancer of all-in-one, in front of the mirrors.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
+use protocol::InstanceName;
 use serde::{Deserialize, Serialize};
 
 use crate::{Address, Tls};
@@ -10,7 +12,8 @@ use crate::{Address, Tls};
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct BalancerRole {
     pub listen: SocketAddr,
-    /// The admin addresses of all SSH instances; the one that is master says which mirrors to use.
-    pub masters: Vec<Address>,
+    /// All SSH instances, by name: where their admin port is reached. The one that is master says which mirrors to
+    /// use.
+    pub masters: BTreeMap<InstanceName, Address>,
     pub tls: Tls,
 }

@@ -83,7 +83,7 @@ mod tests {
   "httpListen": "127.0.0.1:8081",
   "advertisedUrl": "http://127.0.0.1:8081",
   "adminListen": "127.0.0.1:7010",
-  "masters": ["127.0.0.1:7000", "127.0.0.1:7001"],
+  "masters": {"ssh-0": "127.0.0.1:7000", "ssh-1": "127.0.0.1:7001"},
   "python": "/usr/bin/python3",
   "web": {"light": 8},
   "tls": {"directory": "/data/tls/mirror-0"}
@@ -104,7 +104,7 @@ mod tests {
     fn a_saved_file_is_loaded() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("balancer.json");
-        let masters = vec!["127.0.0.1:7000".parse().unwrap()];
+        let masters = [("ssh-0".parse().unwrap(), "127.0.0.1:7000".parse().unwrap())].into();
         let listen = "127.0.0.1:8080".parse().unwrap();
         let role = BalancerRole { listen, masters, tls: crate::Tls { directory: "/data/tls/balancer".into() } };
         save(&path, &role).unwrap();

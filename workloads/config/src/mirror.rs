@@ -1,5 +1,6 @@
 //! `hgd mirror`: a read-only HTTP instance.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -20,8 +21,9 @@ pub struct MirrorRole {
     /// Where peers reach `adminListen`; that address itself when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub advertised_peer: Option<Address>,
-    /// The admin addresses of all SSH instances; the one that is master answers, and names the peers.
-    pub masters: Vec<Address>,
+    /// All SSH instances, by name: where their admin port is reached. The one that is master answers, and names the
+    /// peers.
+    pub masters: BTreeMap<InstanceName, Address>,
     /// The Python interpreter that can import Mercurial.
     pub python: PathBuf,
     /// An hgrc of the site, read before ours.
