@@ -20,7 +20,7 @@ pub enum BodyError {
 
 pub(crate) enum FrontBody {
     Whole(Full<Bytes>),
-    Worker(Box<WebBody>),
+    Worker(WebBody),
     Peer(Incoming),
 }
 
@@ -40,7 +40,7 @@ impl Body for FrontBody {
                 Pin::new(body).poll_frame(context).map_err(|never: std::convert::Infallible| match never {})
             }
             FrontBody::Worker(body) => {
-                Pin::new(body.as_mut()).poll_next(context).map(|part| Some(part?.map(Frame::data).map_err(Into::into)))
+                Pin::new(body).poll_next(context).map(|part| Some(part?.map(Frame::data).map_err(Into::into)))
             }
             FrontBody::Peer(body) => Pin::new(body).poll_frame(context).map_err(Into::into),
         }

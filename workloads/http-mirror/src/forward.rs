@@ -127,7 +127,7 @@ fn web_request(front: &Front, asked: &Asked<'_>) -> WebRequest {
 }
 
 fn from_worker(from: WebResponse, path_info: &str) -> Response<FrontBody> {
-    let mut response = Response::new(FrontBody::Worker(Box::new(from.body)));
+    let mut response = Response::new(FrontBody::Worker(from.body));
     *response.status_mut() = StatusCode::from_u16(from.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     if response.status().canonical_reason() != Some(from.reason.as_str())
         && let Ok(reason) = ReasonPhrase::try_from(from.reason.as_bytes())

@@ -1,4 +1,5 @@
-//! Request bodies: only the arguments of read commands, hence small; everything else is thrown away in a polite manner.
+//! Request bodies: only the arguments of read commands, hence small; everything else is thrown away in a polite
+//! manner.
 
 use std::time::Duration;
 

@@ -9,8 +9,8 @@ const LOCK_WAIT_SECONDS: u32 = 30;
 /// facts/hgmo.md, L9: clients put arguments into headers up to this size; the front accepts far more.
 const CLIENT_HEADER_BYTES: u32 = 6144;
 
-/// protocol::RepositoryFormat::V1, spelled out so that the defaults of a Mercurial version do not matter. A version that
-/// does not know an option ignores it.
+/// protocol::RepositoryFormat::V1, spelled out so that the defaults of a Mercurial version do not matter. A version
+/// that does not know an option ignores it.
 const FORMAT_V1: &str = "\
 [format]
 usestore = true

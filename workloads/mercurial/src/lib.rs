@@ -1,5 +1,5 @@
-//! Mercurial as this instance runs it: one warm process (the zygote) that forks a child for each SSH session, each lane
-//! worker and each web worker. No Mercurial code runs in our process; everything here is sockets and frames
+//! Mercurial as this instance runs it: one warm process (the zygote) that forks a child for each SSH session, each
+//! lane worker and each web worker. No Mercurial code runs in our process; everything here is sockets and frames
 //! (`docs/protocols.md`: "Zygote", "Lane requests", "Web requests").
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]

@@ -58,8 +58,9 @@ impl WebBody {
     }
 }
 
-/// A server that has sent as many bytes as `Content-Length` promised does not ask for the end; the worker has said it, or
-/// says it at once. Anything else means that the answer is not wanted to its end: the worker dies with the lease.
+/// A server that has sent as many bytes as `Content-Length` promised does not ask for the end; the worker has said
+/// it, or says it at once. Anything else means that the answer is not wanted to its end: the worker dies with the
+/// lease.
 impl Drop for WebBody {
     fn drop(&mut self) {
         let Some(mut lease) = self.lease.take() else { return };

@@ -1,5 +1,5 @@
-//! A bounded number of long-lived children of one kind. A caller holds one alone; it comes back only when its answer was
-//! read to the end, else it is killed, so that no answer can reach the wrong caller.
+//! A bounded number of long-lived children of one kind. A caller holds one alone; it comes back only when its answer
+//! was read to the end, else it is killed, so that no answer can reach the wrong caller.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -33,7 +33,7 @@ struct Inner {
 }
 
 struct Worker {
-    connection: Connection,
+    connection: Box<Connection>,
     /// Of zygotes, when it was made.
     deaths: u64,
     requests: u32,
@@ -72,7 +72,7 @@ impl Workers {
                 let deaths = self.inner.mercurial.deaths();
                 let first = First { mode: self.inner.mode };
                 let connection = self.inner.mercurial.connect(&first, None).await?;
-                Worker { connection, deaths, requests: 0, directory: PathBuf::new() }
+                Worker { connection: Box::new(connection), deaths, requests: 0, directory: PathBuf::new() }
             }
         };
         worker.requests += 1;
@@ -103,7 +103,7 @@ impl Workers {
 impl Lease {
     /// None only after it was given back.
     pub(crate) fn connection(&mut self) -> Option<&mut Connection> {
-        self.worker.as_mut().map(|worker| &mut worker.connection)
+        self.worker.as_mut().map(|worker| &mut *worker.connection)
     }
 
     /// Its answer was read to the end.

@@ -49,7 +49,8 @@ enum State {
     Failed(Arc<StartError>),
 }
 
-/// The instance's Mercurial. Clones share one zygote; when the last one is dropped, it and all its children are killed.
+/// The instance's Mercurial. Clones share one zygote; when the last one is dropped, it and all its children are
+/// killed.
 #[derive(Clone)]
 pub struct Mercurial {
     inner: Arc<Inner>,
