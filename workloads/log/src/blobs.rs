@@ -57,6 +57,11 @@ impl Blobs {
         Ok(blobs)
     }
 
+    /// Only looks at what is there, beside the process that uses it.
+    pub fn look(directory: impl Into<PathBuf>) -> Blobs {
+        Blobs { directory: directory.into(), received: Arc::default() }
+    }
+
     /// Where files are written that are to be adopted.
     pub fn incoming(&self) -> PathBuf {
         self.directory.join(INCOMING)

@@ -146,7 +146,8 @@ mod tests {
         for good in ["a", "mozilla-central", "integration/autoland", "users/a_b.c/x-1", "0/9"] {
             assert_eq!(good.parse::<RepositoryPath>().unwrap().as_str(), good);
         }
-        for bad in ["", "/a", "a/", "a//b", "-a", ".a", "a/../b", "a/.hg", "x.hg", "x.git/y", "a b", "ä", "a\n", "a;b"] {
+        for bad in ["", "/a", "a/", "a//b", "-a", ".a", "a/../b", "a/.hg", "x.hg", "x.git/y", "a b", "ä", "a\n", "a;b"]
+        {
             assert_eq!(bad.parse::<RepositoryPath>(), Err(NameError::RepositoryPath), "{bad:?}");
         }
         assert!("a/".repeat(300).trim_end_matches('/').parse::<RepositoryPath>().is_err());

@@ -6,7 +6,9 @@
 use minicbor::{Decode, Encode};
 use serde::{Deserialize, Serialize};
 
-use crate::{ChangesetId, CreationId, InstanceName, Offset, Push, RepositoryFormat, RepositoryPath, RepositorySettings};
+use crate::{
+    ChangesetId, CreationId, InstanceName, Offset, Push, RepositoryFormat, RepositoryPath, RepositorySettings,
+};
 use crate::{Timestamp, UserName};
 
 /// A record longer than this is refused by writers and taken as damage by readers.
@@ -41,6 +43,9 @@ macro_rules! records {
         }
 
         impl Record {
+            /// Every kind's first byte and name; each has golden files.
+            pub const KINDS: &[(u8, &str)] = &[$(($code, stringify!($name))),+];
+
             /// The kind's name, for logs, metrics and `hgd log dump`.
             pub fn kind(&self) -> &'static str {
                 match self {

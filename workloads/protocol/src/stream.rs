@@ -59,7 +59,17 @@ pub enum FromFollower {
     },
     #[n(2)]
     Progress(#[n(0)] Progress),
+    /// A mirror takes replication entries up to here now. Those of the publication log are always taken: they make room
+    /// for the others, so they must not wait behind them.
+    #[n(3)]
+    Window {
+        #[n(0)]
+        replication_through: Offset,
+    },
 }
+
+/// How many replication entries may be on their way to a mirror.
+pub const WINDOW_ENTRIES: u64 = 256;
 
 /// How far one instance's lanes are. A record of a repository is applied here when its offset is at most
 /// `applied_through`, or at most that repository's `applied`; the same for shown.

@@ -63,6 +63,15 @@ impl Ledger {
         registry.get(id).cloned().ok_or_else(|| LedgerError::NoSuchRepository(id.to_string()))
     }
 
+    /// With every appended record folded in.
+    pub async fn registry(&self) -> Registry {
+        self.appended.lock().await.clone()
+    }
+
+    pub async fn by_path(&self, path: &RepositoryPath) -> Option<protocol::Repository> {
+        self.appended.lock().await.by_path(path).cloned()
+    }
+
     /// Appends a push if `applied`, which the child read under the repository's lock, is the newest record of that
     /// repository. `make` is told the pushlog id and time that the push gets. Not yet committed when this returns.
     pub async fn append_push(
@@ -97,7 +106,9 @@ impl Ledger {
             Some(known) => {
                 (Record::RepositoryUpdated(RepositoryUpdated { repository: known.id, settings }), Some(known.id))
             }
-            None => (Record::RepositoryCreated(RepositoryCreated { path, format: RepositoryFormat::V1, settings }), None),
+            None => {
+                (Record::RepositoryCreated(RepositoryCreated { path, format: RepositoryFormat::V1, settings }), None)
+            }
         };
         let offset = self.append(&mut registry, &record).await?;
         drop(registry);
@@ -138,7 +149,10 @@ impl Ledger {
 
     pub async fn committed(&self, offset: Offset) -> Result<(), LedgerError> {
         let deadline = Instant::now() + COMMIT_WAIT;
-        self.log.wait_committed(offset, deadline).await.map_err(|_| LedgerError::OutcomeUnknown(offset))
+        self.log
+            .wait_committed(self.generation, offset, deadline)
+            .await
+            .map_err(|_| LedgerError::OutcomeUnknown(offset))
     }
 
     async fn append(&self, registry: &mut Registry, record: &Record) -> Result<Offset, LedgerError> {

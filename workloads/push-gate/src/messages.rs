@@ -7,8 +7,14 @@ use serde::{Deserialize, Serialize};
 #[serde(tag = "op", rename_all = "lowercase")]
 pub enum Request {
     #[serde(rename_all = "camelCase")]
-    Open { repository: CreationId, user: UserName, may_write: bool },
-    Wait { repository: CreationId },
+    Open {
+        repository: CreationId,
+        user: UserName,
+        may_write: bool,
+    },
+    Wait {
+        repository: CreationId,
+    },
     Append(Box<Append>),
     Closed {
         offset: Offset,

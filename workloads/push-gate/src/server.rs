@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use follower::{Close, Closing, ClosingPush, LaneTable};
-use log::Blobs;
+use log::blobs::Blobs;
 use protocol::{BookmarkMove, CreationId, MAX_INLINE_BYTES, Payload, Push, UserName};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
@@ -199,8 +199,10 @@ impl Session {
                 if file.parent() != Some(self.gate.incoming.as_path()) {
                     return Err(invalid("a bundle outside the incoming folder"));
                 }
-                self.gate.blobs.adopt(file, *digest, *size).await.map_err(io::Error::other)?;
-                Some(Payload::Blob { digest: *digest, size: *size })
+                let (blobs, file, digest, size) = (self.gate.blobs.clone(), file.clone(), *digest, *size);
+                let adopted = tokio::task::spawn_blocking(move || blobs.adopt(&file, digest, size)).await;
+                adopted.map_err(io::Error::other)?.map_err(io::Error::other)?;
+                Some(Payload::Blob { digest, size })
             }
         })
     }

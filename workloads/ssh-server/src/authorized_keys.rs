@@ -1,5 +1,5 @@
-//! Accounts from a file in the format of OpenSSH's `authorized_keys` (sshd(8)): the first word of each line's comment is
-//! the user name. Options are refused, because none of them would be obeyed.
+//! Accounts from a file in the format of OpenSSH's `authorized_keys` (sshd(8)): the first word of each line's comment
+//! is the user name. Options are refused, because none of them would be obeyed.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;

@@ -11,7 +11,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use crate::texts;
 
 /// A running `hg serve --stdio`, or what speaks like one. When the client is gone, `stdin` and `stdout` are closed
-/// and `stderr` is read to its end, so that a push that is in the log already can close in peace; nobody kills it here.
+/// and `stderr` is read to its end, so that a push that is in the log already can close in peace; nobody kills it
+/// here.
 pub struct Hg {
     pub stdin: Box<dyn AsyncWrite + Send + Unpin>,
     pub stdout: Box<dyn AsyncRead + Send + Unpin>,

@@ -34,8 +34,8 @@ enum Kind {
 
 const KINDS: [(Kind, &str); 2] = [(Kind::Ed25519, "ssh_host_ed25519_key"), (Kind::Rsa, "ssh_host_rsa_key")];
 
-/// Reads the keys of `directory`; makes the ones that are not there. Blocks. Several processes may do this at once: the
-/// first one's keys count.
+/// Reads the keys of `directory`; makes the ones that are not there. Blocks. Several processes may do this at once:
+/// the first one's keys count.
 pub fn load_or_generate(directory: &Path) -> Result<HostKeys, HostKeysError> {
     let failed = |path: &Path| {
         let path = path.to_owned();
@@ -58,6 +58,16 @@ pub fn load_or_generate(directory: &Path) -> Result<HostKeys, HostKeysError> {
         keys.push(key);
     }
     Ok(HostKeys(keys))
+}
+
+/// Makes an ed25519 key for somebody who has none, at `path` (mode 0600); answers its public half, type and key. One that
+/// is there already stays.
+pub fn make_user_key(path: &Path) -> Result<String, HostKeysError> {
+    let failed = |source| HostKeysError::Io { path: path.to_owned(), source };
+    place(path, &generate(Kind::Ed25519)?).map_err(failed)?;
+    let text = std::fs::read_to_string(path).map_err(failed)?;
+    let key = PrivateKey::from_openssh(&text).and_then(|key| key.public_key().to_openssh());
+    key.map_err(|error| HostKeysError::Damaged { path: path.to_owned(), reason: error.to_string() })
 }
 
 fn generate(kind: Kind) -> Result<PrivateKey, HostKeysError> {

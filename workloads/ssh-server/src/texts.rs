@@ -1,5 +1,5 @@
-//! What people read when they do not get what they asked for: the reference's texts (facts/hgmo.md, A10 to A14), without
-//! its mention of LDAP where the directory is none.
+//! What people read when they do not get what they asked for: the reference's texts (facts/hgmo.md, A10 to A14),
+//! without its mention of LDAP where the directory is none.
 
 use std::collections::BTreeSet;
 

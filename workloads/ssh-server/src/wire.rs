@@ -1,6 +1,6 @@
 //! The network side of one connection. russh's session loop waits for the network without a bound and cannot be ended
-//! from outside while it does, or while keys are exchanged; so its stream can: it fails once it is cut, and when nothing
-//! of what is written leaves for too long.
+//! from outside while it does, or while keys are exchanged; so its stream can: it fails once it is cut, and when
+//! nothing of what is written leaves for too long.
 
 use std::io;
 use std::pin::Pin;

@@ -40,6 +40,11 @@ impl Lanes {
         self.received
     }
 
+    /// Everything up to here was taken from the publication log.
+    pub fn publication_through(&self) -> Offset {
+        self.releases.through
+    }
+
     /// Everything received, folded: what routes are made of.
     pub fn registry(&self) -> &Registry {
         &self.registry

@@ -13,7 +13,7 @@ import urllib.parse
 
 from mercurial import error
 
-from . import frames, named_hashes, stream_clone, web_application
+from . import answer_memory, frames, named_hashes, stream_clone, web_application
 
 MAX_REQUEST_BODY_BYTES = 16 * 1024 * 1024
 CHUNK_BYTES = 256 * 1024
@@ -52,10 +52,17 @@ def _answer(applications, stream, request, body):
     answer = _Answer(stream, request.get('method') == 'HEAD')
     try:
         application = applications.get(request)
-        chunks = application(_environment(request, body or b''), answer.start)
-        for chunk in chunks:
+        application.refresh()
+        key = answer_memory.key(request, body)
+        kept = application.answers.get(key)
+        if kept is not None:
+            stream.sendall(kept)
+            return False
+        for chunk in application(_environment(request, body or b''), answer.start):
             answer.write(chunk)
-        answer.finish()
+        whole = answer.finish()
+        if key is not None:
+            answer_memory.keep(application.answers, key, whole)
     except named_hashes.UnknownChangesets as unknown:
         answer.instead({'unknown': unknown.hashes})
     except stream_clone.RetryLater as why:
@@ -132,7 +139,10 @@ class _Answer:
             self._send(last=False)
 
     def finish(self):
-        self._send(last=True)
+        """Sends the rest; answers all that was sent, when it went in one piece and is a success."""
+        in_one_piece = not self.sent_chunks
+        data = self._send(last=True)
+        return data if in_one_piece and self._head['status'] == 200 else None
 
     def instead(self, message):
         """Sends only this frame; the answer must not have begun."""
@@ -170,7 +180,9 @@ class _Answer:
         self._chunks = []
         self._size = 0
         self.sent_chunks = self.sent_chunks or not last
-        self._stream.sendall(gathered.take())
+        rest = gathered.take()
+        self._stream.sendall(rest)
+        return rest
 
 
 class _Gathered:

@@ -8,12 +8,13 @@ request; both cost more than most answers.
 import collections
 import contextlib
 import os
+import time
 import zlib
 
 from mercurial import hg
 from mercurial.hgweb import common, hgweb_mod
 
-from . import named_hashes, view
+from . import named_hashes, stream_clone, view
 
 DEFAULT_CACHED = 200
 # A transaction that commits while we load what it wrote: load again, at most this often.
@@ -29,6 +30,8 @@ class Application(hgweb_mod.hgweb):
         self._settings_key = _stamps(directory, _SETTINGS)
         self._directory = directory
         self._key = None
+        # Whole answers to small wire commands in the current state, by request.
+        self.answers = {}
         repo = hg.repository(baseui.copy(), directory)
         super().__init__(repo, name=repo.ui.config(b'web', b'name') or path)
         self._unfiltered = repo.unfiltered()
@@ -38,29 +41,43 @@ class Application(hgweb_mod.hgweb):
 
     @contextlib.contextmanager
     def _obtainrepo(self):
-        self._refresh()
-        unfiltered = self._unfiltered
-        unfiltered.__dict__.pop('_hg_operator_named', None)
-        yield view.shown(unfiltered)
+        self._unfiltered.__dict__.pop('_hg_operator_named', None)
+        yield view.shown(self._unfiltered)
 
     def _runwsgi(self, req, res, repo):
         if view.is_mirror(repo.ui):
             repo = named_hashes.web_view(repo, req)
         return super()._runwsgi(req, res, repo)
 
-    def _refresh(self):
-        """Loads what changed. Everything an answer is made of is loaded here, so that it is of one state."""
+    def refresh(self):
+        """Loads what changed; call it before each request."""
+        deadline = None
+        while not self._load():
+            # Fewer changesets than the state says: a strip is at work, which removes some for a moment.
+            wait = self._unfiltered.ui.configint(b'hg-operator', b'stream-wait', stream_clone.DEFAULT_WAIT_SECONDS)
+            deadline = deadline or time.monotonic() + wait
+            if time.monotonic() >= deadline:
+                raise stream_clone.RetryLater('changesets are being removed')
+            time.sleep(stream_clone.LOCK_RETRY_SECONDS)
+            self._key = None
+
+    def _load(self):
+        """Everything an answer is made of is loaded here, so that it is of one state. False when some is missing."""
         unfiltered = self._unfiltered
         for _try in range(MAX_RELOADS):
             key = _stamps(self._directory, _WATCHED)
             if key == self._key:
-                return
+                return True
             unfiltered.invalidateall()
             view.refresh(unfiltered)
             unfiltered.changelog, unfiltered._phasecache, unfiltered.obsstore, unfiltered._bookmarks
             self._key = key
+            self.answers = {}
             # hgweb makes its ETag of this number.
             self.mtime = zlib.crc32(repr(key).encode('ascii'))
+            if len(unfiltered.changelog) < (view.read_state(unfiltered).get('appliedRevisions') or 0):
+                return False
+        return True
 
 
 class Applications:

@@ -78,7 +78,8 @@ async fn nothing_else_of_ssh_is_offered() {
         let said = output(ssh.args(&arguments)).await;
         assert_eq!(said.status.code(), Some(code), "{arguments:?}: {}", text(&said.stderr));
     }
+    assert!(bench.served.requests.lock().unwrap().is_empty());
+    // OpenSSH gives up here by itself, before or after its command was looked at.
     let said = output(bench.ssh("bob").args(["-tt", "-o", "SetEnv=HG=x", "hg -R echo serve --stdio"])).await;
     assert!(text(&said.stderr).contains("PTY allocation request failed"), "{}", text(&said.stderr));
-    assert_eq!(bench.served.requests.lock().unwrap().len(), 1);
 }

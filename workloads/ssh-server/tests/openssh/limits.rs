@@ -92,3 +92,24 @@ async fn a_client_that_answers_nothing_is_given_up() {
     run(Command::new("kill").args(["-STOP", &pid])).await;
     bench.until("the program ends", |served| served.running() == 0).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_runs_one_command_at_a_time_and_then_another() {
+    let bench = Bench::start().await;
+    let socket = bench.base.path().join("mux");
+    let mux = ["-o".to_owned(), format!("ControlPath={}", socket.display())];
+    let mut master = bench.ssh("bob");
+    let mut master = master.args(&mux).args(["-M", "hg -R echo serve --stdio"]).stdin(Stdio::piped()).spawn().unwrap();
+    bench.until("the first command runs", |served| served.running() == 1).await;
+    let shared = || {
+        let mut ssh = bench.ssh("bob");
+        ssh.args(&mux).args(["-o", "ProxyCommand=false", "hg -R exit-3 serve --stdio"]);
+        ssh
+    };
+    // The second one is refused on this connection, and may not open another.
+    assert_eq!(output(&mut shared()).await.status.code(), Some(255));
+    drop(master.stdin.take());
+    let after = async { while output(&mut shared()).await.status.code() != Some(3) {} };
+    tokio::time::timeout(DEADLINE, after).await.expect("a command on a connection whose first one has ended");
+    master.kill().await.unwrap();
+}

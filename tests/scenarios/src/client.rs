@@ -1,0 +1,119 @@
+//! A developer with a hg and an ssh of their own.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use crate::{Installation, Mercurial};
+
+/// What a command said.
+#[derive(Debug)]
+pub struct Outcome {
+    pub code: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Outcome {
+    /// Standard output of a command that must succeed.
+    #[track_caller]
+    pub fn ok(self) -> String {
+        assert_eq!(self.code, Some(0), "stdout: {}\nstderr: {}", self.stdout, self.stderr);
+        self.stdout
+    }
+
+    /// Both outputs of a command that must fail.
+    #[track_caller]
+    pub fn fails(self) -> String {
+        assert_ne!(self.code, Some(0), "stdout: {}\nstderr: {}", self.stdout, self.stderr);
+        self.stdout + &self.stderr
+    }
+}
+
+#[derive(Clone, Debug)]
+pub struct Client {
+    mercurial: Mercurial,
+    /// `ui.ssh`: OpenSSH with the installation's key and no file of the person who runs the tests.
+    ssh: String,
+    pub ssh_url: String,
+    pub http: String,
+    pub folder: PathBuf,
+}
+
+impl Client {
+    pub fn new(installation: &Installation, mercurial: &Mercurial, folder: &str) -> Client {
+        let ready = installation.ready();
+        let folder = installation.path().join("clients").join(folder);
+        std::fs::create_dir_all(&folder).unwrap();
+        let identity = ready.ssh.identity_file.display();
+        let ssh = format!(
+            "ssh -F none -i {identity} -o IdentitiesOnly=yes -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null \
+             -o LogLevel=ERROR -o ControlMaster=no"
+        );
+        let ssh_url = format!("ssh://{}@{}:{}", ready.ssh.user, ready.ssh.host, ready.ssh.port);
+        Client { mercurial: mercurial.clone(), ssh, ssh_url, http: ready.http.clone(), folder }
+    }
+
+    /// `hg` as a command of this developer in `repository` (below the client's folder; "" for the folder itself).
+    pub fn command(&self, repository: impl AsRef<Path>, arguments: &[&str]) -> Command {
+        let mut command = Command::new(&self.mercurial.hg);
+        command
+            .current_dir(self.folder.join(repository))
+            .env_clear()
+            .envs([("HGRCPATH", ""), ("HGPLAIN", "1"), ("PATH", "/usr/bin:/bin"), ("LC_ALL", "C.UTF-8")])
+            .env("HOME", &self.folder)
+            .args(["--config", &format!("ui.ssh={}", self.ssh)])
+            .args(["--config", "ui.username=Test User <test@example.com>", "--config", "ui.timeout=60"])
+            .args(arguments)
+            .stdin(Stdio::null());
+        command
+    }
+
+    pub fn hg(&self, repository: impl AsRef<Path>, arguments: &[&str]) -> Outcome {
+        outcome(self.command(repository, arguments))
+    }
+
+    pub fn start(&self, repository: impl AsRef<Path>, arguments: &[&str]) -> Child {
+        self.command(repository, arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    }
+
+    /// The URL of a repository on the master.
+    pub fn push_url(&self, path: &str) -> String {
+        format!("{}/{path}", self.ssh_url)
+    }
+
+    /// A new local repository with one changeset.
+    pub fn init(&self, repository: &str) {
+        self.hg("", &["init", repository]).ok();
+        self.commit(repository, "file", "first");
+    }
+
+    /// Commits `text` as the content of `file` and returns the changeset's full hash.
+    pub fn commit(&self, repository: &str, file: &str, text: &str) -> String {
+        let path = self.folder.join(repository).join(file);
+        std::fs::write(path, text).unwrap();
+        self.hg(repository, &["commit", "--addremove", "-m", text]).ok();
+        self.tip(repository)
+    }
+
+    pub fn tip(&self, repository: &str) -> String {
+        self.hg(repository, &["log", "-r", ".", "-T", "{node}"]).ok()
+    }
+
+    /// `ssh` with this developer's options and these further arguments.
+    pub fn ssh(&self, arguments: &[&str]) -> Outcome {
+        let mut words = self.ssh.split(' ');
+        let mut command = Command::new(words.next().unwrap());
+        let (user_host, port) = self.ssh_url.trim_start_matches("ssh://").rsplit_once(':').unwrap();
+        command.args(words).args(["-p", port, user_host]).args(arguments).stdin(Stdio::null());
+        outcome(command)
+    }
+}
+
+fn outcome(mut command: Command) -> Outcome {
+    let output = command.output().unwrap();
+    Outcome {
+        code: output.status.code(),
+        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+    }
+}

@@ -1,0 +1,263 @@
+//! One `hgd all-in-one`.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use protocol::status::{MirrorState, Status};
+use rustix::process::{Pid, Signal, kill_process};
+use serde::Deserialize;
+use tempfile::TempDir;
+
+use crate::{Mercurial, wait_for};
+
+#[derive(Clone, Debug)]
+pub struct Options {
+    pub mirrors: u32,
+    pub repositories: Vec<String>,
+    /// Further lines for the SshMaster's and the MirrorPool's spec.
+    pub master: String,
+    pub pool: String,
+    /// Site hgrc of every instance.
+    pub hgrc: String,
+    /// Server Mercurial.
+    pub mercurial: Mercurial,
+}
+
+impl Options {
+    pub fn new(mercurial: &Mercurial, repositories: &[&str]) -> Options {
+        Options {
+            mirrors: 2,
+            repositories: repositories.iter().map(|path| (*path).to_owned()).collect(),
+            master: String::new(),
+            pool: String::new(),
+            hgrc: String::new(),
+            mercurial: mercurial.clone(),
+        }
+    }
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Ready {
+    pub ssh: ReadySsh,
+    pub http: String,
+    pub mirrors: Vec<String>,
+    pub status: String,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ReadySsh {
+    pub host: String,
+    pub port: u16,
+    pub user: String,
+    pub identity_file: PathBuf,
+}
+
+pub struct Installation {
+    folder: TempDir,
+    options: Options,
+    process: Option<Child>,
+    ready: Option<Ready>,
+}
+
+impl Installation {
+    /// Starts one and waits until it is ready.
+    pub fn start(options: Options) -> Installation {
+        let folder = tempfile::Builder::new().prefix("hgd-scenario-").tempdir().unwrap();
+        let mut installation = Installation { folder, options, process: None, ready: None };
+        std::fs::create_dir(installation.data()).unwrap();
+        std::fs::write(installation.data().join("hgrc"), &installation.options.hgrc).unwrap();
+        installation.write_resources();
+        installation.start_again();
+        installation
+    }
+
+    pub fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    pub fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    pub fn ready(&self) -> &Ready {
+        self.ready.as_ref().expect("the installation is running")
+    }
+
+    fn write_resources(&self) {
+        let Options { mirrors, repositories, master, pool, .. } = &self.options;
+        let mut text = format!(
+            "apiVersion: hg-operator.dev/v1alpha1\nkind: SshMaster\nmetadata: {{name: hg}}\nspec:\n  directory:\n    \
+             authorizedKeys: {{secretRef: {{name: users}}}}\n    groups:\n    - {{name: developers, members: ['*']}}\n\
+             {master}---\napiVersion: hg-operator.dev/v1alpha1\nkind: MirrorPool\nmetadata: {{name: web}}\nspec:\n  \
+             masterRef: {{name: hg}}\n  replicas: {mirrors}\n{pool}"
+        );
+        for (number, path) in repositories.iter().enumerate() {
+            text += &format!(
+                "---\napiVersion: hg-operator.dev/v1alpha1\nkind: HgRepository\nmetadata: {{name: r{number}}}\nspec: \
+                 {{path: {path}, masterRef: {{name: hg}}, writeGroups: [developers], publishing: {}, obsolescence: {}}}\n",
+                !path.starts_with("draft"),
+                path.starts_with("draft"),
+            );
+        }
+        std::fs::write(self.folder.path().join("resources.yaml"), text).unwrap();
+    }
+
+    /// The command of this installation's supervisor.
+    pub fn all_in_one(&self) -> Command {
+        let mut command = Command::new(hgd());
+        command
+            .arg("all-in-one")
+            .args(["--data-dir", self.data().to_str().unwrap()])
+            .args(["-f", self.folder.path().join("resources.yaml").to_str().unwrap()])
+            .args(["--python", self.options.mercurial.python.to_str().unwrap()])
+            .args(["--ssh", "127.0.0.1:0", "--http", "127.0.0.1:0"])
+            .args(["--ready-file", self.folder.path().join("ready.json").to_str().unwrap()])
+            .env("HOME", self.folder.path())
+            .env("USER", "tester")
+            .stdin(Stdio::null());
+        command
+    }
+
+    /// Starts the supervisor (again) and waits until all is ready.
+    pub fn start_again(&mut self) {
+        let ready = self.folder.path().join("ready.json");
+        let _not_there = std::fs::remove_file(&ready);
+        let log = std::fs::OpenOptions::new().create(true).append(true);
+        let log = log.clone().open(self.folder.path().join("all-in-one.log")).unwrap();
+        let child = self.all_in_one().stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap();
+        self.process = Some(child);
+        let text = wait_for("the ready file", || {
+            let ended = self.process.as_mut().unwrap().try_wait().unwrap();
+            assert!(ended.is_none(), "all-in-one ended early: {}", self.logs());
+            std::fs::read_to_string(&ready).map_err(|error| error.to_string())
+        });
+        self.ready = Some(serde_json::from_str(&text).unwrap());
+    }
+
+    /// SIGTERM, then waits until everything has stopped.
+    pub fn stop(&mut self) {
+        let Some(mut process) = self.process.take() else { return };
+        signal(process.id(), Signal::TERM);
+        process.wait().unwrap();
+    }
+
+    /// SIGKILL for the supervisor; the kernel kills its children.
+    pub fn kill_all(&mut self) {
+        let status = self.status();
+        let mut process = self.process.take().unwrap();
+        signal(process.id(), Signal::KILL);
+        process.wait().unwrap();
+        for pid in status.instances.iter().filter_map(|i| i.pid).chain(status.mirrors.iter().filter_map(|m| m.pid)) {
+            wait_for("the end of a child", || match Path::new(&format!("/proc/{pid}")).exists() {
+                true => Err(format!("{pid} runs")),
+                false => Ok(()),
+            });
+        }
+    }
+
+    pub fn status(&self) -> Status {
+        self.get_json("/status.json")
+    }
+
+    /// The process of an instance or mirror, by name.
+    pub fn pid(&self, name: &str) -> u32 {
+        let status = self.status();
+        let instances = status.instances.iter().map(|i| (i.name.as_str(), i.pid));
+        let mut all = instances.chain(status.mirrors.iter().map(|m| (m.name.as_str(), m.pid)));
+        let (_, pid) = all.find(|(known, _)| *known == name).expect("an instance of that name");
+        pid.expect("it runs")
+    }
+
+    /// SIGKILL for one process; waits until the supervisor has started another.
+    pub fn kill(&self, name: &str) {
+        let old = self.pid(name);
+        signal(old, Signal::KILL);
+        wait_for("another process", || match self.try_status() {
+            Ok(_) if self.pid_or_none(name).is_some_and(|pid| pid != old) => Ok(()),
+            other => Err(format!("{other:?}")),
+        });
+    }
+
+    fn pid_or_none(&self, name: &str) -> Option<u32> {
+        let status = self.try_status().ok()?;
+        let instance = status.instances.iter().find(|i| i.name.as_str() == name).and_then(|i| i.pid);
+        instance.or_else(|| status.mirrors.iter().find(|m| m.name.as_str() == name).and_then(|m| m.pid))
+    }
+
+    fn try_status(&self) -> Result<Status, String> {
+        serde_json::from_str(&get(&self.ready().status, "/status.json")?).map_err(|error| error.to_string())
+    }
+
+    pub fn get_json<T: serde::de::DeserializeOwned>(&self, path: &str) -> T {
+        wait_for(path, || serde_json::from_str(&get(&self.ready().status, path)?).map_err(|error| error.to_string()))
+    }
+
+    /// Waits until every mirror is active and shows everything that the master has, and all agree by content hash.
+    pub fn settled(&self) -> Status {
+        let status = wait_for("everything published", || {
+            let status = self.try_status()?;
+            let newest = status.instances.iter().map(|i| i.applied).max().ok_or("no instance")?;
+            let level = status.instances.iter().all(|i| i.applied == newest)
+                && status.mirrors.iter().all(|m| m.state == MirrorState::Active && m.published == newest);
+            if level { Ok(status) } else { Err(format!("{status:?}")) }
+        });
+        wait_for("equal hashes", || {
+            let hashes: serde_json::Value = serde_json::from_str(&get(&self.ready().status, "/verify.json")?)
+                .map_err(|error| error.to_string())?;
+            if hashes["equal"] == true { Ok(()) } else { Err(hashes.to_string()) }
+        });
+        status
+    }
+
+    pub fn logs(&self) -> String {
+        let mut text = String::new();
+        let logs = std::fs::read_dir(self.data().join("logs")).into_iter().flatten();
+        let files = logs.map(|entry| entry.unwrap().path()).chain([self.folder.path().join("all-in-one.log")]);
+        for file in files {
+            let content = std::fs::read_to_string(&file).unwrap_or_default();
+            let last: Vec<_> = content.lines().rev().take(30).collect();
+            text += &format!("== {}\n{}\n", file.display(), last.into_iter().rev().collect::<Vec<_>>().join("\n"));
+        }
+        text
+    }
+}
+
+impl Drop for Installation {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("{}", self.logs());
+            if let Some(process) = self.process.take() {
+                signal(process.id(), Signal::KILL);
+            }
+        }
+        self.stop();
+    }
+}
+
+/// The program under test, beside the test's own executable.
+pub fn hgd() -> PathBuf {
+    let own = std::env::current_exe().unwrap();
+    let hgd = own.ancestors().nth(2).unwrap().join("hgd");
+    assert!(hgd.exists(), "{} is not built: run `cargo build -p hgd`", hgd.display());
+    hgd
+}
+
+fn signal(pid: u32, signal: Signal) {
+    let _already_gone = kill_process(Pid::from_raw(pid.cast_signed()).unwrap(), signal);
+}
+
+/// `GET` over plain HTTP/1.0, which needs no library: the body of a 200.
+fn get(base: &str, path: &str) -> Result<String, String> {
+    let host = base.strip_prefix("http://").ok_or("an http URL")?.split('/').next().unwrap_or_default();
+    let mut stream = TcpStream::connect(host).map_err(|error| error.to_string())?;
+    let request = format!("GET {path} HTTP/1.0\r\nHost: {host}\r\n\r\n");
+    stream.write_all(request.as_bytes()).map_err(|error| error.to_string())?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).map_err(|error| error.to_string())?;
+    let (head, body) = answer.split_once("\r\n\r\n").ok_or("an HTTP answer")?;
+    if head.split(' ').nth(1) == Some("200") { Ok(body.to_owned()) } else { Err(head.to_owned()) }
+}

@@ -1,0 +1,98 @@
+//! What of this instance survives a power loss. hg never calls fsync, so an applied record is durable only after the whole
+//! file system was synced; the checkpoint says up to where that is so, and replay starts there.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use crate::lanes::{Checkpoint, Origin};
+
+const VERSION: u32 = 1;
+const FILE: &str = "checkpoint.json";
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Stored {
+    version: u32,
+    /// From a peer's snapshot: nothing of it is in the repositories here yet.
+    newcomer: bool,
+    checkpoint: Checkpoint,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum CheckpointError {
+    #[error("{file} cannot be read: {source}")]
+    Io { file: String, source: io::Error },
+    #[error("{file} is damaged ({source}); remove this instance's data directory and it is made again from a peer")]
+    Damaged { file: String, source: serde_json::Error },
+    #[error("{file} has format version {found}, this program knows {VERSION}: use the newer program")]
+    Newer { file: String, found: u32 },
+}
+
+/// None in a new data directory.
+pub fn load(directory: &Path) -> Result<Option<(Checkpoint, Origin)>, CheckpointError> {
+    let path = directory.join(FILE);
+    let file = path.display().to_string();
+    let text = match fs::read(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(source) => return Err(CheckpointError::Io { file, source }),
+    };
+    #[derive(Deserialize)]
+    struct Version {
+        version: u32,
+    }
+    let damaged = |source| CheckpointError::Damaged { file: file.clone(), source };
+    let found = serde_json::from_slice::<Version>(&text).map_err(damaged)?.version;
+    if found != VERSION {
+        return Err(CheckpointError::Newer { file, found });
+    }
+    let stored: Stored = serde_json::from_slice(&text).map_err(damaged)?;
+    let origin = if stored.newcomer { Origin::Snapshot } else { Origin::Checkpoint };
+    Ok(Some((stored.checkpoint, origin)))
+}
+
+/// Makes everything below the directory durable, then says so. Blocks: syncing a file system takes its time.
+pub fn store(directory: &Path, checkpoint: Checkpoint, origin: Origin) -> io::Result<()> {
+    let folder = File::open(directory)?;
+    rustix::fs::syncfs(&folder)?;
+    let temporary = directory.join("checkpoint.json.new");
+    let mut file = File::create(&temporary)?;
+    let newcomer = origin == Origin::Snapshot;
+    file.write_all(&serde_json::to_vec(&Stored { version: VERSION, newcomer, checkpoint })?)?;
+    file.sync_all()?;
+    fs::rename(&temporary, directory.join(FILE))?;
+    folder.sync_all()
+}
+
+/// The next start is a newcomer's.
+pub fn remove(directory: &Path) -> io::Result<()> {
+    match fs::remove_file(directory.join(FILE)) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use protocol::Offset;
+
+    #[test]
+    fn what_was_stored_is_loaded_and_a_newer_version_is_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        assert_eq!(load(directory.path()).unwrap(), None);
+        let checkpoint = Checkpoint { replication: Offset(7), publication: Offset(3), ..Checkpoint::default() };
+        for origin in [Origin::Snapshot, Origin::Checkpoint] {
+            store(directory.path(), checkpoint.clone(), origin).unwrap();
+            assert_eq!(load(directory.path()).unwrap(), Some((checkpoint.clone(), origin)));
+        }
+        fs::write(directory.path().join(FILE), br#"{"version":9}"#).unwrap();
+        let error = load(directory.path()).unwrap_err().to_string();
+        assert!(error.contains("format version 9"), "{error}");
+        fs::write(directory.path().join(FILE), b"{").unwrap();
+        assert!(load(directory.path()).unwrap_err().to_string().contains("is damaged"));
+    }
+}

@@ -1,0 +1,297 @@
+//! This instance's repositories: the warm Mercurial that changes them, the lanes that decide how, and what they reached.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use log::blobs::Blobs;
+use log::{Event, Level, Log};
+use mercurial::{LanePool, Mercurial, Options as MercurialOptions, Role};
+use protocol::stream::{Progress, WINDOW_ENTRIES};
+use protocol::{InstanceName, LogName, Offset, Registry};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+use transport::{Client, Target};
+
+use crate::checkpoint::{self, CheckpointError};
+use crate::closing::Closing;
+use crate::driver::{Driver, DriverError, Input, Outputs};
+use crate::execute::Executor;
+use crate::lanes::{Checkpoint, Lanes, Mode, Options, Origin};
+use crate::peers::Peers;
+use crate::table::LaneTable;
+
+/// Entries between the stream and the lanes.
+const INPUT_QUEUE: usize = WINDOW_ENTRIES as usize + 64;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Ssh,
+    Mirror,
+}
+
+pub struct LocalOptions {
+    pub name: InstanceName,
+    pub kind: Kind,
+    pub data: PathBuf,
+    pub python: PathBuf,
+    pub site_hgrc: Option<PathBuf>,
+    /// Lane workers.
+    pub lanes: usize,
+    pub client: Client,
+    pub blobs: Blobs,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum LocalError {
+    #[error("{path}: {source}")]
+    Io { path: String, source: std::io::Error },
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    #[error(transparent)]
+    Mercurial(#[from] mercurial::StartError),
+    #[error("the lanes stopped: {0}")]
+    Driver(#[from] DriverError),
+    #[error("the lanes stopped: {0}")]
+    Ended(String),
+}
+
+pub struct Local {
+    options: LocalOptions,
+    mercurial: Mercurial,
+    pool: LanePool,
+    table: Arc<LaneTable>,
+    closing: Closing,
+    start: Checkpoint,
+    sources: watch::Sender<Vec<Target>>,
+    progress: watch::Receiver<Option<Progress>>,
+    ready: watch::Receiver<bool>,
+    received: watch::Receiver<Offset>,
+    registry: watch::Receiver<Arc<Registry>>,
+    replication: mpsc::Sender<Input>,
+    publication: mpsc::Sender<Input>,
+    ended: watch::Receiver<Option<String>>,
+    driver: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Local {
+    /// Starts Mercurial and the lanes where the data directory's checkpoint left them.
+    pub async fn start(options: LocalOptions) -> Result<Local, LocalError> {
+        let data = &options.data;
+        for folder in ["repositories", "run"] {
+            make_folder(&data.join(folder))?;
+        }
+        let scratch = data.join("run").join("scratch");
+        crate::resync::remove(&scratch).map_err(|source| io_error(&scratch, source))?;
+        make_folder(&scratch)?;
+        let (start, origin) = checkpoint::load(data)?.unwrap_or((Checkpoint::default(), Origin::Checkpoint));
+        let (role, mode, gate) = match options.kind {
+            Kind::Ssh => (Role::Ssh, Mode::Direct, Some(gate_socket(data))),
+            Kind::Mirror => (Role::Mirror, Mode::TwoStep, None),
+        };
+        let mercurial = Mercurial::start(MercurialOptions {
+            python: options.python.clone(),
+            run_directory: data.join("run").join("mercurial"),
+            gate,
+            spool: options.blobs.incoming(),
+            role,
+            site_hgrc: options.site_hgrc.clone(),
+        })
+        .await?;
+        let pool = LanePool::new(mercurial.clone(), options.lanes);
+        let (table, closing) = (Arc::new(LaneTable::default()), Closing::default());
+        let (sources, known_sources) = watch::channel(Vec::new());
+        let (told_progress, progress) = watch::channel(None);
+        let (told_ready, ready) = watch::channel(false);
+        let (told_registry, registry) = watch::channel(Arc::new(start.registry.clone()));
+        let executor = Arc::new(Executor {
+            pool: pool.clone(),
+            client: options.client.clone(),
+            blobs: options.blobs.clone(),
+            keeps_blobs: options.kind == Kind::Ssh,
+            repositories: data.join("repositories"),
+            scratch,
+            sources: known_sources,
+            closing: closing.clone(),
+        });
+        let (told_received, received) = watch::channel(start.replication);
+        let outputs = Outputs {
+            table: table.clone(),
+            progress: told_progress,
+            ready: told_ready,
+            received: told_received,
+            registry: told_registry,
+        };
+        let lanes = Lanes::new(
+            Options { max_in_flight: options.lanes * 2, ..Options::new(mode, options.name.clone()) },
+            start.clone(),
+            origin,
+        );
+        let at = (start.replication, start.publication);
+        let driver = Driver::new(lanes, executor, outputs, data.clone(), at);
+        let (replication, from_replication) = mpsc::channel(INPUT_QUEUE);
+        let (publication, from_publication) = mpsc::channel(INPUT_QUEUE);
+        let (told_end, ended) = watch::channel(None);
+        let driver = tokio::spawn(async move {
+            let end = driver.run(from_replication, from_publication).await;
+            told_end.send_replace(Some(end.map_or_else(|error| error.to_string(), |()| "stopped".into())));
+        });
+        let driver = Mutex::new(Some(driver));
+        Ok(Local {
+            options,
+            mercurial,
+            pool,
+            table,
+            closing,
+            start,
+            sources,
+            progress,
+            ready,
+            received,
+            registry,
+            replication,
+            publication,
+            ended,
+            driver,
+        })
+    }
+
+    /// Feeds the lanes from this instance's own log; nothing is published here.
+    pub fn follow_own_log(&self, log: Log) {
+        let mut entries = log.subscribe(self.start.replication.next(), Level::Committed);
+        let to = self.replication.clone();
+        tokio::spawn(async move {
+            loop {
+                let entry = match entries.next().await {
+                    Ok(Event::Entry(entry)) => entry,
+                    Ok(Event::Committed(_)) => continue,
+                    Err(error) => {
+                        tracing::error!(%error, "the lanes cannot read this instance's log");
+                        return;
+                    }
+                };
+                let input = match entry.record() {
+                    Ok(record) => Input::Entry(LogName::Replication, entry.offset, record),
+                    Err(error) => {
+                        tracing::error!(offset = %entry.offset, %error, "a committed record cannot be read");
+                        return;
+                    }
+                };
+                if to.send(input).await.is_err() {
+                    return;
+                }
+            }
+        });
+    }
+
+    pub fn name(&self) -> &InstanceName {
+        &self.options.name
+    }
+
+    /// Where the lanes began; what came after it is in the log.
+    pub fn start_of_lanes(&self) -> &Checkpoint {
+        &self.start
+    }
+
+    pub fn repositories(&self) -> PathBuf {
+        self.options.data.join("repositories")
+    }
+
+    pub fn gate_socket(&self) -> PathBuf {
+        gate_socket(&self.options.data)
+    }
+
+    pub fn mercurial(&self) -> &Mercurial {
+        &self.mercurial
+    }
+
+    pub fn pool(&self) -> &LanePool {
+        &self.pool
+    }
+
+    pub fn table(&self) -> Arc<LaneTable> {
+        self.table.clone()
+    }
+
+    pub fn closing(&self) -> Closing {
+        self.closing.clone()
+    }
+
+    pub fn progress(&self) -> watch::Receiver<Option<Progress>> {
+        self.progress.clone()
+    }
+
+    pub fn ready(&self) -> watch::Receiver<bool> {
+        self.ready.clone()
+    }
+
+    /// How much of the replication log the lanes have taken.
+    pub fn received(&self) -> watch::Receiver<Offset> {
+        self.received.clone()
+    }
+
+    pub fn registry(&self) -> watch::Receiver<Arc<Registry>> {
+        self.registry.clone()
+    }
+
+    /// Who may have blobs and repositories, the likeliest first.
+    pub fn set_sources(&self, sources: Vec<Target>) {
+        self.sources.send_if_modified(|before| {
+            let changed = *before != sources;
+            *before = sources;
+            changed
+        });
+    }
+
+    /// Where entries of the two logs, and news, are handed in.
+    pub fn inputs(&self) -> (mpsc::Sender<Input>, mpsc::Sender<Input>) {
+        (self.replication.clone(), self.publication.clone())
+    }
+
+    /// What this instance answers its peers with.
+    pub fn peers(&self) -> Arc<Peers> {
+        Arc::new(Peers {
+            pool: self.pool.clone(),
+            table: self.table.clone(),
+            repositories: self.repositories(),
+            scratch: self.options.data.join("run").join("scratch"),
+            archives: AtomicU64::new(0),
+        })
+    }
+
+    /// Ready when the lanes have stopped though nobody asked them to.
+    pub async fn failed(&self) -> LocalError {
+        let mut ended = self.ended.clone();
+        let why = match ended.wait_for(Option::is_some).await {
+            Ok(why) => why.clone().unwrap_or_default(),
+            Err(_) => "their task is gone".to_owned(),
+        };
+        LocalError::Ended(why)
+    }
+
+    /// Lets running actions end and writes a last checkpoint. Feeders must have been stopped.
+    pub async fn stop(self) {
+        let driver = self.driver.lock().unwrap_or_else(PoisonError::into_inner).take();
+        drop((self.replication, self.publication));
+        if let Some(driver) = driver {
+            let limit = std::time::Duration::from_secs(20);
+            if tokio::time::timeout(limit, driver).await.is_err() {
+                tracing::warn!("the lanes did not end in time; what they were doing is repeated at the next start");
+            }
+        }
+    }
+}
+
+fn gate_socket(data: &Path) -> PathBuf {
+    data.join("run").join("gate.sock")
+}
+
+fn make_folder(path: &Path) -> Result<(), LocalError> {
+    use std::os::unix::fs::DirBuilderExt;
+    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
+    made.map_err(|source| io_error(path, source))
+}
+
+fn io_error(path: &Path, source: std::io::Error) -> LocalError {
+    LocalError::Io { path: path.display().to_string(), source }
+}

@@ -1,0 +1,182 @@
+//! A standby's copy of the master's logs: stores what it is sent, blobs first, and acknowledges what is on disk.
+
+use std::sync::Arc;
+
+use log::blobs::Blobs;
+use log::{Cut, Log};
+use protocol::stream::{FollowerKind, FromFollower, FromMaster, Progress};
+use protocol::{Entry, InstanceName, LogName, Offset, Payload, Record};
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinSet;
+use transport::messages::MessageSender;
+use transport::{Client, Target};
+
+use crate::blobs::{BlobError, fetch};
+use crate::stream::{Stream, StreamError, Turn};
+
+#[derive(Debug, thiserror::Error)]
+pub enum StandbyError {
+    #[error(transparent)]
+    Stream(#[from] StreamError),
+    #[error("the standby's log cannot be written: {0}")]
+    Store(String),
+    #[error("a blob cannot be fetched: {0}")]
+    Blob(#[from] BlobError),
+    #[error("the standby's log was cut where it forks from the master's; following again")]
+    Truncated,
+    #[error("the master's log starts at {start}, this standby needs {wanted}; it takes a snapshot")]
+    OutOfRange { start: Offset, wanted: Offset },
+}
+
+pub struct Standby {
+    pub name: InstanceName,
+    pub client: Client,
+    pub replication: Log,
+    pub publication: Log,
+    pub blobs: Blobs,
+    /// Of this instance's own lanes, for the master's status and retention.
+    pub progress: watch::Receiver<Option<Progress>>,
+}
+
+impl Standby {
+    fn log(&self, name: LogName) -> &Log {
+        match name {
+            LogName::Replication => &self.replication,
+            LogName::Publication => &self.publication,
+        }
+    }
+
+    /// Follows whichever of `masters` is the master until the task is dropped or the log's start is missed.
+    pub async fn run(self: Arc<Self>, masters: Vec<Target>) -> StandbyError {
+        let mut turn = Turn::new(masters);
+        loop {
+            let Some(target) = turn.target().cloned() else { return std::future::pending().await };
+            match self.follow(&target, &mut turn).await {
+                StandbyError::Stream(error @ StreamError::Refused { .. }) => tracing::debug!(%error, "not the master"),
+                error @ StandbyError::OutOfRange { .. } => return error,
+                error => tracing::warn!(%error, master = %target, "the stream from the master ended; trying again"),
+            }
+            turn.failed().await;
+        }
+    }
+
+    async fn follow(self: &Arc<Self>, target: &Target, turn: &mut Turn) -> StandbyError {
+        match self.exchange(target, turn).await {
+            Ok(never) => match never {},
+            Err(error) => error,
+        }
+    }
+
+    async fn exchange(
+        self: &Arc<Self>,
+        target: &Target,
+        turn: &mut Turn,
+    ) -> Result<std::convert::Infallible, StandbyError> {
+        let mut stream = Stream::open(&self.client, target, &self.hello()).await?;
+        let FromMaster::Welcome { replication_truncate, publication_truncate, .. } = stream.next().await? else {
+            return Err(StreamError::NoWelcome.into());
+        };
+        turn.succeeded();
+        let mut truncated = false;
+        for (name, cut) in LogName::ALL.into_iter().zip([replication_truncate, publication_truncate]) {
+            if let Some(from) = cut {
+                tracing::warn!(log = ?name, %from, "truncating entries that the master does not have");
+                self.log(name)
+                    .truncate(from, Cut::Uncommitted)
+                    .await
+                    .map_err(|error| StandbyError::Store(error.to_string()))?;
+                truncated = true;
+            }
+        }
+        if truncated {
+            // One cut may not reach the fork: the next Hello tells.
+            return Err(StandbyError::Truncated);
+        }
+        let written = Arc::new(LogName::ALL.map(|_| Notify::new()));
+        let mut tasks = JoinSet::new();
+        for name in LogName::ALL {
+            tasks.spawn(acknowledge(self.clone(), name, written.clone(), stream.sender.clone()));
+            written[name as usize].notify_one();
+        }
+        tasks.spawn(report(self.progress.clone(), stream.sender.clone()));
+        loop {
+            match stream.next().await? {
+                FromMaster::Entry { log, entry } => {
+                    self.store(target, log, entry).await?;
+                    written[log as usize].notify_one();
+                }
+                FromMaster::Committed { log, through } => self.log(log).set_committed(through).await,
+                FromMaster::OutOfRange { log, start, .. } => {
+                    let wanted = self.log(log).positions().end.next();
+                    return Err(StandbyError::OutOfRange { start, wanted });
+                }
+                FromMaster::Heartbeat { .. } | FromMaster::Welcome { .. } => {}
+            }
+        }
+    }
+
+    fn hello(&self) -> FromFollower {
+        let (replication_from, replication_generation) = self.replication.wanted();
+        let (publication_from, publication_generation) = self.publication.wanted();
+        FromFollower::Hello {
+            name: self.name.clone(),
+            kind: FollowerKind::Standby,
+            replication_from,
+            replication_generation,
+            publication_from,
+            publication_generation,
+            url: None,
+            peer: None,
+        }
+    }
+
+    async fn store(&self, target: &Target, log: LogName, entry: Entry) -> Result<(), StandbyError> {
+        if let Ok(Record::Push(push)) = entry.record() {
+            for payload in [&push.bundle, &push.markers].into_iter().flatten() {
+                if let Payload::Blob { digest, size } = payload {
+                    fetch(&self.client, target, &self.blobs, *digest, *size).await?;
+                }
+            }
+        }
+        let stored = self.log(log).store(vec![entry]).await;
+        stored.map(drop).map_err(|error| StandbyError::Store(error.to_string()))
+    }
+}
+
+/// Syncs what was written and says how far; all that is written during one sync goes into the next.
+async fn acknowledge(
+    standby: Arc<Standby>,
+    name: LogName,
+    written: Arc<[Notify; 2]>,
+    sender: MessageSender<FromFollower>,
+) {
+    loop {
+        written[name as usize].notified().await;
+        match standby.log(name).sync().await {
+            Ok(through) => {
+                if sender.send(&FromFollower::Stored { log: name, through }).await.is_err() {
+                    return;
+                }
+            }
+            Err(error) => {
+                tracing::error!(log = ?name, %error, "the standby's log cannot be synced");
+                return;
+            }
+        }
+    }
+}
+
+/// Says how far the lanes are, whenever that changes.
+pub(crate) async fn report(mut progress: watch::Receiver<Option<Progress>>, sender: MessageSender<FromFollower>) {
+    loop {
+        let now = progress.borrow_and_update().clone();
+        if let Some(now) = now
+            && sender.send(&FromFollower::Progress(now)).await.is_err()
+        {
+            return;
+        }
+        if progress.changed().await.is_err() {
+            return;
+        }
+    }
+}

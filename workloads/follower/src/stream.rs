@@ -1,0 +1,92 @@
+//! The follower's end of the replication stream: one exchange with the master.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use hyper::body::Incoming;
+use protocol::stream::{FromFollower, FromMaster};
+use tokio::time::timeout;
+use transport::messages::{MessageError, MessageReader, MessageSender, channel};
+use transport::{Client, ClientError, Target};
+
+/// With a heartbeat each half second, a master that says nothing for this long is gone.
+const SILENCE: Duration = Duration::from_secs(3);
+const FIRST_BACKOFF: Duration = Duration::from_millis(50);
+const LONGEST_BACKOFF: Duration = Duration::from_secs(1);
+
+#[derive(Debug, thiserror::Error)]
+pub enum StreamError {
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    #[error("{to} does not answer as master: {status}")]
+    Refused { to: Target, status: http::StatusCode },
+    #[error("the master's stream broke: {0}")]
+    Message(#[from] MessageError),
+    #[error("the master said nothing for {} s", SILENCE.as_secs())]
+    Silence,
+    #[error("the master ended the stream")]
+    Ended,
+    #[error("the master's first answer is not Welcome")]
+    NoWelcome,
+}
+
+pub struct Stream {
+    pub sender: MessageSender<FromFollower>,
+    reader: MessageReader<FromMaster, Incoming>,
+}
+
+impl Stream {
+    /// Says hello; the first message read is `Welcome`.
+    pub async fn open(client: &Client, to: &Target, hello: &FromFollower) -> Result<Stream, StreamError> {
+        let (sender, body) = channel();
+        sender.send(hello).await?;
+        let request = http::Request::post("/v1/follow").body(Body::from(body));
+        let request = request.map_err(|_| StreamError::NoWelcome)?;
+        let response = timeout(SILENCE, client.request(to, request)).await.map_err(|_| StreamError::Silence)??;
+        if !response.status().is_success() {
+            return Err(StreamError::Refused { to: to.clone(), status: response.status() });
+        }
+        Ok(Stream { sender, reader: MessageReader::new(response.into_body()) })
+    }
+
+    /// Cancel-safe but for the silence being measured anew.
+    pub async fn next(&mut self) -> Result<FromMaster, StreamError> {
+        match timeout(SILENCE, self.reader.next()).await {
+            Ok(Ok(Some(message))) => Ok(message),
+            Ok(Ok(None)) => Err(StreamError::Ended),
+            Ok(Err(error)) => Err(error.into()),
+            Err(_) => Err(StreamError::Silence),
+        }
+    }
+}
+
+/// Which SSH instance to ask next, and how long to wait before it.
+pub struct Turn {
+    masters: Vec<Target>,
+    next: usize,
+    backoff: Duration,
+}
+
+impl Turn {
+    pub fn new(masters: Vec<Target>) -> Turn {
+        Turn { masters, next: 0, backoff: FIRST_BACKOFF }
+    }
+
+    /// None when no SSH instance is known.
+    pub fn target(&self) -> Option<&Target> {
+        self.masters.get(self.next % self.masters.len().max(1))
+    }
+
+    /// After a failure: the next one, and after a whole round a growing pause.
+    pub async fn failed(&mut self) {
+        self.next += 1;
+        if self.next.is_multiple_of(self.masters.len().max(1)) {
+            tokio::time::sleep(self.backoff).await;
+            self.backoff = (self.backoff * 2).min(LONGEST_BACKOFF);
+        }
+    }
+
+    pub fn succeeded(&mut self) {
+        self.backoff = FIRST_BACKOFF;
+    }
+}

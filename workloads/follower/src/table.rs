@@ -1,0 +1,80 @@
+//! What the lanes of this instance have reached, for everyone else in the process: the push gate, the HTTP front, status.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use protocol::{ChangesetId, CreationId, Offset};
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+/// One repository on this instance.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LaneView {
+    pub applied: Offset,
+    pub shown: Offset,
+    pub tip: Option<ChangesetId>,
+    pub heads: u64,
+    pub changesets: u64,
+    /// Clients may be sent to it.
+    pub routable: bool,
+    pub quarantined: bool,
+    /// Locks of an earlier life are broken, and its state is known.
+    pub opened: bool,
+    /// Somebody is mending what an abnormal end left behind.
+    pub recovering: u32,
+}
+
+#[derive(Debug)]
+pub struct LaneTable {
+    lanes: Mutex<BTreeMap<CreationId, LaneView>>,
+    /// Grows with every change.
+    ticks: watch::Sender<u64>,
+}
+
+impl Default for LaneTable {
+    fn default() -> LaneTable {
+        LaneTable { lanes: Mutex::default(), ticks: watch::channel(0).0 }
+    }
+}
+
+impl LaneTable {
+    pub fn get(&self, id: CreationId) -> Option<LaneView> {
+        self.lock().get(&id).cloned()
+    }
+
+    /// Changes one lane's view, making it if it is new, and wakes all who wait.
+    pub fn update(&self, id: CreationId, change: impl FnOnce(&mut LaneView)) {
+        change(self.lock().entry(id).or_default());
+        self.ticks.send_modify(|n| *n += 1);
+    }
+
+    pub fn remove(&self, id: CreationId) {
+        self.lock().remove(&id);
+        self.ticks.send_modify(|n| *n += 1);
+    }
+
+    /// Wakes at every change of any lane.
+    pub fn watch(&self) -> watch::Receiver<u64> {
+        self.ticks.subscribe()
+    }
+
+    /// Waits until the lane is as asked; false when the deadline passed first.
+    pub async fn wait(&self, id: CreationId, deadline: Instant, is: impl Fn(&LaneView) -> bool) -> bool {
+        let mut ticks = self.watch();
+        loop {
+            ticks.mark_unchanged();
+            if self.get(id).is_some_and(|lane| is(&lane)) {
+                return true;
+            }
+            match tokio::time::timeout_at(deadline, ticks.changed()).await {
+                Ok(Ok(())) => {}
+                _ => return false,
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<CreationId, LaneView>> {
+        // Nothing panics while it is held, and a view is a copy of what the repositories say themselves.
+        self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

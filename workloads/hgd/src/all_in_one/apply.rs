@@ -1,0 +1,98 @@
+//! Brings the repositories of the resources to the master, and waits until they are served.
+
+use std::time::Duration;
+
+use crds::Resources;
+use protocol::status::{MirrorState, Status};
+use transport::{Client, ClientError, Target};
+
+use super::POLL;
+use super::plan::Plan;
+
+#[derive(Debug, thiserror::Error)]
+pub enum ApplyError {
+    #[error("repository {path} cannot be applied: {source}")]
+    Refused { path: String, source: ClientError },
+}
+
+/// How many repositories are applied at once: their commits share the master's fsyncs.
+const AT_ONCE: usize = 32;
+
+pub async fn repositories(client: &Client, masters: &[Target], resources: &Resources) -> Result<(), ApplyError> {
+    use futures::StreamExt;
+    let specs = resources.repositories.iter().map(|resource| &resource.spec);
+    let applied = futures::stream::iter(specs).map(|spec| async move {
+        let body = spec.settings();
+        put(client, masters, spec.path.as_str(), &body).await
+    });
+    let results: Vec<_> = applied.buffer_unordered(AT_ONCE).collect().await;
+    results.into_iter().collect()
+}
+
+/// Tries until an instance answers as master. Only a refusal of the settings themselves ends it.
+async fn put(
+    client: &Client,
+    masters: &[Target],
+    path: &str,
+    settings: &protocol::RepositorySettings,
+) -> Result<(), ApplyError> {
+    loop {
+        for master in masters {
+            let url = format!("/v1/registry/{path}");
+            match client.put_json::<serde_json::Value>(master, &url, settings).await {
+                Ok(_) => return Ok(()),
+                Err(source) if source.status().is_some_and(|status| status.is_client_error() && status != 404) => {
+                    return Err(ApplyError::Refused { path: path.to_owned(), source });
+                }
+                Err(error) => tracing::debug!(%error, path, "not applied yet"),
+            }
+        }
+        tokio::time::sleep(POLL).await;
+    }
+}
+
+/// Waits until every mirror is active and every repository is published; says each few seconds what is missing.
+pub async fn wait_until_served(client: &Client, masters: &[Target], plan: &Plan, resources: &Resources) {
+    let mut asked = 0u32;
+    loop {
+        let missing = match status(client, masters).await {
+            Some(status) => missing(&status, plan, resources),
+            None => Some("no master answers yet".to_owned()),
+        };
+        let Some(missing) = missing else { return };
+        asked += 1;
+        if asked.is_multiple_of(50) {
+            eprintln!("hgd: waiting: {missing}");
+        }
+        tokio::time::sleep(POLL).await;
+    }
+}
+
+fn missing(status: &Status, plan: &Plan, resources: &Resources) -> Option<String> {
+    for mirror in &plan.mirrors {
+        let known = status.mirrors.iter().find(|m| m.name == mirror.name);
+        if known.is_none_or(|m| m.state != MirrorState::Active) {
+            let state = known.map_or("not connected".to_owned(), |m| format!("{:?}", m.state));
+            return Some(format!("{} is {state}", mirror.name));
+        }
+    }
+    let newest = status.instances.iter().map(|instance| instance.applied).max().unwrap_or_default();
+    if let Some(mirror) = status.mirrors.iter().find(|mirror| mirror.published < newest) {
+        return Some(format!("{} shows {} of {newest} records", mirror.name, mirror.published));
+    }
+    let absent = resources.repositories.iter().find(|r| !status.repositories.iter().any(|s| s.path == r.spec.path));
+    absent.map(|repository| format!("{} is not there", repository.spec.path))
+}
+
+/// The first answer of any instance.
+pub async fn status(client: &Client, masters: &[Target]) -> Option<Status> {
+    for master in masters {
+        let answer = client.get_json::<Status>(master, "/status.json");
+        match tokio::time::timeout(Duration::from_secs(5), answer).await {
+            Ok(Ok(status)) => return Some(status),
+            Ok(Err(error)) => tracing::debug!(%master, %error, "no status"),
+            Err(_) => tracing::debug!(%master, "no status in time"),
+        }
+    }
+    None
+}

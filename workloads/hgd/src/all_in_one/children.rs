@@ -1,0 +1,126 @@
+//! Child processes of the supervisor: started, started again with backoff when they die, stopped in order.
+
+use std::collections::BTreeMap;
+use std::fs::OpenOptions;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal};
+use tokio::process::Command;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+const FIRST_BACKOFF: Duration = Duration::from_millis(200);
+const LONGEST_BACKOFF: Duration = Duration::from_secs(10);
+/// A child that ran this long starts again with the first backoff.
+const STEADY: Duration = Duration::from_secs(30);
+/// How long a child may drain before it is killed.
+const DRAIN: Duration = Duration::from_secs(40);
+
+/// What to run: `hgd <role> --config <config> --parent <pid>`, its output appended to `log`.
+#[derive(Clone, Debug)]
+pub struct Child {
+    pub name: String,
+    pub role: &'static str,
+    pub config: PathBuf,
+    pub log: PathBuf,
+}
+
+/// Process ids of the running children by name.
+#[derive(Clone, Debug, Default)]
+pub struct Pids(Arc<Mutex<BTreeMap<String, u32>>>);
+
+impl Pids {
+    pub fn get(&self, name: &str) -> Option<u32> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(name).copied()
+    }
+
+    fn set(&self, name: &str, pid: Option<u32>) {
+        let mut pids = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match pid {
+            Some(pid) => pids.insert(name.to_owned(), pid),
+            None => pids.remove(name),
+        };
+    }
+}
+
+/// Keeps one child running until `stop` turns true, then asks it to drain. Ends when the child has ended.
+pub async fn supervise(child: Child, pids: Pids, mut stop: watch::Receiver<bool>) {
+    let mut backoff = FIRST_BACKOFF;
+    while !*stop.borrow() {
+        let started = Instant::now();
+        match run_once(&child, &pids, &mut stop).await {
+            Ok(status) if *stop.borrow() => {
+                tracing::info!(child = child.name, %status, "stopped");
+                return;
+            }
+            Ok(status) => tracing::warn!(child = child.name, %status, "ended; it is started again"),
+            Err(error) => tracing::error!(child = child.name, %error, "cannot be started; it is tried again"),
+        }
+        if started.elapsed() > STEADY {
+            backoff = FIRST_BACKOFF;
+        }
+        let _stop_ends_the_wait = tokio::time::timeout(backoff, stop.wait_for(|stop| *stop)).await;
+        backoff = (backoff * 2).min(LONGEST_BACKOFF);
+    }
+}
+
+async fn run_once(
+    child: &Child,
+    pids: &Pids,
+    stop: &mut watch::Receiver<bool>,
+) -> io::Result<std::process::ExitStatus> {
+    let mut process = start(child)?;
+    let pid = process.id();
+    pids.set(&child.name, pid);
+    let ended = tokio::select! {
+        status = process.wait() => Some(status),
+        _ = stop.wait_for(|stop| *stop) => None,
+    };
+    let status = match ended {
+        Some(status) => status,
+        None => drain(&mut process, pid).await,
+    };
+    pids.set(&child.name, None);
+    status
+}
+
+async fn drain(process: &mut tokio::process::Child, pid: Option<u32>) -> io::Result<std::process::ExitStatus> {
+    if let Some(pid) = pid.and_then(|pid| Pid::from_raw(pid.cast_signed())) {
+        // The child may just have ended by itself.
+        let _gone = rustix::process::kill_process(pid, Signal::TERM);
+    }
+    match tokio::time::timeout(DRAIN, process.wait()).await {
+        Ok(status) => status,
+        Err(_) => {
+            process.kill().await?;
+            process.wait().await
+        }
+    }
+}
+
+fn start(child: &Child) -> io::Result<tokio::process::Child> {
+    let log = OpenOptions::new().create(true).append(true).open(&child.log)?;
+    Command::new(program()?)
+        .arg(child.role)
+        .arg("--config")
+        .arg(&child.config)
+        .arg("--parent")
+        .arg(std::process::id().to_string())
+        .stdin(Stdio::null())
+        .stdout(log.try_clone()?)
+        .stderr(log)
+        // A Ctrl-C on the terminal is for the supervisor, which stops its children in order.
+        .process_group(0)
+        .kill_on_drop(true)
+        .spawn()
+}
+
+/// This very program, also when the file was replaced by an upgrade meanwhile.
+fn program() -> io::Result<PathBuf> {
+    let own = Path::new("/proc/self/exe");
+    if own.exists() { Ok(own.to_owned()) } else { std::env::current_exe() }
+}

@@ -1,0 +1,173 @@
+//! `hgd all-in-one`: a whole installation on one machine. The supervisor makes certificates and configurations, keeps the
+//! children running, applies the repositories of the resources, and answers `hgd status`.
+
+mod announce;
+mod apply;
+mod children;
+mod plan;
+mod ports;
+mod status_server;
+mod users;
+mod verification;
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use protocol::InstanceName;
+use register::{Register, State, Version};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use transport::{Authority, CancellationToken, Client, Identity, Target};
+
+use self::children::{Pids, supervise};
+use self::plan::Plan;
+use crate::cli::AllInOne;
+use crate::process;
+
+pub use self::announce::READY_FILE;
+pub use self::verification::Verification;
+
+/// Folders below the data directory that everybody expects.
+const FOLDERS: [&str; 3] = ["config", "logs", "secrets"];
+/// Asked again until everything is ready.
+const POLL: Duration = Duration::from_millis(100);
+
+#[derive(Debug, thiserror::Error)]
+pub enum AllInOneError {
+    #[error("{path}: {source}")]
+    Io { path: String, source: io::Error },
+    #[error(transparent)]
+    Parse(#[from] crds::ParseError),
+    #[error(transparent)]
+    Open(#[from] register::instance::OpenError),
+    #[error(transparent)]
+    Plan(#[from] plan::PlanError),
+    #[error(transparent)]
+    Users(#[from] users::UsersError),
+    #[error(transparent)]
+    Authority(#[from] transport::AuthorityError),
+    #[error(transparent)]
+    Identity(#[from] transport::IdentityError),
+    #[error("the register cannot be read: {0}")]
+    Register(#[from] register::ReadError),
+    #[error("the register cannot be written: {0}")]
+    RegisterWrite(#[from] register::WriteError),
+    #[error("'{0}' is not an instance name")]
+    Name(String),
+    #[error(transparent)]
+    Apply(#[from] apply::ApplyError),
+}
+
+pub async fn run(options: AllInOne) -> Result<(), AllInOneError> {
+    let mut shutdown = process::shutdown_on_signal().map_err(|source| io_error(Path::new("signals"), source))?;
+    let resources = read(&options.files)?;
+    let data = absolute(&options.data_dir)?;
+    let _held = register::instance::open(&data, &instance("all-in-one")?)?;
+    for folder in FOLDERS {
+        std::fs::create_dir_all(data.join(folder)).map_err(|source| io_error(&data, source))?;
+    }
+    let secret = resources.masters.first().map(|m| m.spec.directory.authorized_keys.secret_ref.name.clone());
+    let users = users::prepare(&data, &secret.unwrap_or_default())?;
+    let plan = plan::plan(&options, &data, &resources, &users)?;
+    let client = certificates(&data, &plan)?;
+    first_register(&data, &plan)?;
+
+    let (stop, stopping) = watch::channel(false);
+    let pids = Pids::default();
+    let mut children = JoinSet::new();
+    for child in &plan.children {
+        children.spawn(supervise(child.clone(), pids.clone(), stopping.clone()));
+    }
+    let targets: Vec<Target> = plan.ssh.iter().map(|(n, address)| Target::new(n.clone(), address.as_str())).collect();
+    let cancel = CancellationToken::new();
+    let server = status_server::start(&plan, targets.clone(), client.clone(), pids, cancel.clone());
+    let server = tokio::spawn(server.await.map_err(|source| io_error(Path::new("the status address"), source))?);
+
+    let outcome = tokio::select! {
+        () = process::asked(&mut shutdown) => Ok(()),
+        ready = make_ready(&options, &data, &plan, &resources, &users, &client, &targets) => match ready {
+            Ok(()) => { process::asked(&mut shutdown).await; Ok(()) }
+            Err(error) => Err(error),
+        },
+    };
+    eprintln!("hgd: stopping");
+    stop.send_replace(true);
+    while children.join_next().await.is_some() {}
+    cancel.cancel();
+    let _its_end_is_enough = server.await;
+    let _not_written = std::fs::remove_file(data.join(READY_FILE));
+    outcome
+}
+
+async fn make_ready(
+    options: &AllInOne,
+    data: &Path,
+    plan: &Plan,
+    resources: &crds::Resources,
+    users: &users::Users,
+    client: &Client,
+    targets: &[Target],
+) -> Result<(), AllInOneError> {
+    apply::repositories(client, targets, resources).await?;
+    apply::wait_until_served(client, targets, plan, resources).await;
+    let ready = announce::Ready::of(plan, users);
+    for file in options.ready_file.iter().cloned().chain([data.join(READY_FILE)]) {
+        ready.write(&file).map_err(|source| io_error(&file, source))?;
+    }
+    print!("{}", announce::text(&ready, resources, data));
+    Ok(())
+}
+
+fn read(files: &[PathBuf]) -> Result<crds::Resources, AllInOneError> {
+    let mut whole = String::new();
+    // One file is parsed under its own name, so that errors name the line as the person's editor does.
+    if let [file] = files {
+        let text = std::fs::read_to_string(file).map_err(|source| io_error(file, source))?;
+        return Ok(crds::parse(&file.display().to_string(), &text)?);
+    }
+    for file in files {
+        let text = std::fs::read_to_string(file).map_err(|source| io_error(file, source))?;
+        whole += &format!("---\n{text}\n");
+    }
+    let names: Vec<String> = files.iter().map(|file| file.display().to_string()).collect();
+    Ok(crds::parse(&names.join(" + "), &whole)?)
+}
+
+fn absolute(data: &Path) -> Result<PathBuf, AllInOneError> {
+    std::fs::create_dir_all(data).map_err(|source| io_error(data, source))?;
+    data.canonicalize().map_err(|source| io_error(data, source))
+}
+
+/// A certificate for every process, and the supervisor's own.
+fn certificates(data: &Path, plan: &Plan) -> Result<Client, AllInOneError> {
+    let pki = data.join("pki");
+    let authority = Authority::open_or_create(&pki.join("authority"))?;
+    let supervisor = instance("supervisor")?;
+    let loopback = ["127.0.0.1".to_owned()];
+    for child in &plan.children {
+        let name = instance(&child.name)?;
+        authority.issue(&name, &loopback, &pki.join(name.as_str()))?;
+    }
+    authority.issue(&supervisor, &loopback, &pki.join(supervisor.as_str()))?;
+    Ok(Client::new(Identity::open(&pki.join(supervisor.as_str()))?))
+}
+
+/// The first start names the first instance as master and the others as its in-sync standbys.
+fn first_register(data: &Path, plan: &Plan) -> Result<(), AllInOneError> {
+    let register = Register::open(&data.join("register.json"))?;
+    if register.read()?.is_none() {
+        let master = plan.ssh.keys().next().cloned();
+        let state = State { generation: protocol::Generation(0), master, in_sync: plan.in_sync.clone() };
+        register.write(Version::NONE, state)?;
+    }
+    Ok(())
+}
+
+fn instance(text: &str) -> Result<InstanceName, AllInOneError> {
+    text.parse().map_err(|_| AllInOneError::Name(text.to_owned()))
+}
+
+fn io_error(path: &Path, source: io::Error) -> AllInOneError {
+    AllInOneError::Io { path: path.display().to_string(), source }
+}

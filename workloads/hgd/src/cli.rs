@@ -1,0 +1,178 @@
+//! The command line of `hgd`.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::{all_in_one, balancer, commands, mirror, process, ssh};
+
+#[derive(Debug, Parser)]
+#[command(
+    name = "hgd",
+    version,
+    about = "Mercurial hosting: an SSH master with a standby, and read-only HTTP mirrors that never contradict each other",
+    after_help = "Example:\n  hgd all-in-one --data-dir data -f examples/quickstart.yaml\n\nExit codes: 0 done, 1 failed, 2 \
+                  wrong use, 3 differences or damage found."
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    AllInOne(AllInOne),
+    Status(Status),
+    Verify(Verify),
+    Strip(Strip),
+    Log(Log),
+    /// Runs one SSH instance: the master, or a standby that follows it.
+    #[command(after_help = "Example:\n  hgd ssh --config data/config/ssh-0.json")]
+    Ssh(Role),
+    /// Runs one read-only HTTP mirror.
+    #[command(after_help = "Example:\n  hgd mirror --config data/config/mirror-0.json")]
+    Mirror(Role),
+    /// Runs the TCP load balancer of all-in-one.
+    #[command(after_help = "Example:\n  hgd balancer --config data/config/balancer.json")]
+    Balancer(Role),
+}
+
+#[derive(Debug, Args)]
+pub struct Role {
+    /// The role's configuration, written by whoever starts it.
+    #[arg(long, value_name = "FILE")]
+    pub config: PathBuf,
+    /// End when the process with this id, which started this one, ends.
+    #[arg(long, value_name = "PID")]
+    pub parent: Option<u32>,
+}
+
+/// Runs a whole installation on this machine, without Kubernetes.
+///
+/// Reads the same resources as the operator and runs master, standby, mirrors and load balancer as child processes.
+/// Ctrl-C drains and stops everything; a second start with the same data directory continues where it was.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  hgd all-in-one --data-dir data -f examples/quickstart.yaml")]
+pub struct AllInOne {
+    /// Where everything is kept; made when it is not there.
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: PathBuf,
+    /// YAML with SshMaster, MirrorPool and HgRepository resources.
+    #[arg(short = 'f', long = "file", value_name = "FILE", required = true)]
+    pub files: Vec<PathBuf>,
+    /// Where pushes are taken; port 0 is any free one.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:2222")]
+    pub ssh: SocketAddr,
+    /// Where the load balancer listens; port 0 is any free one.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
+    pub http: SocketAddr,
+    /// The Python interpreter that can import the Mercurial to use.
+    #[arg(long, value_name = "FILE", default_value = "/usr/bin/python3", env = "HGD_PYTHON")]
+    pub python: PathBuf,
+    /// Written once everything is ready: where to push, clone and look, as JSON.
+    #[arg(long, value_name = "FILE")]
+    pub ready_file: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    #[default]
+    Table,
+    Json,
+}
+
+/// How to find a running all-in-one.
+#[derive(Debug, Args)]
+pub struct Running {
+    /// The data directory of the running `hgd all-in-one`.
+    #[arg(long, value_name = "DIR", default_value = "data")]
+    pub data_dir: PathBuf,
+}
+
+/// Shows master, standby, mirrors, lag and repositories.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  hgd status --data-dir data\n  hgd status --data-dir data -o json")]
+pub struct Status {
+    #[command(flatten)]
+    pub running: Running,
+    #[arg(short, long, value_enum, default_value_t)]
+    pub output: Format,
+}
+
+/// Compares the content of every repository on every instance; exit code 3 when any differs.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  hgd verify --data-dir data")]
+pub struct Verify {
+    #[command(flatten)]
+    pub running: Running,
+    #[arg(short, long, value_enum, default_value_t)]
+    pub output: Format,
+}
+
+/// Removes changesets and their descendants from a repository, on every instance.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example:\n  hgd strip --data-dir data projects/tools 0d2f6e2b6f8c5c0f2f1a36d2f4a0f2f5e0a1b2c3"
+)]
+pub struct Strip {
+    #[command(flatten)]
+    pub running: Running,
+    /// The repository's path.
+    pub repository: String,
+    /// Full hashes (40 digits).
+    #[arg(required = true)]
+    pub changesets: Vec<String>,
+}
+
+/// Reads a replication log on disk.
+#[derive(Debug, Args)]
+pub struct Log {
+    #[command(subcommand)]
+    pub command: LogCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum LogCommand {
+    /// Prints the records, one a line.
+    #[command(after_help = "Example:\n  hgd log dump data/ssh-0/log/replication --from 10")]
+    Dump {
+        directory: PathBuf,
+        /// The first offset to print.
+        #[arg(long, default_value_t = 1)]
+        from: u64,
+        #[arg(short, long, value_enum, default_value_t)]
+        output: Format,
+    },
+    /// Checks checksums, order and blobs; exit code 3 when anything is damaged.
+    #[command(after_help = "Example:\n  hgd log verify data/ssh-0/log/replication")]
+    Verify { directory: PathBuf },
+}
+
+pub fn run() -> ExitCode {
+    let cli = Cli::parse();
+    process::prepare();
+    match cli.command {
+        Command::AllInOne(options) => process::run(all_in_one::run(options)),
+        Command::Ssh(role) => start(role, ssh::run),
+        Command::Mirror(role) => start(role, mirror::run),
+        Command::Balancer(role) => start(role, balancer::run),
+        Command::Status(options) => commands::status(&options),
+        Command::Verify(options) => commands::verify(&options),
+        Command::Strip(options) => commands::strip(&options),
+        Command::Log(options) => commands::log(&options.command),
+    }
+}
+
+fn start<F, E>(role: Role, run: impl FnOnce(PathBuf) -> F) -> ExitCode
+where
+    F: Future<Output = Result<(), E>>,
+    E: std::fmt::Display,
+{
+    if let Some(Err(error)) = role.parent.map(process::die_with) {
+        eprintln!("hgd: {error}");
+        return ExitCode::FAILURE;
+    }
+    process::run(run(role.config))
+}

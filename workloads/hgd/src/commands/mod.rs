@@ -1,0 +1,15 @@
+//! Commands for people: what runs, whether it agrees, what the log holds.
+
+mod ask;
+mod log;
+mod status;
+mod strip;
+mod verify;
+
+pub use log::log;
+pub use status::status;
+pub use strip::strip;
+pub use verify::verify;
+
+/// Exit code when a check found something.
+const FOUND: u8 = 3;

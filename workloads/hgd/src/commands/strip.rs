@@ -1,0 +1,66 @@
+//! `hgd strip`: asks the master itself, with the supervisor's certificate.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use config::SshRole;
+use protocol::{ChangesetId, InstanceName, RepositoryPath};
+use transport::{Client, Identity, Target};
+
+use crate::{cli, process};
+
+#[derive(Debug, thiserror::Error)]
+enum StripError {
+    #[error("{0}")]
+    Name(#[from] protocol::NameError),
+    #[error("{0}")]
+    Hash(#[from] protocol::ParseHashError),
+    #[error("{directory} is not the data directory of an hgd all-in-one: {why}")]
+    Directory { directory: String, why: String },
+    #[error("no master took the request: {0}")]
+    Refused(String),
+}
+
+pub fn strip(options: &cli::Strip) -> ExitCode {
+    process::run(async {
+        let offset = request(options).await?;
+        println!("recorded strip of {} changesets in replication log: {offset}", options.changesets.len());
+        Ok::<(), StripError>(())
+    })
+}
+
+async fn request(options: &cli::Strip) -> Result<String, StripError> {
+    let path = RepositoryPath::from_client(&options.repository)?;
+    let changesets: Vec<ChangesetId> = options.changesets.iter().map(|text| text.parse()).collect::<Result<_, _>>()?;
+    let user = std::env::var("USER").unwrap_or_else(|_| "operator".into());
+    let body = serde_json::json!({ "changesets": changesets, "user": user });
+    let data = &options.running.data_dir;
+    let directory = |why: String| StripError::Directory { directory: data.display().to_string(), why };
+    let identity =
+        Identity::open(&data.join("pki").join("supervisor")).map_err(|error| directory(error.to_string()))?;
+    let client = Client::new(identity);
+    let mut last = "no SSH instance is configured".to_owned();
+    for master in masters(data).map_err(directory)? {
+        let url = format!("/v1/registry/{path}/strip");
+        match client.post_json::<serde_json::Value>(&master, &url, &body).await {
+            Ok(answer) => return Ok(answer["offset"].to_string()),
+            Err(error) => last = error.to_string(),
+        }
+    }
+    Err(StripError::Refused(last))
+}
+
+/// The SSH instances of the installation, from the configurations that the supervisor wrote.
+fn masters(data: &Path) -> Result<Vec<Target>, String> {
+    let text = |error: &dyn std::fmt::Display| error.to_string();
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(data.join("config")).map_err(|error| text(&error))? {
+        let path = entry.map_err(|error| text(&error))?.path();
+        let name = path.file_stem().and_then(|name| name.to_str()).unwrap_or_default();
+        if let Some(name) = name.starts_with("ssh-").then(|| name.parse::<InstanceName>().ok()).flatten() {
+            let role: SshRole = config::load(&path).map_err(|error| text(&error))?;
+            found.push(Target::new(name, role.admin_listen.to_string()));
+        }
+    }
+    Ok(found)
+}

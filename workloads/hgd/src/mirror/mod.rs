@@ -1,0 +1,166 @@
+//! `hgd mirror`: follows the master's logs, and serves what all mirrors may show over HTTP.
+
+mod neighbours;
+mod routes;
+mod start;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use config::MirrorRole;
+use follower::{Kind, Local, LocalOptions, MirrorFeed, MirrorFeedError};
+use http_mirror::{Front, FrontMetrics, Peers, Readiness, admin};
+use log::blobs::Blobs;
+use mercurial::{WebOptions, WebPool};
+use prometheus::Registry;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use transport::{CancellationToken, Client, Identity, Target};
+
+use crate::process::{self, Shutdown};
+
+#[derive(Debug, thiserror::Error)]
+pub enum MirrorError {
+    #[error(transparent)]
+    Config(#[from] config::LoadError),
+    #[error(transparent)]
+    Open(#[from] register::instance::OpenError),
+    #[error(transparent)]
+    Identity(#[from] transport::IdentityError),
+    #[error(transparent)]
+    Blobs(#[from] log::blobs::BlobError),
+    #[error(transparent)]
+    Local(#[from] follower::LocalError),
+    #[error(transparent)]
+    Feed(#[from] MirrorFeedError),
+    #[error(transparent)]
+    Start(#[from] start::StartError),
+    #[error("the HTTP front's metrics cannot be made: {0}")]
+    Metrics(#[from] prometheus::Error),
+    #[error("{address} cannot be listened on: {source}")]
+    Listen { address: String, source: std::io::Error },
+    #[error("{0}")]
+    Io(#[from] std::io::Error),
+}
+
+pub async fn run(config: PathBuf) -> Result<(), MirrorError> {
+    let mut shutdown = process::shutdown_on_signal()?;
+    let role: MirrorRole = config::load(&config)?;
+    let _held = register::instance::open(&role.data_directory, &role.name)?;
+    let identity = Identity::open(&role.tls.directory)?;
+    let client = Client::new(identity.clone());
+    let masters: Vec<Target> =
+        role.masters.iter().map(|(name, address)| Target::new(name.clone(), address.as_str())).collect();
+    tokio::select! {
+        prepared = start::prepare(&role.data_directory, &client, &masters) => prepared?,
+        () = process::asked(&mut shutdown) => return Ok(()),
+    }
+    let local = Local::start(LocalOptions {
+        name: role.name.clone(),
+        kind: Kind::Mirror,
+        data: role.data_directory.clone(),
+        python: role.python.clone(),
+        site_hgrc: role.site_hgrc.clone(),
+        lanes: role.lanes as usize,
+        client: client.clone(),
+        blobs: Blobs::open(role.data_directory.join("blobs"))?,
+    })
+    .await?;
+    serve(role, local, client, identity, masters, shutdown).await
+}
+
+async fn serve(
+    role: MirrorRole,
+    local: Local,
+    client: Client,
+    identity: Identity,
+    masters: Vec<Target>,
+    mut shutdown: Shutdown,
+) -> Result<(), MirrorError> {
+    let metrics = Registry::new();
+    let web = WebOptions { light: role.web.light as usize, heavy: role.web.heavy as usize, ..WebOptions::default() };
+    let web = WebPool::new(local.mercurial().clone(), web);
+    let (master, known_master) = watch::channel(None);
+    let neighbours = neighbours::watch(client.clone(), known_master, masters.clone(), role.name.clone());
+    let (peer_urls, sources) = (neighbours.urls, neighbours.sources);
+    let readiness = readiness(local.ready());
+    let front = Front::new(
+        routes::watch(&local),
+        local.table().watch(),
+        readiness.clone(),
+        Peers::new(peer_urls),
+        web.clone(),
+        FrontMetrics::new(&metrics, web)?,
+    );
+    let (public, internal) = (listen(role.http_listen).await?, listen(role.admin_listen).await?);
+    let cancel = CancellationToken::new();
+    let pages = admin::Admin {
+        health: watch::channel(Readiness::Ready).1,
+        readiness,
+        registry: metrics,
+        status: status(&local, &role),
+    };
+    let router = admin::router(pages).merge(follower::peers::router(local.peers()));
+    let internal = tokio::spawn(transport::serve(internal, identity, router, cancel.clone()));
+    let public = tokio::spawn(http_mirror::serve(public, front, cancel.clone()));
+    let feed = MirrorFeed::new(&local, client, role.advertised_url.clone(), role.peer().to_string(), master);
+    let ended = tokio::select! {
+        () = process::asked(&mut shutdown) => Ok(()),
+        error = feed.run(masters) => Err(error.into()),
+        error = local.failed() => Err(error.into()),
+        () = forward(sources, &local) => Ok(()),
+    };
+    if let Err(MirrorError::Feed(MirrorFeedError::OutOfRange { .. })) = &ended {
+        start::forget(&role.data_directory)?;
+    }
+    cancel.cancel();
+    let _their_ends_are_enough = tokio::join!(public, internal);
+    local.stop().await;
+    ended
+}
+
+/// Tells the lanes who may have what they need.
+async fn forward(mut sources: watch::Receiver<Vec<Target>>, local: &Local) {
+    loop {
+        let now = sources.borrow_and_update().clone();
+        local.set_sources(now);
+        if sources.changed().await.is_err() {
+            return std::future::pending().await;
+        }
+    }
+}
+
+fn readiness(mut ready: watch::Receiver<bool>) -> watch::Receiver<Readiness> {
+    let not_ready = "this mirror does not show everything that is published yet; it will when it has caught up";
+    let level = move |ready: bool| match ready {
+        true => Readiness::Ready,
+        false => Readiness::NotReady(not_ready.to_owned()),
+    };
+    let (tell, told) = watch::channel(level(*ready.borrow_and_update()));
+    tokio::spawn(async move {
+        while ready.changed().await.is_ok() {
+            tell.send_replace(level(*ready.borrow_and_update()));
+        }
+    });
+    told
+}
+
+fn status(local: &Local, role: &MirrorRole) -> Arc<dyn Fn() -> serde_json::Value + Send + Sync> {
+    let (progress, ready) = (local.progress(), local.ready());
+    let (name, url) = (role.name.clone(), role.advertised_url.clone());
+    Arc::new(move || {
+        let progress = progress.borrow().clone().unwrap_or_default();
+        serde_json::json!({
+            "name": name,
+            "url": url,
+            "ready": *ready.borrow(),
+            "applied": progress.applied_through,
+            "published": progress.shown_through,
+            "quarantined": progress.lanes.iter().filter(|lane| lane.quarantined).count(),
+        })
+    })
+}
+
+async fn listen(address: std::net::SocketAddr) -> Result<TcpListener, MirrorError> {
+    TcpListener::bind(address).await.map_err(|source| MirrorError::Listen { address: address.to_string(), source })
+}

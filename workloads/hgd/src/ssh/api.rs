@@ -1,0 +1,158 @@
+//! The internal HTTP API of an SSH instance (docs/protocols.md). What only a master can answer is 503 elsewhere.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::{Path, Request, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post, put};
+use axum::{Json, Router};
+use log::blobs::Blobs;
+use protocol::endpoints::ServingReport;
+use protocol::status::Status;
+use protocol::{ChangesetId, Digest, InstanceName, Registry, RepositoryPath, RepositorySettings, UserName};
+use push_gate::{Ledger, LedgerError};
+use serde::{Deserialize, Serialize};
+use tokio::io::{AsyncReadExt, AsyncSeekExt};
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::io::ReaderStream;
+
+use super::follow::{Following, follow};
+use super::publication::Input;
+
+const CHUNK_BYTES: usize = 256 * 1024;
+
+/// The parts of a running master that answer requests.
+pub struct Master {
+    pub ledger: Arc<Ledger>,
+    pub following: Arc<Following>,
+    pub publisher: mpsc::Sender<Input>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct PeerAddress {
+    pub name: InstanceName,
+    pub address: String,
+    pub url: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+pub struct StripRequest {
+    changesets: Vec<ChangesetId>,
+    user: UserName,
+}
+
+#[derive(Debug, Serialize)]
+struct Written {
+    offset: u64,
+}
+
+pub fn blobs_router(blobs: Blobs) -> Router {
+    Router::new().route("/v1/blobs/{digest}", get(blob)).with_state(blobs)
+}
+
+pub fn master_router(master: Arc<Master>) -> Router {
+    Router::new()
+        .route("/v1/registry", get(registry))
+        .route("/v1/registry/{*path}", put(put_repository).delete(delete_repository).post(strip))
+        .route("/v1/snapshot", get(snapshot))
+        .route("/v1/peers", get(peers))
+        .route("/v1/endpoints", post(endpoints))
+        .route("/status.json", get(status))
+        .with_state(master.clone())
+        .merge(Router::new().route("/v1/follow", post(follow)).with_state(master.following.clone()))
+}
+
+async fn blob(State(blobs): State<Blobs>, Path(digest): Path<Digest>, request: Request) -> Response {
+    let Ok(mut file) = tokio::fs::File::open(blobs.path(digest)).await else {
+        return (StatusCode::NOT_FOUND, format!("blob {digest} is not here")).into_response();
+    };
+    let from = request.headers().get(header::RANGE).and_then(|range| range.to_str().ok());
+    let from = from.and_then(|range| range.strip_prefix("bytes=")?.strip_suffix('-')?.parse::<u64>().ok());
+    let length = match file.metadata().await {
+        Ok(metadata) => metadata.len(),
+        Err(error) => return (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
+    };
+    let Some(from) = from else { return whole(file, length) };
+    if from >= length || file.seek(std::io::SeekFrom::Start(from)).await.is_err() {
+        return StatusCode::RANGE_NOT_SATISFIABLE.into_response();
+    }
+    let range = format!("bytes {from}-{}/{length}", length - 1);
+    let body = Body::from_stream(ReaderStream::with_capacity(file.take(length - from), CHUNK_BYTES));
+    (StatusCode::PARTIAL_CONTENT, [(header::CONTENT_RANGE, range)], body).into_response()
+}
+
+fn whole(file: tokio::fs::File, length: u64) -> Response {
+    let body = Body::from_stream(ReaderStream::with_capacity(file, CHUNK_BYTES));
+    ([(header::CONTENT_LENGTH, length.to_string())], body).into_response()
+}
+
+async fn put_repository(
+    State(master): State<Arc<Master>>,
+    Path(path): Path<RepositoryPath>,
+    Json(settings): Json<RepositorySettings>,
+) -> Response {
+    answer(master.ledger.put(path, settings).await.map(|id| id.0))
+}
+
+async fn delete_repository(State(master): State<Arc<Master>>, Path(path): Path<RepositoryPath>) -> Response {
+    answer(master.ledger.delete(&path).await.map(|offset| offset.0))
+}
+
+/// `POST /v1/registry/{path}/strip`: the wildcard takes the last word too.
+async fn strip(
+    State(master): State<Arc<Master>>,
+    Path(path): Path<String>,
+    Json(request): Json<StripRequest>,
+) -> Response {
+    let path = path.strip_suffix("/strip").and_then(|path| path.parse::<RepositoryPath>().ok());
+    let Some(path) = path else {
+        return (StatusCode::NOT_FOUND, "only /v1/registry/{path}/strip takes POST").into_response();
+    };
+    answer(master.ledger.strip(&path, request.changesets, request.user).await.map(|offset| offset.0))
+}
+
+fn answer(result: Result<u64, LedgerError>) -> Response {
+    let error = match result {
+        Ok(offset) => return Json(Written { offset }).into_response(),
+        Err(error) => error,
+    };
+    let status = match &error {
+        LedgerError::NoSuchRepository(_) => StatusCode::NOT_FOUND,
+        LedgerError::Exists(_) | LedgerError::Behind { .. } => StatusCode::CONFLICT,
+        LedgerError::NotAvailable | LedgerError::Append(_) => StatusCode::SERVICE_UNAVAILABLE,
+        LedgerError::OutcomeUnknown(_) => StatusCode::GATEWAY_TIMEOUT,
+    };
+    (status, error.to_string()).into_response()
+}
+
+async fn registry(State(master): State<Arc<Master>>) -> Json<Registry> {
+    Json(master.ledger.registry().await)
+}
+
+async fn snapshot(State(master): State<Arc<Master>>) -> Response {
+    ask(&master, Input::Snapshot).await
+}
+
+async fn peers(State(master): State<Arc<Master>>) -> Response {
+    ask(&master, Input::Peers).await
+}
+
+async fn status(State(master): State<Arc<Master>>) -> Response {
+    ask::<Status>(&master, Input::Status).await
+}
+
+async fn endpoints(State(master): State<Arc<Master>>, Json(report): Json<ServingReport>) -> Response {
+    ask(&master, |answer| Input::Endpoints { serving: report.serving, answer }).await
+}
+
+/// Asks the publisher, who alone knows the mirrors.
+async fn ask<T: Serialize>(master: &Master, question: impl FnOnce(oneshot::Sender<T>) -> Input) -> Response {
+    let (answer, answered) = oneshot::channel();
+    let _publisher_gone_shows_below = master.publisher.send(question(answer)).await;
+    match answered.await {
+        Ok(value) => Json(value).into_response(),
+        Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "this instance is stopping").into_response(),
+    }
+}

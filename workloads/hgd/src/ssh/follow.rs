@@ -1,0 +1,265 @@
+//! The master's end of the replication stream: one task group per connected standby or mirror.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use axum::Extension;
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use log::{Event, Level, Log, SubscribeError};
+use protocol::stream::{FollowerKind, FromFollower, FromMaster, HEARTBEAT_MILLISECONDS};
+use protocol::{Generation, InstanceName, LogName, Offset, Timestamp};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+use transport::Peer;
+use transport::messages::{MessageReader, MessageSender, channel};
+
+use super::publication::Input;
+
+/// A follower that has not said `Hello` by then is sent away.
+const HELLO_WAIT: Duration = Duration::from_secs(10);
+
+type Reader = MessageReader<FromFollower, Body>;
+
+/// What the stream needs of the master.
+pub struct Following {
+    pub name: InstanceName,
+    pub generation: Generation,
+    pub replication: Log,
+    pub publication: Log,
+    /// Standbys that are connected and have acknowledged something, with the number of that connection.
+    pub standbys: watch::Sender<BTreeMap<InstanceName, u64>>,
+    pub publisher: mpsc::Sender<Input>,
+    /// Mirrors that release waits for.
+    pub active: watch::Receiver<BTreeSet<InstanceName>>,
+    /// Numbers connections, so that the end of an old one is not taken for the end of its successor.
+    pub connections: AtomicU64,
+}
+
+impl Following {
+    fn log(&self, name: LogName) -> &Log {
+        match name {
+            LogName::Replication => &self.replication,
+            LogName::Publication => &self.publication,
+        }
+    }
+}
+
+struct Hello {
+    name: InstanceName,
+    kind: FollowerKind,
+    from: [(LogName, Offset, Generation); 2],
+    url: Option<String>,
+    peer: Option<String>,
+}
+
+pub async fn follow(
+    State(following): State<Arc<Following>>,
+    Extension(Peer(peer)): Extension<Peer>,
+    body: Body,
+) -> Response {
+    let mut reader = Reader::new(body);
+    let hello = match tokio::time::timeout(HELLO_WAIT, reader.next()).await {
+        Ok(Ok(Some(message))) => hello(message),
+        _ => None,
+    };
+    let Some(hello) = hello.filter(|hello| hello.name == peer) else {
+        return (StatusCode::BAD_REQUEST, "the first message is a Hello with the name of the certificate")
+            .into_response();
+    };
+    let (sender, body) = channel::<FromMaster>();
+    tokio::spawn(async move {
+        let name = hello.name.clone();
+        tracing::info!(follower = %name, kind = ?hello.kind, from = ?hello.from, "a follower connected");
+        let why = serve(&following, hello, reader, sender).await;
+        tracing::info!(follower = %name, why, "a follower left");
+    });
+    Response::new(body.into())
+}
+
+fn hello(message: FromFollower) -> Option<Hello> {
+    match message {
+        FromFollower::Hello {
+            name,
+            kind,
+            replication_from,
+            replication_generation,
+            publication_from,
+            publication_generation,
+            url,
+            peer,
+        } => Some(Hello {
+            name,
+            kind,
+            from: [
+                (LogName::Replication, replication_from, replication_generation),
+                (LogName::Publication, publication_from, publication_generation),
+            ],
+            url,
+            peer,
+        }),
+        FromFollower::Stored { .. } | FromFollower::Progress(_) | FromFollower::Window { .. } => None,
+    }
+}
+
+async fn serve(
+    following: &Arc<Following>,
+    hello: Hello,
+    reader: Reader,
+    sender: MessageSender<FromMaster>,
+) -> &'static str {
+    let truncate = match hello.kind {
+        FollowerKind::Standby => hello.from.map(|(log, from, generation)| following.log(log).fork(from, generation)),
+        FollowerKind::Mirror => [None, None],
+    };
+    let welcome = FromMaster::Welcome {
+        master: following.name.clone(),
+        generation: following.generation,
+        replication_committed: following.replication.positions().committed,
+        publication_committed: following.publication.positions().committed,
+        replication_truncate: truncate[0],
+        publication_truncate: truncate[1],
+        active: following.active.borrow().contains(&hello.name),
+    };
+    if sender.send(&welcome).await.is_err() {
+        return "it closed the connection";
+    }
+    let level = match hello.kind {
+        FollowerKind::Standby => Level::Stored,
+        FollowerKind::Mirror => Level::Committed,
+    };
+    let connection = following.connections.fetch_add(1, Ordering::Relaxed);
+    let mut tasks = JoinSet::new();
+    let (window, granted) = watch::channel(match hello.kind {
+        FollowerKind::Standby => Offset(u64::MAX),
+        FollowerKind::Mirror => Offset::ZERO,
+    });
+    for ((log, from, _), truncate) in hello.from.into_iter().zip(truncate) {
+        let from = truncate.map_or(from, |cut| cut.min(from));
+        let granted = (log == LogName::Replication).then(|| granted.clone());
+        tasks.spawn(forward(following.clone(), log, from, level, sender.clone(), granted));
+    }
+    tasks.spawn(beat(following.generation, sender));
+    let why = match hello.kind {
+        FollowerKind::Standby => tokio::select! {
+            _ = tasks.join_next() => "the stream to it ended",
+            why = read_standby(following, &hello.name, connection, reader) => why,
+        },
+        FollowerKind::Mirror => {
+            let (name, url, peer) =
+                (hello.name.clone(), hello.url.unwrap_or_default(), hello.peer.unwrap_or_default());
+            let _publisher_gone = following.publisher.send(Input::Connected { name, connection, url, peer }).await;
+            tokio::select! {
+                _ = tasks.join_next() => "the stream to it ended",
+                why = read_mirror(following, &hello.name, connection, reader, window) => why,
+            }
+        }
+    };
+    match hello.kind {
+        FollowerKind::Standby => following.standbys.send_modify(|set| {
+            if set.get(&hello.name) == Some(&connection) {
+                set.remove(&hello.name);
+            }
+        }),
+        FollowerKind::Mirror => {
+            let _publisher_gone = following.publisher.send(Input::Lost { name: hello.name, connection }).await;
+        }
+    }
+    why
+}
+
+async fn forward(
+    following: Arc<Following>,
+    log: LogName,
+    from: Offset,
+    level: Level,
+    sender: MessageSender<FromMaster>,
+    mut granted: Option<watch::Receiver<Offset>>,
+) {
+    let mut subscription = following.log(log).subscribe(from, level);
+    loop {
+        let message = match subscription.next().await {
+            Ok(Event::Entry(entry)) => {
+                if let Some(granted) = &mut granted
+                    && granted.wait_for(|through| *through >= entry.offset).await.is_err()
+                {
+                    return;
+                }
+                FromMaster::Entry { log, entry }
+            }
+            Ok(Event::Committed(through)) => FromMaster::Committed { log, through },
+            Err(SubscribeError::OutOfRange { start, end }) => {
+                let _follower_gone = sender.send(&FromMaster::OutOfRange { log, start, end }).await;
+                return;
+            }
+            Err(error) => {
+                tracing::error!(?log, %error, "the log cannot be read for a follower");
+                return;
+            }
+        };
+        if sender.send(&message).await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn beat(generation: Generation, sender: MessageSender<FromMaster>) {
+    let mut ticks = tokio::time::interval(Duration::from_millis(HEARTBEAT_MILLISECONDS));
+    loop {
+        ticks.tick().await;
+        let time = Timestamp::from_system(std::time::SystemTime::now());
+        if sender.send(&FromMaster::Heartbeat { generation, time }).await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn read_standby(
+    following: &Following,
+    name: &InstanceName,
+    connection: u64,
+    mut reader: Reader,
+) -> &'static str {
+    loop {
+        match reader.next().await {
+            Ok(Some(FromFollower::Stored { log, through })) => {
+                following.log(log).acknowledge(following.generation, name.clone(), through).await;
+                following.standbys.send_if_modified(|set| set.insert(name.clone(), connection) != Some(connection));
+            }
+            Ok(Some(FromFollower::Progress(progress))) => {
+                let input = Input::Standby { name: name.clone(), progress };
+                let _publisher_gone = following.publisher.send(input).await;
+            }
+            Ok(Some(FromFollower::Hello { .. } | FromFollower::Window { .. })) => return "it spoke as a mirror",
+            Ok(None) => return "it closed the connection",
+            Err(_) => return "the connection broke",
+        }
+    }
+}
+
+async fn read_mirror(
+    following: &Following,
+    name: &InstanceName,
+    connection: u64,
+    mut reader: Reader,
+    window: watch::Sender<Offset>,
+) -> &'static str {
+    loop {
+        match reader.next().await {
+            Ok(Some(FromFollower::Progress(progress))) => {
+                let input = Input::Progress { name: name.clone(), connection, progress };
+                let _publisher_gone = following.publisher.send(input).await;
+            }
+            Ok(Some(FromFollower::Window { replication_through })) => {
+                window.send_replace(replication_through);
+            }
+            Ok(Some(FromFollower::Hello { .. } | FromFollower::Stored { .. })) => return "it spoke as a standby",
+            Ok(None) => return "it closed the connection",
+            Err(_) => return "the connection broke",
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! Brings the SSH front and warm Mercurial processes together: who may do what with which repository.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use follower::LaneTable;
+use futures::FutureExt;
+use mercurial::{LanePool, Mercurial, Operation, Request, ServeRequest};
+use protocol::{CreationId, Repository};
+use push_gate::Ledger;
+use ssh_server::{
+    AuthorizedKeys, Directory, Ended, Hg, Limits, Metrics, Open, OpenRefused, OpenRequest, access, load_or_generate,
+};
+use transport::CancellationToken;
+
+use super::{Base, SshError, listen};
+use crate::process::Shutdown;
+
+struct Opener {
+    ledger: Arc<Ledger>,
+    mercurial: Mercurial,
+    pool: LanePool,
+    table: Arc<LaneTable>,
+    repositories: std::path::PathBuf,
+}
+
+/// Listens; the future it answers runs until after `shutdown`, when the last command has drained.
+pub async fn start(
+    base: &Base,
+    ledger: Arc<Ledger>,
+    mut shutdown: Shutdown,
+) -> Result<impl Future<Output = ()> + use<>, SshError> {
+    let failed = |error: &dyn std::fmt::Display| SshError::Front(error.to_string());
+    let keys = &base.role.directory;
+    let directory =
+        AuthorizedKeys::open(&keys.authorized_keys_file, keys.groups.clone()).map_err(|error| failed(&error))?;
+    let host_keys = load_or_generate(&base.role.host_keys_directory).map_err(|error| failed(&error))?;
+    let options = ssh_server::Options {
+        host_keys,
+        directory: Directory::AuthorizedKeys(directory),
+        limits: Limits::default(),
+        metrics: Metrics::new().map_err(|error| failed(&error))?,
+    };
+    let opener = Arc::new(Opener {
+        ledger,
+        mercurial: base.local.mercurial().clone(),
+        pool: base.local.pool().clone(),
+        table: base.local.table(),
+        repositories: base.local.repositories(),
+    });
+    let open: Open = Arc::new(move |request| opener.clone().open(request).boxed());
+    let listener = listen(base.role.ssh_listen).await?;
+    let cancel = CancellationToken::new();
+    let server = tokio::spawn(ssh_server::serve(listener, options, open, cancel.clone()));
+    Ok(async move {
+        crate::process::asked(&mut shutdown).await;
+        cancel.cancel();
+        let _its_end_is_enough = server.await;
+    })
+}
+
+impl Opener {
+    async fn open(self: Arc<Self>, request: OpenRequest) -> Result<Hg, OpenRefused> {
+        let missing = || OpenRefused::does_not_exist(&request.path);
+        let repository = self.ledger.by_path(&request.path).await.ok_or_else(missing)?;
+        let access = access::decide(&repository.settings, &request.groups);
+        if !access.read {
+            return Err(missing());
+        }
+        let Repository { id, path, .. } = repository;
+        let asked = ServeRequest {
+            directory: self.repositories.join(id.directory()),
+            repository: id,
+            path,
+            user: request.user,
+            may_write: access.write,
+            environment: BTreeMap::new(),
+        };
+        let session = self.mercurial.serve(&asked).await.map_err(|error| {
+            tracing::warn!(repository = %id, %error, "no hg process for a session");
+            OpenRefused::new("the server cannot start Mercurial now; try again in a minute")
+        })?;
+        let mut child = session.child;
+        let ended = async move {
+            match child.ended().await {
+                mercurial::Ended::Exit(code) => Ended::Exit(code),
+                mercurial::Ended::Abnormal => {
+                    self.recover(id).await;
+                    Ended::Abnormal
+                }
+            }
+        };
+        Ok(Hg {
+            stdin: Box::new(session.stdin),
+            stdout: Box::new(session.stdout),
+            stderr: Box::new(session.stderr),
+            // A task of its own: the repository is mended also when the client is long gone.
+            ended: tokio::spawn(ended).map(|ended| ended.unwrap_or(Ended::Abnormal)).boxed(),
+        })
+    }
+
+    /// A child that was killed may have left a transaction and a lock; pushes wait until both are gone.
+    async fn recover(&self, id: CreationId) {
+        self.table.update(id, |lane| lane.recovering += 1);
+        let directory = self.repositories.join(id.directory());
+        let request = Request { directory, operation: Operation::Recover { break_locks: false } };
+        match self.pool.call(request).await {
+            Ok(_) => tracing::info!(repository = %id, "recovered after a hg process ended abnormally"),
+            Err(error) => tracing::error!(repository = %id, %error, "a repository cannot be recovered"),
+        }
+        self.table.update(id, |lane| lane.recovering = lane.recovering.saturating_sub(1));
+    }
+}

@@ -1,0 +1,153 @@
+//! `hgd ssh`: one SSH instance. Its lanes follow its own log; as master it also writes that log, takes pushes and decides
+//! what mirrors may show, as standby it copies the log from the master.
+
+mod api;
+mod follow;
+mod front;
+mod publication;
+mod reign;
+mod settled;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use config::SshRole;
+use follower::{Local, LocalOptions, Standby};
+use log::Log;
+use log::blobs::Blobs;
+use protocol::{InstanceName, LogName};
+use register::Register;
+use tokio::net::TcpListener;
+use transport::{CancellationToken, Client, Identity, Target};
+
+use crate::process::{self, Shutdown};
+
+pub use api::PeerAddress;
+
+#[derive(Debug, thiserror::Error)]
+pub enum SshError {
+    #[error(transparent)]
+    Config(#[from] config::LoadError),
+    #[error(transparent)]
+    Open(#[from] register::instance::OpenError),
+    #[error(transparent)]
+    Identity(#[from] transport::IdentityError),
+    #[error("the register cannot be read: {0}")]
+    Register(#[from] register::ReadError),
+    #[error("the register does not give this instance the next generation: {0}")]
+    Generation(#[from] register::TakeError),
+    #[error(transparent)]
+    Log(#[from] log::OpenError),
+    #[error("the log cannot be written: {0}")]
+    Append(#[from] log::AppendError),
+    #[error("the log cannot be led: {0}")]
+    Lead(#[from] log::LogError),
+    #[error("the log cannot be read: {0}")]
+    Read(String),
+    #[error("the blobs of {0} cannot be opened: {1}")]
+    Blobs(String, String),
+    #[error(transparent)]
+    Local(#[from] follower::LocalError),
+    #[error("{address} cannot be listened on: {source}")]
+    Listen { address: String, source: std::io::Error },
+    #[error("{0}")]
+    Standby(follower::StandbyError),
+    #[error("{0}")]
+    Io(#[from] std::io::Error),
+    #[error("the SSH front cannot start: {0}")]
+    Front(String),
+}
+
+/// What both kinds of SSH instance have.
+pub(crate) struct Base {
+    role: SshRole,
+    replication: Log,
+    publication: Log,
+    blobs: Blobs,
+    local: Local,
+    client: Client,
+    identity: Identity,
+}
+
+pub async fn run(config: PathBuf) -> Result<(), SshError> {
+    let shutdown = process::shutdown_on_signal()?;
+    let role: SshRole = config::load(&config)?;
+    let _held = register::instance::open(&role.data_directory, &role.name)?;
+    let register = Register::open(&role.register)?;
+    let master = register.read()?.and_then(|register| register.value.master);
+    let is_master = master.as_ref() == Some(&role.name);
+    let base = open(role).await?;
+    if is_master { reign::run(base, register, shutdown).await } else { stand_by(base, shutdown).await }
+}
+
+async fn open(role: SshRole) -> Result<Base, SshError> {
+    let identity = Identity::open(&role.tls.directory)?;
+    let client = Client::new(identity.clone());
+    let open = |name: LogName| {
+        Log::open(log::Options {
+            directory: role.data_directory.join("log").join(name.directory()),
+            name,
+            segment_bytes: role.log.segment_bytes,
+            retention: log::Retention {
+                age: std::time::Duration::from_secs(role.log.retention.age_seconds),
+                bytes: role.log.retention.bytes,
+            },
+        })
+    };
+    let (replication, publication) = (open(LogName::Replication)?, open(LogName::Publication)?);
+    let folder = role.data_directory.join("blobs");
+    let blobs = Blobs::open(&folder);
+    let blobs = blobs.map_err(|error| SshError::Blobs(folder.display().to_string(), error.to_string()))?;
+    let local = Local::start(LocalOptions {
+        name: role.name.clone(),
+        kind: follower::Kind::Ssh,
+        data: role.data_directory.clone(),
+        python: role.python.clone(),
+        site_hgrc: role.site_hgrc.clone(),
+        lanes: role.lanes as usize,
+        client: client.clone(),
+        blobs: blobs.clone(),
+    })
+    .await?;
+    local.set_sources(role.peers.iter().map(|(name, address)| Target::new(name.clone(), address.as_str())).collect());
+    local.follow_own_log(replication.clone());
+    Ok(Base { role, replication, publication, blobs, local, client, identity })
+}
+
+/// The router that both kinds serve on the admin port.
+fn common_router(base: &Base) -> axum::Router {
+    follower::peers::router(base.local.peers()).merge(api::blobs_router(base.blobs.clone()))
+}
+
+async fn listen(address: std::net::SocketAddr) -> Result<TcpListener, SshError> {
+    TcpListener::bind(address).await.map_err(|source| SshError::Listen { address: address.to_string(), source })
+}
+
+async fn stand_by(base: Base, mut shutdown: Shutdown) -> Result<(), SshError> {
+    let admin = listen(base.role.admin_listen).await?;
+    let cancel = CancellationToken::new();
+    let server = tokio::spawn(transport::serve(admin, base.identity.clone(), common_router(&base), cancel.clone()));
+    let masters = peers(&base.role);
+    let standby = Arc::new(Standby {
+        name: base.role.name.clone(),
+        client: base.client.clone(),
+        replication: base.replication.clone(),
+        publication: base.publication.clone(),
+        blobs: base.blobs.clone(),
+        progress: base.local.progress(),
+    });
+    let ended = tokio::select! {
+        () = process::asked(&mut shutdown) => Ok(()),
+        error = standby.run(masters) => Err(SshError::Standby(error)),
+        error = base.local.failed() => Err(error.into()),
+    };
+    cancel.cancel();
+    let _its_end_is_enough = server.await;
+    base.local.stop().await;
+    ended
+}
+
+fn peers(role: &SshRole) -> Vec<Target> {
+    let target = |(name, address): (&InstanceName, &config::Address)| Target::new(name.clone(), address.as_str());
+    role.peers.iter().map(target).collect()
+}

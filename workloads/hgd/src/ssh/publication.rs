@@ -1,0 +1,354 @@
+//! Drives the aggregator on the master: feeds it both logs and what mirrors and balancer say, appends what it decides, and
+//! answers everyone who asks about mirrors.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use aggregator::{Committed, Core, Options};
+use follower::lanes::Checkpoint;
+use follower::{LaneTable, LaneView};
+use log::{Event, Hold, Level, Log, SubscribeError, Subscription};
+use protocol::endpoints::{Endpoint, Endpoints, Serving};
+use protocol::status::{InstanceStatus, MirrorStatus, RepositoryStatus, Role, Status};
+use protocol::stream::Progress;
+use protocol::{Entry, Generation, InstanceName, Offset, Record, Registry};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, interval};
+
+use super::api::PeerAddress;
+use super::settled::Settled;
+
+const TICK: Duration = Duration::from_millis(200);
+/// How often logs are trimmed.
+const TRIM: Duration = Duration::from_secs(10);
+/// How long retention is held for a newcomer that took a snapshot.
+const SNAPSHOT_HOLD: Duration = Duration::from_secs(3600);
+const MAX_HOLDS: usize = 64;
+
+/// What is told to, or asked of, the publisher.
+pub enum Input {
+    Connected { name: InstanceName, connection: u64, url: String, peer: String },
+    Progress { name: InstanceName, connection: u64, progress: Progress },
+    Lost { name: InstanceName, connection: u64 },
+    Standby { name: InstanceName, progress: Progress },
+    Endpoints { serving: Vec<Serving>, answer: oneshot::Sender<Endpoints> },
+    Snapshot(oneshot::Sender<Checkpoint>),
+    Peers(oneshot::Sender<Vec<PeerAddress>>),
+    Status(oneshot::Sender<Status>),
+}
+
+pub struct PublisherOptions {
+    pub name: InstanceName,
+    pub generation: Generation,
+    pub replication: Log,
+    pub publication: Log,
+    pub table: Arc<LaneTable>,
+    /// Of this instance's own lanes.
+    pub progress: watch::Receiver<Option<Progress>>,
+    pub mirrors: config::Mirrors,
+    /// The other SSH instances.
+    pub peers: BTreeMap<InstanceName, config::Address>,
+    pub active: watch::Sender<BTreeSet<InstanceName>>,
+    pub settled: Settled,
+}
+
+struct Mirror {
+    connection: u64,
+    url: String,
+    peer: String,
+}
+
+pub struct Publisher {
+    options: PublisherOptions,
+    core: Core,
+    /// The first log, folded as far as the core has taken it.
+    registry: Registry,
+    mirrors: BTreeMap<InstanceName, Mirror>,
+    standbys: BTreeMap<InstanceName, Progress>,
+    holds: Vec<(Instant, Hold)>,
+    started: Instant,
+    appending: JoinSet<Result<Offset, log::AppendError>>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum PublisherError {
+    #[error("a log cannot be read: {0}")]
+    Read(#[from] SubscribeError),
+    #[error("record {offset} cannot be read: {source}")]
+    Record { offset: Offset, source: protocol::DecodeError },
+    #[error("the publication log cannot be written: {0}")]
+    Append(#[from] log::AppendError),
+}
+
+impl Publisher {
+    pub fn new(options: PublisherOptions) -> Publisher {
+        let bounds = Options {
+            max_lag_records: options.mirrors.max_lag.records,
+            max_lag: Duration::from_secs(options.mirrors.max_lag.seconds),
+            min_active: options.mirrors.min_active as usize,
+            ..Options::default()
+        };
+        let replication = options.settled.registry().through();
+        let publication = options.publication.positions().start.previous();
+        let core = Core::new(bounds, replication, publication, Duration::ZERO);
+        Publisher {
+            registry: options.settled.registry().clone(),
+            options,
+            core,
+            mirrors: BTreeMap::new(),
+            standbys: BTreeMap::new(),
+            holds: Vec::new(),
+            started: Instant::now(),
+            appending: JoinSet::new(),
+        }
+    }
+
+    /// Runs until the process ends.
+    pub async fn run(mut self, mut inputs: mpsc::Receiver<Input>) -> Result<(), PublisherError> {
+        let mut replication = self.options.replication.subscribe(self.registry.through().next(), Level::Committed);
+        let mut publication = self.options.publication.subscribe(self.core.position().1.next(), Level::Committed);
+        let ends = [&self.options.replication, &self.options.publication].map(|log| log.positions().end);
+        let (mut ticks, mut trims) = (interval(TICK), interval(TRIM));
+        loop {
+            tokio::select! {
+                entry = next(&mut replication) => self.committed(entry?)?,
+                entry = next(&mut publication) => self.published(entry?)?,
+                input = inputs.recv() => match input {
+                    Some(input) => self.take(input),
+                    None => return Ok(()),
+                },
+                Some(appended) = self.appending.join_next() => self.appended(appended)?,
+                _ = ticks.tick() => self.core.tick(self.now()),
+                _ = trims.tick() => self.trim(),
+            }
+            // What was in the logs before this reign is taken first: it says what was decided already.
+            let (taken, decided) = self.core.position();
+            if taken >= ends[0] && decided >= ends[1] {
+                self.act();
+            }
+        }
+    }
+
+    fn now(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    fn committed(&mut self, entry: Entry) -> Result<(), PublisherError> {
+        let record = read(&entry)?;
+        self.options.settled.note(entry.offset, &record);
+        let repository = record.repository(entry.offset);
+        let before = repository.and_then(|id| self.registry.get(id)).cloned();
+        if let Err(error) = self.registry.apply(entry.offset, &record) {
+            tracing::warn!(%error, "a record is not counted");
+        }
+        let after = repository.and_then(|id| self.registry.get(id));
+        let committed = Committed::of(entry.offset, &record, before.as_ref(), after);
+        self.core.committed(committed, self.now());
+        Ok(())
+    }
+
+    fn published(&mut self, entry: Entry) -> Result<(), PublisherError> {
+        let record = read(&entry)?;
+        match &record {
+            Record::MirrorActive(active) => tracing::info!(mirror = %active.mirror, "mirror active"),
+            Record::MirrorInactive(inactive) => {
+                tracing::warn!(mirror = %inactive.mirror, reason = ?inactive.reason, "mirror inactive");
+            }
+            _ => {}
+        }
+        self.core.publication(entry.offset, &record, self.now());
+        let active: BTreeSet<InstanceName> = self.core.active().into_iter().collect();
+        self.options.active.send_if_modified(|before| {
+            let changed = *before != active;
+            *before = active;
+            changed
+        });
+        Ok(())
+    }
+
+    fn take(&mut self, input: Input) {
+        let now = self.now();
+        match input {
+            Input::Connected { name, connection, url, peer } => {
+                self.core.mirror_connected(&name, now);
+                self.mirrors.insert(name, Mirror { connection, url, peer });
+            }
+            Input::Progress { name, connection, progress } => {
+                if self.mirrors.get(&name).is_some_and(|mirror| mirror.connection == connection) {
+                    self.core.progress(&name, progress, now);
+                }
+            }
+            Input::Lost { name, connection } => {
+                if self.mirrors.get(&name).is_some_and(|mirror| mirror.connection == connection) {
+                    self.core.mirror_lost(&name, now);
+                }
+            }
+            Input::Standby { name, progress } => {
+                self.standbys.insert(name, progress);
+            }
+            Input::Endpoints { serving, answer } => {
+                self.core.endpoints(&serving, now);
+                let _gone = answer.send(self.endpoints());
+            }
+            Input::Snapshot(answer) => {
+                let _gone = answer.send(self.snapshot());
+            }
+            Input::Peers(answer) => {
+                let _gone = answer.send(self.peers());
+            }
+            Input::Status(answer) => {
+                let _gone = answer.send(self.status());
+            }
+        }
+    }
+
+    fn act(&mut self) {
+        if !self.appending.is_empty() {
+            return;
+        }
+        if let Some(records) = self.core.batch() {
+            let (log, generation) = (self.options.publication.clone(), self.options.generation);
+            self.appending.spawn(async move { log.append_many(generation, &records).await });
+        }
+    }
+
+    fn appended(
+        &mut self,
+        appended: Result<Result<Offset, log::AppendError>, tokio::task::JoinError>,
+    ) -> Result<(), PublisherError> {
+        match appended {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(error @ log::AppendError::Write(_))) => {
+                tracing::error!(%error, "nothing can be published until the log's volume takes writes again");
+                self.core.batch_failed();
+                Ok(())
+            }
+            Ok(Err(error)) => Err(error.into()),
+            Err(error) => Err(PublisherError::Append(log::AppendError::Stopped(error.to_string().into()))),
+        }
+    }
+
+    fn endpoints(&self) -> Endpoints {
+        let address = |name: &InstanceName| {
+            let url = &self.mirrors.get(name)?.url;
+            Some(url.strip_prefix("http://").unwrap_or(url).to_owned())
+        };
+        let desired = self.core.desired().into_iter();
+        let endpoints = desired.filter_map(|name| Some(Endpoint { address: address(&name)?, name }));
+        Endpoints { endpoints: endpoints.collect() }
+    }
+
+    /// Where a newcomer starts; both logs are kept from there on for a while.
+    fn snapshot(&mut self) -> Checkpoint {
+        let (replication, publication) = self.core.position();
+        let until = Instant::now() + SNAPSHOT_HOLD;
+        self.holds.push((until, self.options.replication.hold(replication.next())));
+        self.holds.push((until, self.options.publication.hold(publication.next())));
+        if self.holds.len() > MAX_HOLDS {
+            self.holds.drain(..2);
+        }
+        Checkpoint {
+            replication,
+            publication,
+            registry: self.registry.clone(),
+            unreleased: self.core.unreleased(),
+            active: false,
+        }
+    }
+
+    fn peers(&self) -> Vec<PeerAddress> {
+        let active = self.core.active();
+        let ssh = self.options.peers.iter().map(|(name, address)| PeerAddress {
+            name: name.clone(),
+            address: address.to_string(),
+            url: None,
+        });
+        let mirrors = self.mirrors.iter().filter(|(name, _)| active.contains(name));
+        let mirrors = mirrors.map(|(name, mirror)| PeerAddress {
+            name: name.clone(),
+            address: mirror.peer.clone(),
+            url: Some(mirror.url.clone()),
+        });
+        mirrors.chain(ssh).collect()
+    }
+
+    fn status(&self) -> Status {
+        let own = self.options.progress.borrow().as_ref().map_or(Offset::ZERO, |progress| progress.applied_through);
+        let instance = |name: &InstanceName, role, applied| InstanceStatus {
+            name: name.clone(),
+            role,
+            pid: None,
+            generation: self.options.generation,
+            applied,
+        };
+        let others = self.options.peers.keys().map(|name| match self.standbys.get(name) {
+            Some(progress) => instance(name, Role::Standby, progress.applied_through),
+            None => instance(name, Role::Unknown, Offset::ZERO),
+        });
+        let instances = [instance(&self.options.name, Role::Master, own)].into_iter().chain(others).collect();
+        let path = |id| self.registry.get(id).map(|repository| repository.path.clone());
+        let mirrors = self.core.mirrors().into_iter().map(|mirror| MirrorStatus {
+            pid: None,
+            state: mirror.state,
+            url: self.mirrors.get(&mirror.name).map(|known| known.url.clone()).unwrap_or_default(),
+            applied: mirror.applied,
+            published: mirror.shown,
+            quarantined: mirror.quarantined.into_iter().filter_map(path).collect(),
+            name: mirror.name,
+        });
+        let repositories = self.registry.iter().map(|repository| {
+            let LaneView { tip, heads, changesets, .. } = self.options.table.get(repository.id).unwrap_or_default();
+            let published = self.core.published(repository.id).unwrap_or(repository.last);
+            RepositoryStatus { path: repository.path.clone(), tip, heads, changesets, published }
+        });
+        Status {
+            master: Some(self.options.name.clone()),
+            generation: self.options.generation,
+            instances,
+            mirrors: mirrors.collect(),
+            repositories: repositories.collect(),
+        }
+    }
+
+    /// Everything that nobody active needs any more goes, segment by segment.
+    fn trim(&mut self) {
+        self.holds.retain(|(until, _)| *until > Instant::now());
+        let mut keep = self.core.retention();
+        let own = self.options.progress.borrow().as_ref().map_or(Offset::ZERO, |own| own.replication_checkpoint);
+        keep.replication = keep.replication.min(own);
+        for name in self.options.peers.keys() {
+            let known = self.standbys.get(name).map_or(Offset::ZERO, |progress| progress.replication_checkpoint);
+            keep.replication = keep.replication.min(known);
+        }
+        match self.options.settled.advance(keep.replication) {
+            Ok(through) => keep.replication = through,
+            Err(error) => {
+                tracing::error!(%error, "the log is kept whole, since its registry cannot be stored");
+                return;
+            }
+        }
+        let logs = [(&self.options.replication, keep.replication), (&self.options.publication, keep.publication)];
+        for (log, through) in logs {
+            let log = log.clone();
+            tokio::spawn(async move {
+                if let Err(error) = log.retain(std::time::SystemTime::now(), through.next()).await {
+                    tracing::warn!(log = ?log.name(), %error, "the log cannot be trimmed");
+                }
+            });
+        }
+    }
+}
+
+async fn next(subscription: &mut Subscription) -> Result<Entry, SubscribeError> {
+    loop {
+        if let Event::Entry(entry) = subscription.next().await? {
+            return Ok(entry);
+        }
+    }
+}
+
+fn read(entry: &Entry) -> Result<Record, PublisherError> {
+    entry.record().map_err(|source| PublisherError::Record { offset: entry.offset, source })
+}

@@ -1,0 +1,139 @@
+//! A master's reign, from its new generation to its end.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use log::{Event, Level, Log};
+use protocol::record::GenerationStarted;
+use protocol::{Generation, InstanceName, Record, Registry, Timestamp};
+use push_gate::{Gate, Ledger};
+use register::Register;
+use tokio::sync::{mpsc, watch};
+use transport::CancellationToken;
+
+use super::api::{Master, master_router};
+use super::follow::Following;
+use super::publication::{Publisher, PublisherOptions};
+use super::settled::Settled;
+use super::{Base, SshError, common_router, front, listen};
+use crate::process::{self, Shutdown};
+
+/// Questions and news that wait for the publisher.
+const PUBLISHER_QUEUE: usize = 1024;
+
+pub async fn run(base: Base, register: Register, mut shutdown: Shutdown) -> Result<(), SshError> {
+    let name = base.role.name.clone();
+    let state = register.take_generation(&name, &base.role.in_sync)?.value;
+    tracing::info!(generation = %state.generation, in_sync = ?state.in_sync, "this instance is master");
+    for log in [&base.replication, &base.publication] {
+        log.lead(state.generation, state.in_sync.clone()).await?;
+        start_generation(log, state.generation, &name).await?;
+    }
+    let appended = fold(&base).await?;
+
+    let (standbys, connected) = watch::channel(BTreeMap::new());
+    let (active, active_seen) = watch::channel(BTreeSet::new());
+    let (publisher, inputs) = mpsc::channel(PUBLISHER_QUEUE);
+    let writable = writable(connected, state.in_sync.clone());
+    let ledger = Arc::new(Ledger::new(base.replication.clone(), state.generation, appended, writable));
+    let following = Arc::new(Following {
+        name: name.clone(),
+        generation: state.generation,
+        replication: base.replication.clone(),
+        publication: base.publication.clone(),
+        standbys,
+        publisher: publisher.clone(),
+        active: active_seen,
+        connections: AtomicU64::new(1),
+    });
+    let options = PublisherOptions {
+        name,
+        generation: state.generation,
+        replication: base.replication.clone(),
+        publication: base.publication.clone(),
+        table: base.local.table(),
+        progress: base.local.progress(),
+        mirrors: base.role.mirrors.clone(),
+        peers: base.role.peers.clone(),
+        active,
+        settled: Settled::load(&base.role.data_directory)?,
+    };
+    let publishing = tokio::spawn(Publisher::new(options).run(inputs));
+    let gate = gate(&base, ledger.clone())?;
+    let master = Arc::new(Master { ledger: ledger.clone(), following, publisher });
+    let admin = listen(base.role.admin_listen).await?;
+    let cancel = CancellationToken::new();
+    let router = common_router(&base).merge(master_router(master));
+    let server = tokio::spawn(transport::serve(admin, base.identity.clone(), router, cancel.clone()));
+    let front = front::start(&base, ledger, shutdown.clone()).await?;
+
+    let ended = tokio::select! {
+        () = process::asked(&mut shutdown) => Ok(()),
+        error = base.local.failed() => Err(error.into()),
+        ended = publishing => Err(SshError::Read(format!("{ended:?}"))),
+    };
+    // Pushes first: the rest of the installation must still answer while they drain.
+    front.await;
+    cancel.cancel();
+    gate.abort();
+    let _its_end_is_enough = server.await;
+    base.local.stop().await;
+    ended
+}
+
+async fn start_generation(log: &Log, generation: Generation, master: &InstanceName) -> Result<(), SshError> {
+    let time = Timestamp::from_system(std::time::SystemTime::now());
+    let record = Record::GenerationStarted(GenerationStarted { master: master.clone(), time });
+    log.append(generation, &record).await?;
+    Ok(())
+}
+
+/// The registry with everything in the log folded in, committed or not.
+async fn fold(base: &Base) -> Result<Registry, SshError> {
+    let mut registry = base.local.start_of_lanes().registry.clone();
+    let end = base.replication.positions().end;
+    let mut entries = base.replication.subscribe(registry.through().next(), Level::Stored);
+    while registry.through() < end {
+        match entries.next().await.map_err(|error| SshError::Read(error.to_string()))? {
+            Event::Entry(entry) => {
+                let record = entry.record().map_err(|error| SshError::Read(error.to_string()))?;
+                if let Err(error) = registry.apply(entry.offset, &record) {
+                    tracing::error!(%error, "the log holds a record that its registry does not accept");
+                }
+            }
+            Event::Committed(_) => {}
+        }
+    }
+    Ok(registry)
+}
+
+/// True while every in-sync standby is connected.
+fn writable(
+    mut connected: watch::Receiver<BTreeMap<InstanceName, u64>>,
+    in_sync: BTreeSet<InstanceName>,
+) -> watch::Receiver<bool> {
+    let (writable, seen) = watch::channel(in_sync.is_empty());
+    tokio::spawn(async move {
+        loop {
+            let all = in_sync.iter().all(|name| connected.borrow_and_update().contains_key(name));
+            writable.send_if_modified(|before| std::mem::replace(before, all) != all);
+            if connected.changed().await.is_err() {
+                return;
+            }
+        }
+    });
+    seen
+}
+
+fn gate(base: &Base, ledger: Arc<Ledger>) -> Result<tokio::task::JoinHandle<()>, SshError> {
+    let listener = push_gate::listen(&base.local.gate_socket())?;
+    let gate = Arc::new(Gate {
+        ledger,
+        lanes: base.local.table(),
+        closing: base.local.closing(),
+        blobs: base.blobs.clone(),
+        incoming: base.blobs.incoming(),
+    });
+    Ok(tokio::spawn(push_gate::serve(listener, gate)))
+}
