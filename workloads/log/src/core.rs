@@ -330,9 +330,8 @@ impl Core {
         let mut tickets = std::mem::take(&mut self.syncing);
         match self.running.take() {
             Some(Running::Write(batch)) => {
-                // Not a refusal: the records may be in the file. The caller reads `Stopped` as an unknown outcome.
                 for (ticket, _) in batch.appends {
-                    self.appended(ticket, Err(AppendError::Stopped(why.clone())));
+                    self.appended(ticket, Err(AppendError::Unknown(why.clone())));
                 }
                 tickets.extend(batch.stores.into_iter().map(|store| store.0));
             }

@@ -22,6 +22,7 @@ mod storage;
 mod subscription;
 mod tail;
 
+pub use blobs::Blobs;
 pub use client::Client;
 pub use core::{Cut, View};
 pub use generations::Generations;

@@ -181,7 +181,7 @@ impl Log {
     }
 
     /// Appends when this log is led in exactly the `expected` generation. The record is in the file but neither synced
-    /// nor committed when this answers; when it refuses, nothing is in the log, except after `Stopped`, where it may
+    /// nor committed when this answers; when it refuses, nothing is in the log, except after `Unknown`, where it may
     /// be. A future that is dropped before its answer may or may not have appended.
     pub async fn append(&self, expected: Generation, record: &Record) -> Result<Offset, AppendError> {
         self.append_bytes(expected, vec![record.encode()]).await
@@ -198,7 +198,7 @@ impl Log {
         let event = Event::Append { ticket, generation, records };
         let (reply, answer) = oneshot::channel();
         self.send(bytes, Some((ticket, Reply::Append(reply))), event).await;
-        answer.await.unwrap_or_else(|_| Err(AppendError::Stopped("its thread has ended".into())))
+        answer.await.unwrap_or_else(|_| Err(AppendError::Unknown("its thread has ended".into())))
     }
 
     /// Until the record that was appended in this generation at this offset is committed: on disk here and at every

@@ -13,7 +13,7 @@ pub enum WriteFailure {
     Storage(Arc<str>),
 }
 
-/// A refused append: nothing of it is in the log.
+/// An append that did not succeed: nothing of it is in the log, except after `Unknown`.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AppendError {
     #[error("generation {expected} was to be appended, but generation {ours} writes this log now")]
@@ -26,6 +26,8 @@ pub enum AppendError {
     Write(#[from] WriteFailure),
     #[error("the log has stopped and this process must end: {0}")]
     Stopped(Arc<str>),
+    #[error("the log has stopped while the record was written, which may be in it; this process must end: {0}")]
+    Unknown(Arc<str>),
 }
 
 /// A refused change of the log other than an append: nothing changed.
