@@ -1,0 +1,65 @@
+//! The aggregator beside the master.
+
+use std::time::Duration;
+
+use aggregator::Options;
+use log::core::Event;
+use protocol::{LogName, Record};
+
+use crate::ssh::Meant;
+use crate::world::{World, note};
+
+/// Short bounds, so that mirrors come and go.
+pub fn options() -> Options {
+    Options {
+        max_lag_records: 25,
+        max_lag: Duration::from_secs(4),
+        join_lag_records: 4,
+        unreachable_after: Duration::from_secs(3),
+        max_report_age: Duration::from_secs(2),
+        max_connection_age: Duration::from_secs(5),
+        max_batch_offsets: 8,
+        refresh_after_entries: 40,
+        ..Options::default()
+    }
+}
+
+impl World {
+    /// This reign's own first records are committed, hence everything before them is replayed.
+    pub fn aggregates(&self, index: usize) -> bool {
+        let ssh = &self.ssh[index];
+        let Some(reign) = ssh.up.as_ref().and_then(|up| up.reign.as_ref()) else { return false };
+        LogName::ALL.into_iter().all(|log| {
+            let newest = ssh.disks[log as usize].get(reign.fed[log as usize]);
+            newest.is_some_and(|entry| entry.generation == reign.generation)
+        })
+    }
+
+    pub fn aggregate(&mut self) {
+        for index in 0..2 {
+            self.aggregate_on(index);
+        }
+    }
+
+    fn aggregate_on(&mut self, index: usize) {
+        self.feed_aggregator(index);
+        if !self.aggregates(index) {
+            return;
+        }
+        let now = self.now;
+        let Some(reign) = self.ssh[index].up.as_mut().and_then(|up| up.reign.as_mut()) else { return };
+        reign.aggregator.tick(now);
+        let Some(records) = reign.aggregator.batch() else { return };
+        let generation = reign.generation;
+        let active = reign.aggregator.active();
+        note!(self, "ssh-{index} says {records:?}");
+        self.check_decision(&active, &records, index);
+        let gone = records.iter().filter(|record| matches!(record, Record::MirrorInactive(_))).count();
+        self.statistics.left += gone as u64;
+        let Some(up) = &mut self.ssh[index].up else { return };
+        let ticket = up.ticket(LogName::Publication, Meant::Batch);
+        let records = records.iter().map(Record::encode).collect();
+        up.handle(LogName::Publication, Event::Append { ticket, generation, records });
+        self.settle_ssh(index);
+    }
+}

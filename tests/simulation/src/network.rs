@@ -1,0 +1,229 @@
+//! Connections between followers and masters.
+
+use protocol::stream::{FromFollower, FromMaster};
+use protocol::{Entry, Generation, LogName, Offset};
+
+use log::core::{Cut, Event};
+
+use crate::Bug;
+use crate::ssh::Meant;
+use crate::wire::Wire;
+use crate::world::{MIRRORS, SSH, World, note};
+
+impl World {
+    /// One message one way, or a new connection.
+    pub fn network(&mut self) {
+        let follower = self.chance.below(SSH + 2 * MIRRORS);
+        match follower {
+            standby @ 0..SSH => self.standby_network(standby),
+            mirror => self.mirror_network((mirror - SSH) % MIRRORS),
+        }
+    }
+
+    pub fn standby_network(&mut self, index: usize) {
+        if self.ssh[index].wire.is_none() {
+            return self.connect_standby(index);
+        }
+        self.send_to_standby(index);
+        match self.chance.below(3) {
+            0 => self.deliver_to_master_of_standby(index),
+            _ => {
+                let log = self.any_log();
+                self.deliver_to_standby(index, log);
+            }
+        }
+    }
+
+    fn connect_standby(&mut self, index: usize) {
+        let master = self.register.master;
+        if index == master || !self.leads(master) || self.ssh[index].up.as_ref().is_none_or(|up| up.reign.is_some()) {
+            return;
+        }
+        let generation = self.register.generation;
+        if generation < self.ssh[index].sealed {
+            return;
+        }
+        let (Some(theirs), Some(ours)) = (&self.ssh[master].up, &self.ssh[index].up) else { return };
+        let mut wire = Wire::new(master, generation, [Offset(1); 2]);
+        for log in LogName::ALL {
+            let (of_master, of_standby) = (theirs.logs[log as usize].view(), ours.logs[log as usize].view());
+            wire.next[log as usize] = of_standby.generations.end().next();
+            wire.truncate[log as usize] =
+                of_master.generations.fork(of_standby.generations.end().next(), of_standby.generations.last());
+        }
+        note!(self, "ssh-{index} follows ssh-{master}, next {:?}, truncate {:?}", wire.next, wire.truncate);
+        let forks = wire.truncate;
+        self.ssh[index].sealed = generation;
+        self.ssh[index].wire = Some(wire);
+        let Some(up) = &mut self.ssh[index].up else { return };
+        up.handle(LogName::Replication, Event::Follow);
+        up.handle(LogName::Publication, Event::Follow);
+        for log in LogName::ALL {
+            if let Some(from) = forks[log as usize] {
+                let ticket = up.ticket(log, Meant::Fork);
+                up.handle(log, Event::Truncate { ticket, from, cut: Cut::Uncommitted });
+            } else {
+                // What is here already may count for the commit.
+                let ticket = up.ticket(log, Meant::Sync);
+                up.handle(log, Event::Sync { ticket });
+            }
+        }
+        self.settle_ssh(index);
+    }
+
+    fn send_to_standby(&mut self, index: usize) {
+        let Some(mut wire) = self.ssh[index].wire.take() else { return };
+        let master = &self.ssh[wire.master];
+        if let Some(up) = master.up.as_ref().filter(|_| wire.truncate == [None, None]) {
+            for log in LogName::ALL {
+                let view = up.logs[log as usize].view();
+                send(&mut wire, log, view.generations.end(), view.committed, |offset| {
+                    master.disks[log as usize].get(offset)
+                });
+            }
+        }
+        self.ssh[index].wire = Some(wire);
+    }
+
+    pub fn deliver_to_standby(&mut self, index: usize, log: LogName) {
+        let ssh = &mut self.ssh[index];
+        let (Some(up), Some(wire)) = (&mut ssh.up, &mut ssh.wire) else { return };
+        let event = match wire.down[log as usize].pop_front() {
+            Some(FromMaster::Entry { entry, .. }) => {
+                Event::Store { ticket: up.ticket(log, Meant::Store), entries: vec![entry] }
+            }
+            Some(FromMaster::Committed { through, .. }) => Event::Announced { through },
+            Some(FromMaster::Welcome { .. } | FromMaster::OutOfRange { .. } | FromMaster::Heartbeat { .. }) | None => {
+                return;
+            }
+        };
+        up.handle(log, event);
+        self.settle_ssh(index);
+    }
+
+    pub fn deliver_to_master_of_standby(&mut self, index: usize) {
+        let member = self.ssh[index].name.clone();
+        let Some(wire) = &mut self.ssh[index].wire else { return };
+        let (master, generation) = (wire.master, wire.generation);
+        let Some(FromFollower::Stored { log, through }) = wire.up.pop_front() else { return };
+        if let Some(up) = &mut self.ssh[master].up {
+            up.handle(log, Event::Acknowledged { generation, member, through });
+        }
+        self.settle_ssh(master);
+    }
+
+    pub fn mirror_network(&mut self, index: usize) {
+        if self.mirrors[index].wire.is_none() {
+            return self.connect_mirror(index);
+        }
+        self.send_to_mirror(index);
+        match self.chance.below(3) {
+            0 => self.deliver_to_master_of_mirror(index),
+            _ => {
+                let log = self.any_log();
+                self.deliver_to_mirror(index, log);
+            }
+        }
+    }
+
+    fn connect_mirror(&mut self, index: usize) {
+        self.start_mirror(index);
+        // Now and then it finds a master that does not know yet that it is none.
+        let master = if self.faults && self.chance.one_in(4) { self.any_ssh() } else { self.register.master };
+        let Some(reign) = self.ssh[master].up.as_ref().and_then(|up| up.reign.as_ref()) else { return };
+        let generation = reign.generation;
+        let Some(up) = &self.ssh[master].up else { return };
+        let welcome = up.committed(LogName::Publication);
+        let Some(mirror) = &mut self.mirrors[index].up else { return };
+        let checkpoint = mirror.work.lanes.publication_through();
+        let next = [mirror.work.lanes.received().next(), checkpoint.next()];
+        // What it has seen committed, a master of today has too.
+        if welcome < checkpoint || generation == Generation(0) {
+            return;
+        }
+        mirror.work.lanes.welcome(welcome);
+        self.mirrors[index].wire = Some(Wire::new(master, generation, next));
+        self.forget_told(index);
+        note!(self, "mirror-{index} follows ssh-{master} from {next:?}");
+        let name = self.mirrors[index].name.clone();
+        let now = self.now;
+        if let Some(reign) = self.ssh[master].up.as_mut().and_then(|up| up.reign.as_mut()) {
+            reign.aggregator.mirror_connected(&name, now);
+        }
+    }
+
+    fn send_to_mirror(&mut self, index: usize) {
+        let Some(mut wire) = self.mirrors[index].wire.take() else { return };
+        let master = &self.ssh[wire.master];
+        if let Some(up) = &master.up {
+            for log in LogName::ALL {
+                let committed = up.committed(log);
+                send(&mut wire, log, committed, Offset::ZERO, |offset| master.disks[log as usize].get(offset));
+            }
+        }
+        self.mirrors[index].wire = Some(wire);
+    }
+
+    pub fn deliver_to_mirror(&mut self, index: usize, log: LogName) {
+        let mirror = &mut self.mirrors[index];
+        let (Some(up), Some(wire)) = (&mut mirror.up, &mut mirror.wire) else { return };
+        if log == LogName::Replication && !up.work.lanes.room() {
+            return;
+        }
+        let Some(FromMaster::Entry { entry, .. }) = wire.down[log as usize].pop_front() else { return };
+        if !self.truth.agrees(log, &entry) {
+            return self.broken(format!("mirror-{index} received {log:?} {}, which is not committed", entry.offset));
+        }
+        let Ok(record) = entry.record() else { return };
+        let lanes = &mut up.work.lanes;
+        let taken = match log {
+            LogName::Replication => lanes.committed(entry.offset, &record).map(drop),
+            LogName::Publication => lanes.publication(entry.offset, &record),
+        };
+        if let Err(gap) = taken {
+            self.broken(format!("mirror-{index}: {gap}"));
+        }
+        self.observe_ready(index);
+    }
+
+    pub fn deliver_to_master_of_mirror(&mut self, index: usize) {
+        let told_by = if self.bug == Some(Bug::PublishBeforeLastMirror) { 0 } else { index };
+        let mirror = &mut self.mirrors[index];
+        let Some(wire) = &mut mirror.wire else { return };
+        let master = wire.master;
+        let Some(FromFollower::Progress(progress)) = wire.up.pop_front() else { return };
+        let quarantined = progress.lanes.iter().filter(|lane| lane.quarantined).map(|lane| lane.repository);
+        if self.register.master == master {
+            mirror.told_quarantined = quarantined.collect();
+        }
+        let now = self.now;
+        let names: Vec<_> = match told_by == index {
+            true if self.bug == Some(Bug::PublishBeforeLastMirror) => {
+                self.mirrors.iter().map(|mirror| mirror.name.clone()).collect()
+            }
+            true => vec![self.mirrors[index].name.clone()],
+            false => Vec::new(),
+        };
+        if let Some(reign) = self.ssh[master].up.as_mut().and_then(|up| up.reign.as_mut()) {
+            names.iter().for_each(|name| reign.aggregator.progress(name, progress.clone(), now));
+        }
+    }
+}
+
+fn send<'a>(
+    wire: &mut Wire,
+    log: LogName,
+    through: Offset,
+    committed: Offset,
+    entry: impl Fn(Offset) -> Option<&'a Entry>,
+) {
+    while wire.next[log as usize] <= through && wire.has_room(log) {
+        let Some(entry) = entry(wire.next[log as usize]).cloned() else { return };
+        wire.next[log as usize] = entry.offset.next();
+        wire.send(log, FromMaster::Entry { log, entry });
+    }
+    if committed > wire.announced[log as usize] && wire.has_room(log) {
+        wire.announced[log as usize] = committed;
+        wire.send(log, FromMaster::Committed { log, through: committed });
+    }
+}

@@ -1,0 +1,278 @@
+//! One SSH instance: two logs with their cores, its repositories, and as master the aggregator.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use aggregator::Committed;
+use follower::lanes::{Checkpoint, Lanes, Mode, Options, Origin};
+use log::core::{Command, Core, Event, Ticket};
+use log::{AppendError, WriteFailure};
+use protocol::stream::FromFollower;
+use protocol::{Entry, Generation, InstanceName, LogName, Offset, Registry};
+
+use crate::Bug;
+use crate::disk::LogDisk;
+use crate::lanes::Work;
+use crate::store::Store;
+use crate::wire::Wire;
+use crate::world::{World, note};
+
+pub struct Ssh {
+    pub name: InstanceName,
+    pub disks: [LogDisk; 2],
+    pub store: Store,
+    pub checkpoint: Checkpoint,
+    /// Follows no master of an older generation.
+    pub sealed: Generation,
+    pub up: Option<Up>,
+    /// As standby.
+    pub wire: Option<Wire>,
+}
+
+/// What a request to a log was for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Meant {
+    Nothing,
+    Client,
+    Batch,
+    Store,
+    Sync,
+    Fork,
+}
+
+/// What a running instance has in memory.
+pub struct Up {
+    pub logs: [Core; 2],
+    doing: [Option<Command>; 2],
+    meant: [BTreeMap<Ticket, Meant>; 2],
+    last_ticket: u64,
+    pub work: Work,
+    /// How much of each log was compared with what the others have.
+    seen: [Offset; 2],
+    pub reign: Option<Reign>,
+    /// Records in the log whose clients wait for the commit.
+    pub clients: Vec<Offset>,
+}
+
+/// What a master has in memory.
+pub struct Reign {
+    pub generation: Generation,
+    pub aggregator: aggregator::Core,
+    pub registry: Registry,
+    pub fed: [Offset; 2],
+}
+
+impl Reign {
+    pub fn new(generation: Generation, now: Duration) -> Reign {
+        Reign {
+            generation,
+            aggregator: aggregator::Core::new(crate::aggregating::options(), Offset::ZERO, Offset::ZERO, now),
+            registry: Registry::default(),
+            fed: [Offset::ZERO; 2],
+        }
+    }
+}
+
+impl Up {
+    pub fn ticket(&mut self, log: LogName, meant: Meant) -> Ticket {
+        self.last_ticket += 1;
+        self.meant[log as usize].insert(Ticket(self.last_ticket), meant);
+        Ticket(self.last_ticket)
+    }
+
+    pub fn handle(&mut self, log: LogName, event: Event) {
+        self.logs[log as usize].handle(event);
+    }
+
+    pub fn committed(&self, log: LogName) -> Offset {
+        self.logs[log as usize].view().committed
+    }
+}
+
+pub fn start(name: &InstanceName, disks: &mut [LogDisk; 2], checkpoint: Checkpoint) -> Up {
+    let options = crate::lanes::options(Options::new(Mode::Direct, name.clone()));
+    let logs = disks.each_mut().map(|disk| Core::new(disk.open()));
+    Up {
+        logs,
+        doing: [None, None],
+        meant: [BTreeMap::new(), BTreeMap::new()],
+        last_ticket: 0,
+        work: Work::new(Lanes::new(options, checkpoint, Origin::Checkpoint)),
+        seen: [Offset::ZERO; 2],
+        reign: None,
+        clients: Vec::new(),
+    }
+}
+
+impl Ssh {
+    pub fn new(index: usize) -> Ssh {
+        let name: InstanceName = format!("ssh-{index}").try_into().unwrap_or_else(|_| unreachable!("a fit name"));
+        let mut disks = [LogDisk::default(), LogDisk::default()];
+        let up = start(&name, &mut disks, Checkpoint::default());
+        Ssh {
+            name,
+            disks,
+            store: Store::default(),
+            checkpoint: Checkpoint::default(),
+            sealed: Generation(0),
+            up: Some(up),
+            wire: None,
+        }
+    }
+}
+
+impl World {
+    /// Lets one log of one instance do what it wants to do to its disk.
+    pub fn ssh_disk(&mut self) {
+        let (index, log) = (self.any_ssh(), self.any_log());
+        self.ssh_disk_of(index, log);
+    }
+
+    pub fn ssh_disk_of(&mut self, index: usize, log: LogName) {
+        let full = self.faults && self.chance.one_in(50);
+        let ssh = &mut self.ssh[index];
+        let Some(up) = &mut ssh.up else { return };
+        let disk = &mut ssh.disks[log as usize];
+        let Some(command) = up.doing[log as usize].take() else { return };
+        let event = match command {
+            Command::Write { .. } if full => Event::Written(Err(WriteFailure::Full("simulated".into()))),
+            Command::Write { entries, .. } => {
+                disk.write(entries);
+                Event::Written(Ok(()))
+            }
+            Command::Sync => {
+                if self.bug != Some(Bug::AcknowledgeBeforeFsync) {
+                    disk.sync();
+                }
+                Event::Synced
+            }
+            Command::Truncate { from } => {
+                disk.truncate(from);
+                Event::Cut
+            }
+            Command::Reset { .. } | Command::Trim { .. } | Command::Answered { .. } | Command::Appended { .. } => {
+                return;
+            }
+        };
+        up.handle(log, event);
+        self.settle_ssh(index);
+    }
+
+    /// Takes the logs' answers, and compares what became final with what the others have.
+    pub fn settle_ssh(&mut self, index: usize) {
+        for log in LogName::ALL {
+            loop {
+                let Some(up) = &mut self.ssh[index].up else { return };
+                if up.doing[log as usize].is_some() {
+                    break;
+                }
+                match up.logs[log as usize].poll() {
+                    None => break,
+                    Some(Command::Answered { ticket, outcome }) => {
+                        let Some(meant) = up.meant[log as usize].remove(&ticket) else { continue };
+                        self.answered(index, log, meant, outcome.is_ok());
+                    }
+                    Some(Command::Appended { ticket, outcome }) => {
+                        let Some(meant) = up.meant[log as usize].remove(&ticket) else { continue };
+                        self.appended(index, meant, outcome);
+                    }
+                    Some(command) => up.doing[log as usize] = Some(command),
+                }
+            }
+            self.observe_committed(index, log);
+        }
+        self.acknowledge_clients(index);
+    }
+
+    fn answered(&mut self, index: usize, log: LogName, meant: Meant, well: bool) {
+        let Some(up) = &mut self.ssh[index].up else { return };
+        match meant {
+            Meant::Store if well => {
+                let ticket = up.ticket(log, Meant::Sync);
+                up.handle(log, Event::Sync { ticket });
+            }
+            Meant::Sync if well => {
+                let through = up.logs[log as usize].view().durable;
+                if let Some(wire) = &mut self.ssh[index].wire {
+                    wire.up.push_back(FromFollower::Stored { log, through });
+                }
+            }
+            // Asks again with what is left.
+            Meant::Fork | Meant::Store | Meant::Sync => self.cut_standby(index),
+            Meant::Nothing | Meant::Client | Meant::Batch => {}
+        }
+    }
+
+    fn appended(&mut self, index: usize, meant: Meant, outcome: Result<Offset, AppendError>) {
+        let Some(up) = &mut self.ssh[index].up else { return };
+        match (meant, outcome) {
+            (Meant::Client, Ok(offset)) => up.clients.push(offset),
+            (Meant::Batch, Err(_)) => {
+                if let Some(reign) = &mut up.reign {
+                    reign.aggregator.batch_failed();
+                }
+            }
+            // A reign that cannot write its first record is given up.
+            (Meant::Nothing, Err(_)) if up.reign.is_some() => self.crash_ssh(index, false),
+            (Meant::Nothing | Meant::Batch, Ok(_))
+            | (Meant::Nothing | Meant::Client, Err(_))
+            | (Meant::Store | Meant::Sync | Meant::Fork, _) => {}
+        }
+    }
+
+    fn observe_committed(&mut self, index: usize, log: LogName) {
+        let ssh = &mut self.ssh[index];
+        let Some(up) = &mut ssh.up else { return };
+        let committed = up.committed(log);
+        let mut result = Ok(());
+        while up.seen[log as usize] < committed && result.is_ok() {
+            up.seen[log as usize] = up.seen[log as usize].next();
+            let offset = up.seen[log as usize];
+            result = match ssh.disks[log as usize].get(offset) {
+                Some(entry) => self.truth.commit(log, entry),
+                None => Err(format!("ssh-{index} committed {log:?} {offset}, which it does not have")),
+            };
+        }
+        self.expect(result);
+    }
+
+    fn acknowledge_clients(&mut self, index: usize) {
+        let ssh = &mut self.ssh[index];
+        let Some(up) = ssh.up.as_mut().filter(|up| up.reign.is_some()) else { return };
+        let committed = up.committed(LogName::Replication);
+        let (done, waiting) = std::mem::take(&mut up.clients).into_iter().partition(|offset| *offset <= committed);
+        up.clients = waiting;
+        let done: Vec<Offset> = done;
+        for offset in done {
+            let disk = &self.ssh[index].disks[LogName::Replication as usize];
+            let Some(Entry { bytes, .. }) = disk.get(offset).cloned() else { continue };
+            self.statistics.acknowledged += 1;
+            self.acknowledged.insert(offset, bytes);
+            note!(self, "ssh-{index} acknowledges record {offset}");
+        }
+    }
+
+    /// What an aggregator needs to know of what is committed here.
+    pub fn feed_aggregator(&mut self, index: usize) {
+        let now = self.now;
+        let ssh = &mut self.ssh[index];
+        let Some(up) = &mut ssh.up else { return };
+        let committed = LogName::ALL.map(|log| up.committed(log));
+        let Some(reign) = &mut up.reign else { return };
+        for log in LogName::ALL {
+            while reign.fed[log as usize] < committed[log as usize] {
+                let offset = reign.fed[log as usize].next();
+                reign.fed[log as usize] = offset;
+                let Some(entry) = ssh.disks[log as usize].get(offset) else { return };
+                let Ok(record) = entry.record() else { return };
+                match log {
+                    LogName::Replication => {
+                        let committed: Committed = crate::truth::fold(&mut reign.registry, offset, &record);
+                        reign.aggregator.committed(committed, now);
+                    }
+                    LogName::Publication => reign.aggregator.publication(offset, &record, now),
+                }
+            }
+        }
+    }
+}

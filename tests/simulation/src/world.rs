@@ -1,0 +1,147 @@
+//! Everything there is, and the choice of the next step.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use protocol::LogName;
+
+use crate::balancer::Balancer;
+use crate::chance::Chance;
+use crate::mirror::Mirror;
+use crate::register::Register;
+use crate::ssh::Ssh;
+use crate::truth::Truth;
+use crate::{Bug, Statistics, Violation};
+
+pub const SSH: usize = 2;
+pub const MIRRORS: usize = 3;
+const STEPS: usize = 600;
+/// Rounds without faults in which everybody finds everybody.
+const SETUP_ROUNDS: usize = 6;
+const TRACE_LINES: usize = 120;
+
+pub struct World {
+    seed: u64,
+    pub bug: Option<Bug>,
+    pub chance: Chance,
+    pub now: Duration,
+    pub register: Register,
+    pub ssh: [Ssh; SSH],
+    pub mirrors: [Mirror; MIRRORS],
+    pub balancer: Balancer,
+    pub truth: Truth,
+    /// Records that a client was told of, by offset.
+    pub acknowledged: BTreeMap<protocol::Offset, Vec<u8>>,
+    pub faults: bool,
+    pub violation: Option<String>,
+    pub statistics: Statistics,
+    tracing: bool,
+    trace: VecDeque<String>,
+}
+
+/// Notes what happens, at no cost unless somebody will read it.
+macro_rules! note {
+    ($world:expr, $($words:tt)*) => {
+        if $world.is_tracing() {
+            $world.note(format!($($words)*));
+        }
+    };
+}
+pub(crate) use note;
+
+impl World {
+    pub fn new(seed: u64, bug: Option<Bug>, tracing: bool) -> World {
+        World {
+            seed,
+            bug,
+            chance: Chance::new(seed),
+            now: Duration::ZERO,
+            register: Register::default(),
+            ssh: std::array::from_fn(Ssh::new),
+            mirrors: std::array::from_fn(Mirror::new),
+            balancer: Balancer::default(),
+            truth: Truth::default(),
+            acknowledged: BTreeMap::new(),
+            faults: true,
+            violation: None,
+            statistics: Statistics::default(),
+            tracing,
+            trace: VecDeque::new(),
+        }
+    }
+
+    pub fn run(mut self) -> Result<Statistics, Box<Violation>> {
+        if self.bug == Some(Bug::ApplyOutOfOrder) {
+            self.mirrors[0].store.out_of_order = true;
+        }
+        (0..SETUP_ROUNDS).for_each(|_| self.round());
+        while self.statistics.steps < STEPS && self.violation.is_none() {
+            self.statistics.steps += 1;
+            self.step();
+        }
+        self.drain();
+        match self.violation {
+            None => Ok(self.statistics),
+            Some(what) => {
+                let (seed, step) = (self.seed, self.statistics.steps);
+                Err(Box::new(Violation { seed, step, what, trace: self.trace.into() }))
+            }
+        }
+    }
+
+    fn step(&mut self) {
+        match self.chance.below(100) {
+            0..8 => self.client(),
+            8..28 => self.ssh_disk(),
+            28..50 => self.network(),
+            50..70 => self.mirror_lanes(),
+            70..76 => self.ssh_lanes(),
+            76..83 => self.aggregate(),
+            83..88 => self.balance(),
+            88..91 => self.pass_time(),
+            91..93 => self.checkpoint(),
+            93..98 => self.govern(),
+            _ => self.fault(),
+        }
+    }
+
+    pub fn any_ssh(&mut self) -> usize {
+        self.chance.below(SSH)
+    }
+
+    pub fn any_mirror(&mut self) -> usize {
+        self.chance.below(MIRRORS)
+    }
+
+    pub fn any_log(&mut self) -> LogName {
+        if self.chance.one_in(2) { LogName::Replication } else { LogName::Publication }
+    }
+
+    fn pass_time(&mut self) {
+        let milliseconds = if self.chance.one_in(6) { 2_000 } else { 150 };
+        let passed = self.chance.below(milliseconds) as u64;
+        self.now += Duration::from_millis(passed);
+    }
+
+    pub fn is_tracing(&self) -> bool {
+        self.tracing
+    }
+
+    pub fn note(&mut self, words: String) {
+        if self.trace.len() == TRACE_LINES {
+            self.trace.pop_front();
+        }
+        self.trace.push_back(format!("{:4} {:6.3} {words}", self.statistics.steps, self.now.as_secs_f64()));
+    }
+
+    /// Only the first broken promise is told.
+    pub fn broken(&mut self, what: String) {
+        self.violation.get_or_insert(what);
+    }
+
+    pub fn expect(&mut self, result: Result<(), String>) {
+        if let Err(what) = result {
+            self.broken(what);
+        }
+    }
+}
