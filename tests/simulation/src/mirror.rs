@@ -65,6 +65,10 @@ impl World {
         note!(self, "mirror-{index} starts after {} / {}, {origin:?}", start.replication, start.publication);
         let options = crate::lanes::options(Options::new(Mode::TwoStep, self.mirrors[index].name.clone()));
         let work = Work::new(Lanes::new(options, start, origin));
+        let store = &mut self.mirrors[index].store;
+        for id in work.lanes.leftovers(store.live.keys().copied()) {
+            store.live.remove(&id);
+        }
         self.mirrors[index].up = Some(Up { work, told: Progress::default(), ready: false });
     }
 

@@ -47,6 +47,12 @@ impl Lanes {
         lanes
     }
 
+    /// Of the repositories found on the disk at the start, those that nobody will ask for: they ended while this instance
+    /// knew nothing of it. Their folders must be removed before the first action.
+    pub fn leftovers(&self, found: impl IntoIterator<Item = CreationId>) -> Vec<CreationId> {
+        found.into_iter().filter(|id| id.0 <= self.received.0 && !self.lanes.contains_key(id)).collect()
+    }
+
     /// Takes the next committed record; one that was taken before changes nothing. A registry error means that every
     /// instance ignores this record; it is for the log file.
     pub fn committed(&mut self, offset: Offset, record: &Record) -> Result<Option<RegistryError>, Gap> {

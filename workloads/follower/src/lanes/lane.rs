@@ -236,6 +236,11 @@ impl Lane {
         if let Some(front) = self.queue.front()
             && front.offset <= self.facts.shown
         {
+            if front.work.is_terminal() && self.phase != Phase::Absent {
+                // A master's copy, which is ahead and still has what mirrors must drop.
+                self.end_at(front.offset, mode);
+                return true;
+            }
             self.base = self.base.max(front.offset);
             self.bytes -= front.bytes;
             self.queue.pop_front();
@@ -281,6 +286,12 @@ impl Lane {
         }
     }
 
+    /// Nothing but the end at this offset is left to do. On a mirror the lane itself hides the repository.
+    fn end_at(&mut self, offset: Offset, mode: Mode) {
+        let before = offset.previous();
+        self.facts = LaneFacts { applied: if mode == Mode::TwoStep { offset } else { before }, shown: before };
+    }
+
     /// A lane that cannot follow its records need not, once the repository ends: what came before is moot.
     fn supersede(&mut self, mode: Mode) {
         if !matches!(self.phase, Phase::Fetch | Phase::Parked | Phase::Recover { .. }) {
@@ -289,11 +300,8 @@ impl Lane {
         let Some(end) = self.queue.iter().rposition(|item| item.work.is_terminal()) else { return };
         self.bytes -= self.queue.drain(..end).map(|item| item.bytes).sum::<usize>();
         let Some(offset) = self.queue.front().map(|item| item.offset) else { return };
-        let before = offset.previous();
-        // On a mirror a lane that is not routable has hidden the repository already.
-        self.facts.applied = if mode == Mode::TwoStep { offset } else { before };
-        self.facts.shown = before;
-        (self.base, self.slimmed) = (before, Offset::ZERO);
+        self.end_at(offset, mode);
+        (self.base, self.slimmed) = (offset.previous(), Offset::ZERO);
         (self.quarantined, self.attempts, self.fulls, self.retry_at) = (false, 0, 0, None);
         self.open();
     }
