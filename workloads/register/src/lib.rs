@@ -1,5 +1,5 @@
-//! Who writes, and whose disk is this: the file register of all-in-one ({generation, master, in-sync set}, changed only
-//! by conditional writes) and the instance that a data directory belongs to.
+//! Who writes, and whose disk is this: the file register of all-in-one ({generation, master, in-sync set}, changed by
+//! conditional writes only) and the instance that a data directory belongs to.
 //!
 //! Everything here blocks (file locks and fsync): call it at start, or from a blocking task.
 

@@ -23,10 +23,12 @@ pub fn decide(settings: &RepositorySettings, groups: &BTreeSet<String>) -> Acces
 mod tests {
     use super::*;
 
+    type Names = &'static [&'static str];
+
     #[test]
     fn groups_decide() {
         //   writeGroups, readGroups, the user's groups, read, write
-        let table: [(&[&str], &[&str], &[&str], bool, bool); 9] = [
+        let table: [(Names, Names, Names, bool, bool); 9] = [
             (&[], &[], &[], true, false),
             (&[], &[], &["dev"], true, false),
             (&["dev"], &[], &[], true, false),

@@ -23,6 +23,8 @@ pub(crate) struct Task {
     pub(crate) write: ChannelWriteHalf<Msg>,
     /// The client has closed the channel, or the connection is over.
     pub(crate) gone: CancellationToken,
+    /// To be said before the channel is closed from here: the client may open another one at once.
+    pub(crate) done: CancellationToken,
 }
 
 /// How a command ended, for the log.
@@ -44,7 +46,7 @@ const LOGGED_COMMAND_BYTES: usize = 1024;
 pub(crate) async fn run(task: Task, mut read: ChannelReadHalf) {
     let Some(command) = wait(&mut read, &task.gone).await else { return };
     let begun = Instant::now();
-    task.phase.send_replace(Phase::Running);
+    count(&task, |running| running + 1);
     task.shared.metrics.commands.inc();
     let asked = command.as_deref().map(command::parse);
     let outcome = match decide(&task, asked.as_ref()).await {
@@ -52,8 +54,16 @@ pub(crate) async fn run(task: Task, mut read: ChannelReadHalf) {
         Err(refused) => refuse(&task, refused).await,
     };
     task.shared.metrics.commands.dec();
-    task.phase.send_replace(Phase::Idle);
+    count(&task, |running| running.saturating_sub(1));
     report(&task, command.as_deref(), asked.as_ref(), &outcome, begun);
+}
+
+fn count(task: &Task, change: fn(u32) -> u32) {
+    task.phase.send_modify(|phase| {
+        if let Phase::LoggedIn(running) = phase {
+            *running = change(*running);
+        }
+    });
 }
 
 /// The command line; `Some(None)` when a shell is asked for. None when the channel is over before.
@@ -122,6 +132,7 @@ async fn goodbye(task: &Task, status: u32) {
     let said = async {
         task.write.exit_status(status).await?;
         task.write.eof().await?;
+        task.done.cancel();
         task.write.close().await
     };
     let _ = task.gone.run_until_cancelled(said).await;

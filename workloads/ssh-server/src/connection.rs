@@ -74,10 +74,10 @@ async fn session(
 /// How long what the connection does now is waited for.
 async fn until(phase: Phase, since: Instant, stopping: bool, shared: &Shared) {
     let allowed = match phase {
-        Phase::Handshake | Phase::Idle if stopping => GOODBYE,
+        Phase::LoggedIn(1..) => return std::future::pending().await,
+        Phase::Handshake | Phase::LoggedIn(0) if stopping => GOODBYE,
         Phase::Handshake => shared.limits.handshake,
-        Phase::Idle => shared.limits.idle,
-        Phase::Running => return std::future::pending().await,
+        Phase::LoggedIn(0) => shared.limits.idle,
     };
     sleep_until(since + allowed).await;
 }

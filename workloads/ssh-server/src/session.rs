@@ -18,9 +18,8 @@ use crate::serve::Shared;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Phase {
     Handshake,
-    /// Logged in, no command.
-    Idle,
-    Running,
+    /// With so many commands: more than one while a command whose client is gone still ends.
+    LoggedIn(u32),
 }
 
 /// Who is at the other end. The key is kept, so that each command asks the directory again.
@@ -46,6 +45,8 @@ struct OpenChannel {
     /// It has its one command.
     asked: bool,
     gone: CancellationToken,
+    /// The server has ended it. russh does not call `channel_close` then, whatever the client answers.
+    done: CancellationToken,
 }
 
 impl Connection {
@@ -107,7 +108,7 @@ impl Handler for Connection {
         let (user, fingerprint) = (&login.account.user, &login.fingerprint);
         info!(event = "login", %user, fingerprint, client = %self.client, "login");
         self.shared.metrics.logins.with_label_values(&["accepted"]).inc();
-        self.phase.send_replace(Phase::Idle);
+        self.phase.send_replace(Phase::LoggedIn(0));
         Ok(())
     }
 
@@ -118,15 +119,17 @@ impl Handler for Connection {
         _: &mut Session,
     ) -> Result<(), russh::Error> {
         let login = self.login.clone().ok_or(russh::Error::Inconsistent)?;
-        if self.open.is_some() {
+        if self.open.as_ref().is_some_and(|open| !open.done.is_cancelled()) {
             // A second command would share this loop's fate: clients that multiplex open another connection then.
             reply.reject(ChannelOpenFailure::ResourceShortage).await;
             return Ok(());
         }
         let gone = self.cut.child_token();
-        self.open = Some(OpenChannel { id: channel.id(), asked: false, gone: gone.clone() });
+        let done = CancellationToken::new();
+        self.open = Some(OpenChannel { id: channel.id(), asked: false, gone: gone.clone(), done: done.clone() });
         let (read, write) = channel.split();
-        let task = Task { shared: Arc::clone(&self.shared), login, phase: Arc::clone(&self.phase), write, gone };
+        let (shared, phase) = (Arc::clone(&self.shared), Arc::clone(&self.phase));
+        let task = Task { shared, login, phase, write, gone, done };
         // From the first message on somebody takes what arrives: a full queue would block the loop.
         self.shared.tasks.spawn(channel::run(task, read));
         reply.accept().await;

@@ -94,22 +94,23 @@ async fn a_client_that_answers_nothing_is_given_up() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_connection_runs_one_command_at_a_time_and_then_another() {
+async fn a_connection_runs_one_command_at_a_time() {
     let bench = Bench::start().await;
-    let socket = bench.base.path().join("mux");
-    let mux = ["-o".to_owned(), format!("ControlPath={}", socket.display())];
-    let mut master = bench.ssh("bob");
-    let mut master = master.args(&mux).args(["-M", "hg -R echo serve --stdio"]).stdin(Stdio::piped()).spawn().unwrap();
-    bench.until("the first command runs", |served| served.running() == 1).await;
-    let shared = || {
+    let path = format!("ControlPath={}", bench.base.path().join("mux").display());
+    let shared = |arguments: &[&str]| {
         let mut ssh = bench.ssh("bob");
-        ssh.args(&mux).args(["-o", "ProxyCommand=false", "hg -R exit-3 serve --stdio"]);
+        ssh.args(["-o", &path]).args(arguments).stdout(Stdio::null()).stderr(Stdio::null());
         ssh
     };
-    // The second one is refused on this connection, and may not open another.
-    assert_eq!(output(&mut shared()).await.status.code(), Some(255));
-    drop(master.stdin.take());
-    let after = async { while output(&mut shared()).await.status.code() != Some(3) {} };
-    tokio::time::timeout(DEADLINE, after).await.expect("a command on a connection whose first one has ended");
-    master.kill().await.unwrap();
+    let begin = ["-o", "ControlMaster=auto", "-o", "ControlPersist=60", "hg -R exit-3 serve --stdio"];
+    assert_eq!(shared(&begin).status().await.unwrap().code(), Some(3));
+    // From here on no other connection can be opened.
+    let next = |command| shared(&["-o", "ProxyCommand=false", command]);
+    assert_eq!(output(&mut next("hg -R exit-3 serve --stdio")).await.status.code(), Some(3));
+    let mut running = next("hg -R echo serve --stdio").stdin(Stdio::piped()).spawn().unwrap();
+    bench.until("the command runs", |served| served.running() == 1).await;
+    assert_eq!(output(&mut next("hg -R exit-3 serve --stdio")).await.status.code(), Some(255));
+    drop(running.stdin.take());
+    assert!(running.wait().await.unwrap().success());
+    shared(&["-O", "exit"]).status().await.unwrap();
 }
