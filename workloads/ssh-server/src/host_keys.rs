@@ -53,7 +53,10 @@ pub fn load_or_generate(directory: &Path) -> Result<HostKeys, HostKeysError> {
         let text = std::fs::read_to_string(&path).map_err(failed(&path))?;
         let key = PrivateKey::from_openssh(&text)
             .map_err(|error| error.to_string())
-            .and_then(|key| if key.is_encrypted() { Err("it has a passphrase".to_owned()) } else { Ok(key) })
+            .and_then(|key| match key.is_encrypted() {
+                true => Err("it has a passphrase".to_owned()),
+                false => Ok(key),
+            })
             .map_err(|reason| HostKeysError::Damaged { path, reason })?;
         keys.push(key);
     }
