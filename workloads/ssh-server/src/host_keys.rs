@@ -63,8 +63,8 @@ pub fn load_or_generate(directory: &Path) -> Result<HostKeys, HostKeysError> {
     Ok(HostKeys(keys))
 }
 
-/// Makes an ed25519 key for somebody who has none, at `path` (mode 0600); answers its public half, type and key. One that
-/// is there already stays.
+/// Makes an ed25519 key for somebody who has none, at `path` (mode 0600); answers its public half, type and key.
+/// One that is there already stays.
 pub fn make_user_key(path: &Path) -> Result<String, HostKeysError> {
     let failed = |source| HostKeysError::Io { path: path.to_owned(), source };
     place(path, &generate(Kind::Ed25519)?).map_err(failed)?;
