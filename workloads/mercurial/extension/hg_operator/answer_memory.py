@@ -10,9 +10,8 @@ MAX_ANSWER_BYTES = 16 * 1024
 MAX_KEY_BYTES = 4 * 1024
 
 # Not clonebundles: its manifest is a file of its own that comes and goes without a record.
-_COMMANDS = frozenset(
-    'cmd=' + name for name in ('batch', 'branchmap', 'capabilities', 'getbundle', 'heads', 'known', 'listkeys', 'lookup')
-)
+_NAMES = ('batch', 'branchmap', 'capabilities', 'getbundle', 'heads', 'known', 'listkeys', 'lookup')
+_COMMANDS = frozenset('cmd=' + name for name in _NAMES)
 
 
 def key(request, body):

@@ -2,12 +2,10 @@
 """Nothing hidden is seen by a reader who does not name it; everything applied is had by one who does."""
 
 import io
-import json
 import os
 import unittest
 import zipfile
 
-import mirror_case
 from mirror_case import MirrorCase, hg, pythons
 
 
@@ -47,7 +45,8 @@ class Discovery(MirrorCase):
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             names = archive.namelist()
         self.assertTrue(all(name.startswith('%s-%s/' % (self.name, self.tagged[:12])) for name in names), names)
-        for page in ('', 'log', 'shortlog', 'graph', 'gitweb-summary', 'tags', 'branches', 'bookmarks', 'file/tip', 'atom-log'):
+        pages = ('', 'log', 'shortlog', 'graph', 'gitweb-summary', 'tags', 'branches', 'bookmarks', 'file/tip', 'atom-log')
+        for page in pages:
             text = self.text(page)
             for node in (self.hidden, self.later, self.tip):
                 self.assertNotIn(node[:12], text, page)
@@ -91,7 +90,8 @@ class Discovery(MirrorCase):
         head, data = self.get('archive/%s.zip' % self.hidden)
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             self.assertIn('%s-%s/new.txt' % (self.name, self.hidden), archive.namelist())
-        self.assertEqual(self.command('between', 'pairs=%s-%s' % (self.later, self.base)), '%s %s\n' % (self.hidden, self.tagged))
+        between = self.command('between', 'pairs=%s-%s' % (self.later, self.base))
+        self.assertEqual(between, '%s %s\n' % (self.hidden, self.tagged))
         self.assertIn(self.later, self.command('branches', 'nodes=' + self.later))
 
     def test_clients_pull_hidden_changesets_by_full_hash(self):
@@ -137,7 +137,8 @@ class Discovery(MirrorCase):
             self.assertEqual(refused.returncode, 255)
             self.assertIn('abort: authorization failed', refused.stderr)
         arguments = 'namespace=bookmarks&key=main&old=%s&new=%s' % (self.tagged, self.base)
-        for query in ('cmd=pushkey&' + arguments, 'cmd=batch&cmds=pushkey+' + arguments.replace('&', '%2C').replace('=', '%3D')):
+        in_batch = arguments.replace('&', '%2C').replace('=', '%3D')
+        for query in ('cmd=pushkey&' + arguments, 'cmd=batch&cmds=pushkey+' + in_batch):
             head, _data = self.get('', query, method='POST')
             self.assertEqual(head['status'], 401, query)
 

@@ -25,7 +25,8 @@ class Requests(MirrorCase):
 
     def test_arguments_come_in_the_body_or_in_headers(self):
         arguments = b'nodes=' + self.base.encode()
-        posted = self.get('', 'cmd=known', method='POST', headers=[['X-HgArgs-Post', str(len(arguments))]], body=arguments)
+        size = ['X-HgArgs-Post', str(len(arguments))]
+        posted = self.get('', 'cmd=known', method='POST', headers=[size], body=arguments)
         self.assertEqual(posted[1], b'1')
         self.assertEqual(self.get('', 'cmd=known', headers=[['X-HgArg-1', arguments.decode()]])[1], b'1')
 
@@ -79,6 +80,34 @@ class Requests(MirrorCase):
         self.assertEqual(head['status'], 200)
         self.assertEqual(worker.process.wait(mirror_case.TIMEOUT_SECONDS), 0)
         self.assertIn('memory bound', worker.close())
+
+
+    def test_a_strip_at_work_is_waited_for(self):
+        worker = Worker('[hg-operator]', 'stream-wait = 1')
+        self.repo.show(4, applied=9, stripping=[self.later])
+        try:
+            head, _data = worker.request(self.repo.path, 'x', '', 'cmd=heads')
+            self.assertEqual((head['status'], dict(head['headers'])['Retry-After']), (503, '2'))
+            timer = threading.Timer(0.3, self.repo.show, [4])
+            timer.start()
+            self.assertEqual(worker.request(self.repo.path, 'x', '', 'cmd=heads')[0]['status'], 200)
+            timer.join()
+        finally:
+            self.repo.show(4)
+            worker.close()
+
+    def test_kept_answers_are_of_the_same_request_and_state(self):
+        for _time in range(2):
+            self.assertEqual(self.command('lookup', 'key=tip'), '1 %s\n' % self.tagged)
+            self.assertEqual(self.command('lookup', 'key=v1'), '1 %s\n' % self.base)
+            answer = self.get('', 'cmd=lookup', headers=[['X-HgArg-1', 'key=main']])[1]
+            self.assertEqual(answer.decode(), '1 %s\n' % self.tagged)
+        for shown, node in ((5, self.hidden), (4, self.tagged)):
+            self.repo.show(shown)
+            self.assertEqual(self.command('lookup', 'key=tip'), '1 %s\n' % node)
+        self.repo.hg('bookmark', '-f', '-r', self.base, 'main')
+        self.assertEqual(self.command('lookup', 'key=main'), '1 %s\n' % self.base)
+        self.repo.hg('bookmark', '-f', '-r', self.tagged, 'main')
 
 
 class Streams(MirrorCase):
