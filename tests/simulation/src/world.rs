@@ -15,7 +15,7 @@ use crate::{Bug, Statistics, Violation};
 
 pub const SSH: usize = 2;
 pub const MIRRORS: usize = 3;
-const STEPS: usize = 600;
+const STEPS: usize = 1_000;
 /// Rounds without faults in which everybody finds everybody.
 const SETUP_ROUNDS: usize = 6;
 const TRACE_LINES: usize = 120;
@@ -91,9 +91,9 @@ impl World {
 
     fn step(&mut self) {
         match self.chance.below(100) {
-            0..8 => self.client(),
-            8..28 => self.ssh_disk(),
-            28..50 => self.network(),
+            0..11 => self.client(),
+            11..29 => self.ssh_disk(),
+            29..50 => self.network(),
             50..70 => self.mirror_lanes(),
             70..76 => self.ssh_lanes(),
             76..83 => self.aggregate(),

@@ -10,6 +10,7 @@ use protocol::{CreationId, LogName, Offset, Record, Registry};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, interval};
+use transport::CancellationToken;
 
 use crate::checkpoint;
 use crate::execute::{Done, Executor};
@@ -82,11 +83,12 @@ impl Driver {
         }
     }
 
-    /// Runs until the senders of its input are gone, then lets running actions end and writes a last checkpoint.
+    /// Runs until `stop`, then lets running actions end and writes a last checkpoint.
     pub async fn run(
         mut self,
         mut replication: mpsc::Receiver<Input>,
         mut publication: mpsc::Receiver<Input>,
+        stop: CancellationToken,
     ) -> Result<(), DriverError> {
         let ids: Vec<CreationId> = self.lanes.lanes().map(|(id, _)| id).collect();
         ids.into_iter().for_each(|id| self.tell_lane(id));
@@ -96,6 +98,7 @@ impl Driver {
             self.tell();
             let wake = self.lanes.next_wake().map(|at| self.started + at);
             tokio::select! {
+                () = stop.cancelled() => break,
                 input = replication.recv(), if self.lanes.room() => {
                     let Some(input) = input else { break };
                     self.take(input)?;

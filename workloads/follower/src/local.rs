@@ -11,7 +11,7 @@ use protocol::stream::{Progress, WINDOW_ENTRIES};
 use protocol::{InstanceName, LogName, Offset, Registry};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
-use transport::{Client, Target};
+use transport::{CancellationToken, Client, Target};
 
 use crate::checkpoint::{self, CheckpointError};
 use crate::closing::Closing;
@@ -71,6 +71,7 @@ pub struct Local {
     replication: mpsc::Sender<Input>,
     publication: mpsc::Sender<Input>,
     ended: watch::Receiver<Option<String>>,
+    stop: CancellationToken,
     driver: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -131,9 +132,11 @@ impl Local {
         let driver = Driver::new(lanes, executor, outputs, data.clone(), at);
         let (replication, from_replication) = mpsc::channel(INPUT_QUEUE);
         let (publication, from_publication) = mpsc::channel(INPUT_QUEUE);
+        let stop = CancellationToken::new();
+        let stopping = stop.clone();
         let (told_end, ended) = watch::channel(None);
         let driver = tokio::spawn(async move {
-            let end = driver.run(from_replication, from_publication).await;
+            let end = driver.run(from_replication, from_publication, stopping).await;
             told_end.send_replace(Some(end.map_or_else(|error| error.to_string(), |()| "stopped".into())));
         });
         let driver = Mutex::new(Some(driver));
@@ -152,6 +155,7 @@ impl Local {
             replication,
             publication,
             ended,
+            stop,
             driver,
         })
     }
@@ -165,6 +169,7 @@ impl Local {
                 let entry = match entries.next().await {
                     Ok(Event::Entry(entry)) => entry,
                     Ok(Event::Committed(_)) => continue,
+                    Err(log::SubscribeError::Closed) => return,
                     Err(error) => {
                         tracing::error!(%error, "the lanes cannot read this instance's log");
                         return;
@@ -269,10 +274,10 @@ impl Local {
         LocalError::Ended(why)
     }
 
-    /// Lets running actions end and writes a last checkpoint. Feeders must have been stopped.
+    /// Lets running actions end and writes a last checkpoint.
     pub async fn stop(self) {
         let driver = self.driver.lock().unwrap_or_else(PoisonError::into_inner).take();
-        drop((self.replication, self.publication));
+        self.stop.cancel();
         if let Some(driver) = driver {
             let limit = std::time::Duration::from_secs(20);
             if tokio::time::timeout(limit, driver).await.is_err() {

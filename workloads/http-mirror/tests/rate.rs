@@ -20,7 +20,11 @@ use protocol::Offset;
 use site::pythons;
 
 const CLIENTS: usize = 4;
-const SECONDS: u64 = 4;
+/// A worker is replaced after 20,000 requests, and the kernel forgets what it used: a measurement must end before.
+const MAX_REQUESTS: u64 = 12_000;
+const MAX_SECONDS: u64 = 6;
+/// Replaced by 40 digits that no request before had.
+const VARYING: &str = "@";
 /// Ticks of the clock in /proc/PID/stat.
 const TICKS_PER_SECOND: f64 = 100.0;
 
@@ -34,11 +38,16 @@ async fn rate() {
             Err(_) => mirror.site.push("one", b"1").await.to_string(),
         };
         let version = mirror.site.mercurial.version();
-        println!("Mercurial {version}, {CLIENTS} connections: requests/s, workers' CPU ms, front's CPU ms");
+        println!("Mercurial {version}, {CLIENTS} connections: ");
+        println!("request, requests, seconds, requests/s; CPU ms each of workers, front, client; bytes of the body");
         let batch = format!("cmds=heads+%3Bknown+nodes%3D{tip}");
         let requests = [
             ("capabilities", "/a/b?cmd=capabilities".to_owned(), String::new()),
             ("batch", "/a/b?cmd=batch".to_owned(), batch),
+            // The worker keeps answers: these ask something else each time.
+            ("batch, new", "/a/b?cmd=batch".to_owned(), format!("cmds=heads+%3Bknown+nodes%3D{VARYING}")),
+            ("lookup, new", "/a/b?cmd=lookup".to_owned(), format!("key=tip&x={VARYING}")),
+            ("capabilities, new", format!("/a/b?cmd=capabilities&x={VARYING}"), String::new()),
             ("no-op getbundle", "/a/b?cmd=getbundle".to_owned(), format!("common={tip}&heads={tip}")),
             ("branchmap", "/a/b?cmd=branchmap".to_owned(), String::new()),
             ("json-log", "/a/b/json-log".to_owned(), String::new()),
@@ -72,19 +81,27 @@ async fn measure(mirror: &Mirror, name: &str, path: &str, arguments: &str) {
         text += &format!("X-HgArg-1: {arguments}\r\n");
     }
     text += "\r\n";
-    run(mirror.address, &text, Duration::from_millis(500)).await;
-    let (workers, all) = (workers_ticks(mirror), process_ticks());
+    // Workers of their own for each measurement, so that none is near its last request.
+    for worker in mirror.children() {
+        std::process::Command::new("kill").args(["-9", &worker]).status().unwrap();
+    }
+    let body =
+        mirror::send(mirror.address, one.replace("\r\n\r\n", "\r\nConnection: close\r\n\r\n").as_bytes(), b"").await;
+    run(mirror.address, &text, 400).await;
+    let (workers, workers_before, all) = (mirror.children(), workers_ticks(mirror), process_ticks());
     let begun = Instant::now();
-    let (requests, clients) = run(mirror.address, &text, Duration::from_secs(SECONDS)).await;
+    let (requests, clients) = run(mirror.address, &text, MAX_REQUESTS).await;
     let seconds = begun.elapsed().as_secs_f64();
+    let (workers_used, all) = (workers_ticks(mirror) - workers_before, process_ticks() - all);
+    assert_eq!(mirror.children(), workers, "a worker was replaced: its CPU time is lost");
     let each = |ticks: f64| ticks / TICKS_PER_SECOND * 1000.0 / requests as f64;
-    let (workers, all) = (workers_ticks(mirror) - workers, process_ticks() - all);
-    let rate = requests as f64 / seconds;
-    println!("{name:16} {rate:8.0} {:8.3} {:8.3}", each(workers), each(all - clients));
+    let (rate, length) = (requests as f64 / seconds, body.body.len());
+    let (worker, front, client) = (each(workers_used), each(all - clients), each(clients));
+    println!("{name:16} {requests:6} {seconds:6.2} {rate:8.0} {worker:8.3} {front:8.3} {client:8.3} {length:8}");
 }
 
 /// Answers how many requests were made, and the CPU ticks of the clients themselves.
-async fn run(address: SocketAddr, text: &str, time: Duration) -> (u64, f64) {
+async fn run(address: SocketAddr, text: &str, requests: u64) -> (u64, f64) {
     let (stop, count) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
     let clients: Vec<_> = (0..CLIENTS)
         .map(|_| {
@@ -92,18 +109,25 @@ async fn run(address: SocketAddr, text: &str, time: Duration) -> (u64, f64) {
             std::thread::spawn(move || client(address, &text, &stop, &count))
         })
         .collect();
-    tokio::time::sleep(time).await;
+    let end = Instant::now() + Duration::from_secs(MAX_SECONDS);
+    while count.load(Ordering::Relaxed) < requests && Instant::now() < end {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
     stop.store(true, Ordering::Relaxed);
     let ticks = clients.into_iter().map(|client| client.join().unwrap()).sum();
     (count.load(Ordering::Relaxed), ticks)
 }
 
+static NEXT: AtomicU64 = AtomicU64::new(1);
+
 fn client(address: SocketAddr, text: &str, stop: &AtomicBool, count: &AtomicU64) -> f64 {
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_nodelay(true).unwrap();
     let mut buffer = vec![0; 1024 * 1024];
+    let mut length = None;
     while !stop.load(Ordering::Relaxed) {
-        stream.write_all(text.as_bytes()).unwrap();
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        stream.write_all(text.replace(VARYING, &format!("{number:040x}")).as_bytes()).unwrap();
         let mut have = 0;
         loop {
             have += stream.read(&mut buffer[have..]).unwrap();
@@ -112,6 +136,7 @@ fn client(address: SocketAddr, text: &str, stop: &AtomicBool, count: &AtomicU64)
             }
         }
         assert!(buffer.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&buffer[..have]));
+        assert_eq!(*length.get_or_insert(have), have, "answers differ");
         count.fetch_add(1, Ordering::Relaxed);
     }
     ticks(&std::fs::read_to_string("/proc/thread-self/stat").unwrap())

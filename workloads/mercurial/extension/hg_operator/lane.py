@@ -30,11 +30,10 @@ def run(connection, config, baseui):
         try:
             answer = {"ok": lane.run(request, body)}
         except Exception as why:
-            # Whatever the failure left in memory is not trusted.
-            lane.forget(request)
             kind = _kind(why)
             if kind == "corrupt":
                 traceback.print_exc()
+            lane.mend(request)
             answer = {"error": {"kind": kind, "message": _message(why)}}
         sys.stderr.flush()
         connection.send(answer)

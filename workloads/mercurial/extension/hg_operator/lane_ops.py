@@ -54,6 +54,16 @@ class Lane:
         if isinstance(request.get("directory"), str):
             self._repositories.forget(request["directory"])
 
+    def mend(self, request):
+        """After a failure: Mercurial leaves a transaction that fails in its last steps to the next `hg recover`."""
+        self.forget(request)
+        with contextlib.suppress(Exception):
+            repo = self._repositories.open(request["directory"])
+            if repo.svfs.exists(b"journal"):
+                with locked(repo, 0):
+                    pass
+        self.forget(request)
+
     def init(self, request, _body):
         directory = request["directory"]
         try:
@@ -158,7 +168,13 @@ class Lane:
 def _warm(repo):
     """Fills the caches that readers need; they are only caches, so that failing here fails nothing."""
     try:
-        view.warm(repo)
+        shown = view.shown(repo)
+        # Mercurial 7.2 fails to make the branch cache of a view that has nothing to show.
+        if shown.changelog.tiprev() >= 0:
+            view.warm(repo)
+            if hasattr(repo._branchcaches, "update_disk"):
+                # Since 7.0 the cache stays in this process otherwise.
+                repo._branchcaches.update_disk(view.shown(repo))
     except Exception:
         traceback.print_exc()
 

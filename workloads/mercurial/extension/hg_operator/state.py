@@ -26,7 +26,9 @@ class State:
     hashes that go and `planned` the offset and counts that the state will have afterwards.
     """
 
-    def __init__(self, applied=0, applied_revisions=0, shown=0, shown_revisions=0, pending=(), stripping=(), planned=None):
+    def __init__(
+        self, applied=0, applied_revisions=0, shown=0, shown_revisions=0, pending=(), stripping=(), planned=None
+    ):
         self.applied = applied
         self.applied_revisions = applied_revisions
         self.shown = shown

@@ -171,7 +171,8 @@ class Lane:
         return answer["ok"]
 
     def init(self, name="r", offset=10, hidden=False, **settings):
-        return self.ask("init", name, offset=offset, settings={**SETTINGS, **settings}, path="a/" + name, hidden=hidden)
+        settings = {**SETTINGS, **settings}
+        return self.ask("init", name, offset=offset, settings=settings, path="a/" + name, hidden=hidden)
 
     def apply(self, record, name="r", hidden=False):
         return self._payload("apply", record, name, hidden=hidden)

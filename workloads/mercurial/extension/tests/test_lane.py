@@ -298,7 +298,8 @@ class Space(History):
         instance, lane = self.mirror(config=config)
         small = instance.directory("small")
         os.makedirs(small)
-        made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", small], capture_output=True, text=True)
+        mount = ["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", small]
+        made = subprocess.run(mount, capture_output=True, text=True)
         if made.returncode != 0:
             self.skipTest("NOT TESTED: cannot mount a small file system: " + made.stderr)
         self.addCleanup(subprocess.run, ["umount", "-l", small])

@@ -143,6 +143,22 @@ class Discovery(MirrorCase):
             self.assertEqual(head['status'], 401, query)
 
 
+class HiddenRoot(MirrorCase):
+    """Everything shown is public, so that the draft phase begins at a hidden changeset."""
+
+    @classmethod
+    def prepare(cls, repo):
+        repo.hg('phase', '-p', '-r', '%s+%s' % (cls.tagged, cls.stable))
+
+    def test_phases_do_not_name_hidden_changesets(self):
+        self.assertEqual(self.command('listkeys', 'namespace=phases'), '')
+        for python in pythons():
+            path = self.clone('stream', '--stream', python=python)
+            self.assertEqual(len(self.nodes(path, python)), 4)
+            self.assertNotIn(self.hidden, _store_text(path))
+            self.assertEqual(hg('log', '-R', path, '-r', 'public()', '-T', 'p', python=python).stdout, 'pppp')
+
+
 class Showing(MirrorCase):
     def test_a_state_that_moves_is_seen_at_the_next_request(self):
         self.assertEqual(self.json('json-log')['changeset_count'], 4)
