@@ -1,5 +1,5 @@
-//! What is done with hostile bytes. Included by the fuzz targets and by `workloads/log/tests/hostile_bytes.rs`, which runs
-//! the same on the stable toolchain.
+//! What is done with hostile bytes. Included by the fuzz targets and by `workloads/log/tests/hostile_bytes.rs`, which
+//! runs the same on the stable toolchain.
 
 use log::scan::{Damage, Frame, Scanner, was_synced};
 use protocol::stream::{FromFollower, FromMaster};

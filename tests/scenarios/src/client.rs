@@ -46,8 +46,8 @@ impl Client {
         std::fs::create_dir_all(&folder).unwrap();
         let identity = ready.ssh.identity_file.display();
         let ssh = format!(
-            "ssh -F none -i {identity} -o IdentitiesOnly=yes -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null \
-             -o LogLevel=ERROR -o ControlMaster=no"
+            "ssh -F none -i {identity} -o IdentitiesOnly=yes -o StrictHostKeyChecking=no -o LogLevel=ERROR \
+             -o UserKnownHostsFile=/dev/null -o ControlMaster=no"
         );
         let ssh_url = format!("ssh://{}@{}:{}", ready.ssh.user, ready.ssh.host, ready.ssh.port);
         Client { mercurial: mercurial.clone(), ssh, ssh_url, http: ready.http.clone(), folder }

@@ -21,6 +21,8 @@ pub struct Options {
     pub pool: String,
     /// Site hgrc of every instance.
     pub hgrc: String,
+    /// Further documents of the resources' file, each behind its `---`.
+    pub resources: String,
     /// Server Mercurial.
     pub mercurial: Mercurial,
 }
@@ -33,6 +35,7 @@ impl Options {
             master: String::new(),
             pool: String::new(),
             hgrc: String::new(),
+            resources: String::new(),
             mercurial: mercurial.clone(),
         }
     }
@@ -97,12 +100,13 @@ impl Installation {
         );
         for (number, path) in repositories.iter().enumerate() {
             text += &format!(
-                "---\napiVersion: hg-operator.dev/v1alpha1\nkind: HgRepository\nmetadata: {{name: r{number}}}\nspec: \
-                 {{path: {path}, masterRef: {{name: hg}}, writeGroups: [developers], publishing: {}, obsolescence: {}}}\n",
+                "---\napiVersion: hg-operator.dev/v1alpha1\nkind: HgRepository\nmetadata: {{name: r{number}}}\n\
+                 spec: {{path: {path}, masterRef: {{name: hg}}, writeGroups: [developers], publishing: {}, obsolescence: {}}}\n",
                 !path.starts_with("draft"),
                 path.starts_with("draft"),
             );
         }
+        text += &self.options.resources;
         std::fs::write(self.folder.path().join("resources.yaml"), text).unwrap();
     }
 
@@ -126,8 +130,8 @@ impl Installation {
     pub fn start_again(&mut self) {
         let ready = self.folder.path().join("ready.json");
         let _not_there = std::fs::remove_file(&ready);
-        let log = std::fs::OpenOptions::new().create(true).append(true);
-        let log = log.clone().open(self.folder.path().join("all-in-one.log")).unwrap();
+        let log = self.folder.path().join("all-in-one.log");
+        let log = std::fs::OpenOptions::new().create(true).append(true).open(log).unwrap();
         let child = self.all_in_one().stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap();
         self.process = Some(child);
         let text = wait_for("the ready file", || {
@@ -211,6 +215,14 @@ impl Installation {
             if hashes["equal"] == true { Ok(()) } else { Err(hashes.to_string()) }
         });
         status
+    }
+
+    /// How many records the log of the first instance holds, by `hgd log dump`.
+    pub fn records(&self) -> usize {
+        let directory = self.data().join("ssh-0").join("log").join("replication");
+        let output = Command::new(hgd()).args(["log", "dump"]).arg(directory).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap().lines().count()
     }
 
     pub fn logs(&self) -> String {

@@ -1,5 +1,5 @@
-//! A whole installation under test: `hgd all-in-one` with real hg and OpenSSH around it, on loopback, in a folder of its
-//! own. Everything waits for levels with a deadline.
+//! A whole installation under test: `hgd all-in-one` with real hg and OpenSSH around it, on loopback, in a folder of
+//! its own. Everything waits for levels with a deadline.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod client;

@@ -14,7 +14,8 @@ pub struct Mercurial {
 /// All that `HG_PYTHONS` (paths parted by colons; default `/usr/bin/python3`) names, oldest first.
 pub fn mercurials() -> Vec<Mercurial> {
     let named = std::env::var("HG_PYTHONS").unwrap_or_else(|_| "/usr/bin/python3".into());
-    let mut found: Vec<_> = named.split(':').filter(|path| !path.is_empty()).map(|path| describe(Path::new(path))).collect();
+    let mut found: Vec<_> =
+        named.split(':').filter(|path| !path.is_empty()).map(|path| describe(Path::new(path))).collect();
     assert!(!found.is_empty(), "HG_PYTHONS names no interpreter");
     found.sort_by(|a, b| a.version.cmp(&b.version));
     found

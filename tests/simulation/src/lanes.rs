@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use follower::lanes::{Action, ActionKind, Lanes, Options};
-use protocol::{CreationId, LogName};
+use protocol::{CreationId, LogName, Offset};
 
 use crate::store::Repository;
 use crate::world::{MIRRORS, SSH, World, note};
@@ -66,6 +66,9 @@ impl World {
     pub fn act_on_ssh(&mut self, index: usize, which: usize) {
         let Some(up) = &mut self.ssh[index].up else { return };
         let action = up.work.actions.swap_remove(which);
+        if let ActionKind::Replay { after, fresh } = action.kind {
+            return self.replay(index, &action, after, fresh);
+        }
         let peer = self.peer(&action, index, MIRRORS);
         let ssh = &mut self.ssh[index];
         let chance = self.faults.then_some(&mut self.chance);
@@ -75,6 +78,29 @@ impl World {
             up.work.lanes.finished(action.ticket, outcome, self.now);
         }
         self.check_ssh_content(index, action.repository);
+    }
+
+    /// A few of the repository's records from the instance's own log.
+    fn replay(&mut self, index: usize, action: &Action, after: Offset, fresh: bool) {
+        const PART: usize = 5;
+        let ssh = &mut self.ssh[index];
+        let Some(up) = &mut ssh.up else { return };
+        if fresh {
+            ssh.store.live.remove(&action.repository);
+        }
+        let received = up.work.lanes.received();
+        let mut records = Vec::new();
+        let mut through = after;
+        while through < received && records.len() < PART {
+            through = through.next();
+            let Some(Ok(record)) = ssh.disks[0].get(through).map(protocol::Entry::record) else { return };
+            if record.repository(through) == Some(action.repository) {
+                records.push((through, record));
+            }
+        }
+        note!(self, "ssh-{index} {}: {:?}: {} records", action.repository, action.kind, records.len());
+        let Some(up) = &mut self.ssh[index].up else { return };
+        up.work.lanes.replayed(action.ticket, &records, through, self.now);
     }
 
     pub fn act_on_mirror(&mut self, index: usize, which: usize) {

@@ -1,6 +1,6 @@
-//! The whole installation in one thread: two SSH instances, three mirrors, an aggregator, a balancer and clients, made of
-//! the programs' own decision cores, with invented disks, connections and time. One seed decides everything, so that a
-//! failing run can be looked at again.
+//! The whole installation in one thread: two SSH instances, three mirrors, an aggregator, a balancer and clients, made
+//! of the programs' own decision cores, with invented disks, connections and time. One seed decides everything, so
+//! that a failing run can be looked at again.
 //!
 //! After every step the promises that the step could have broken are checked (`check`); after a while the faults stop,
 //! and everything must come to rest, equal everywhere and published.

@@ -1,5 +1,5 @@
-//! The register, and those who write it: openings, promotions, and the in-sync set. Every change is one step here; what
-//! lies between the writes is explored by the model in the design's sketches.
+//! The register, and those who write it: openings, promotions, and the in-sync set. Every change is one step here;
+//! what lies between the writes is explored by the model in the design's sketches.
 
 use protocol::{Generation, LogName};
 

@@ -129,6 +129,7 @@ impl Store {
             | ActionKind::Advertise { .. }
             | ActionKind::Hide { .. }
             | ActionKind::Strip { .. }
+            | ActionKind::Replay { .. }
             | ActionKind::Recover { .. } => {}
         }
         let Some(repository) = self.live.get_mut(&id) else { return Outcome::Missing };
@@ -166,6 +167,7 @@ impl Store {
             | ActionKind::Open
             | ActionKind::Recover { .. }
             | ActionKind::Remove { .. }
+            | ActionKind::Replay { .. }
             | ActionKind::Resync { .. } => {}
         }
         Outcome::Done(repository.facts)

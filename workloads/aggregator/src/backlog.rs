@@ -16,8 +16,8 @@ pub(crate) struct Backlog {
     waiting: BTreeMap<Offset, Committed>,
     pub unreleased: Lanes,
     pub unpublished: Lanes,
-    /// Released and not published, with the place of the release in the publication log. Also of records that the replay
-    /// of the replication log has not reached.
+    /// Released and not published, with the place of the release in the publication log. Also of records that the
+    /// replay of the replication log has not reached.
     released: BTreeMap<Offset, Offset>,
     /// Published ones that the replay of the replication log has not reached.
     early: OffsetSet,

@@ -19,8 +19,8 @@ enum Agreement {
 }
 
 impl Core {
-    /// Records to append to the publication log, in this order and at once; None while a batch is under way, or when there
-    /// is nothing to say. They count when they come back through `publication`.
+    /// Records to append to the publication log, in this order and at once; None while a batch is under way, or when
+    /// there is nothing to say. They count when they come back through `publication`.
     pub fn batch(&mut self) -> Option<Vec<Record>> {
         if !self.in_flight.is_empty() || !std::mem::take(&mut self.changed) {
             return None;

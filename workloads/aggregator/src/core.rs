@@ -30,8 +30,8 @@ pub struct Core {
 }
 
 impl Core {
-    /// `replication` and `publication`: the last entries before the retained starts of the logs; everything up to there
-    /// is published. Feed both logs up to their committed ends before the first `batch`.
+    /// `replication` and `publication`: the last entries before the retained starts of the logs; everything up to
+    /// there is published. Feed both logs up to their committed ends before the first `batch`.
     pub fn new(options: Options, replication: Offset, publication: Offset, now: Duration) -> Core {
         Core {
             options,

@@ -1,5 +1,5 @@
-//! How a mirror leaves the active set: first no client is sent there, and only when the balancer has reported that none
-//! is there any more, publication stops waiting for it.
+//! How a mirror leaves the active set: first no client is sent there, and only when the balancer has reported that
+//! none is there any more, publication stops waiting for it.
 
 use std::time::Duration;
 

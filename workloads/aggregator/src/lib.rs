@@ -2,7 +2,8 @@
 //! Pure: positions, connections and `now` (the time since some fixed start) go in, records to append come out.
 //!
 //! One core lives as long as one master's reign. It begins with a replay of both logs as far as they are kept; its own
-//! batches come back to it as entries of the publication log, and only then they count. At most one batch is under way.
+//! batches come back to it as entries of the publication log, and only then they count. At most one batch is under
+//! way.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 

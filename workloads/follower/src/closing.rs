@@ -1,5 +1,5 @@
-//! Pushes that are in the log and whose hg child has not yet closed its transaction. Until it has, or has died, the lane
-//! leaves the repository to it: asking the repository would only wait for the lock that the child holds.
+//! Pushes that are in the log and whose hg child has not yet closed its transaction. Until it has, or has died, the
+//! lane leaves the repository to it: asking the repository would only wait for the lock that the child holds.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -1,5 +1,5 @@
-//! Drives the lanes of this instance: feeds them what the logs say, carries out what they decide, and tells everyone how
-//! far they are.
+//! Drives the lanes of this instance: feeds them what the logs say, carries out what they decide, and tells everyone
+//! how far they are.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use tokio::time::{Instant, interval};
 use transport::CancellationToken;
 
 use crate::checkpoint;
-use crate::execute::{Done, Executor};
+use crate::execute::{Done, Executor, Replayed};
 use crate::lanes::{Gap, Lanes, Origin};
 use crate::table::LaneTable;
 
@@ -173,7 +173,11 @@ impl Driver {
             }
         };
         let id = done.action.repository;
-        self.lanes.finished(done.action.ticket, done.outcome, self.now());
+        let (ticket, now) = (done.action.ticket, self.now());
+        match done.replayed {
+            Some(Replayed { records, through }) => self.lanes.replayed(ticket, &records, through, now),
+            None => self.lanes.finished(ticket, done.outcome, now),
+        }
         if let Some(state) = done.state {
             self.outputs.table.update(id, |view| {
                 (view.tip, view.heads, view.changesets) = (state.tip, state.heads, state.changesets);

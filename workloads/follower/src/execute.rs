@@ -4,8 +4,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use log::blobs::Blobs;
+use log::{Event, Level, Log};
 use mercurial::{LaneError, LaneErrorKind, LanePool, LaneState, Operation, PushRequest, Request};
-use protocol::{CreationId, Offset, Payload, Push, Repository};
+use protocol::{CreationId, Offset, Payload, Push, Record, Repository};
 use tokio::sync::watch;
 use transport::{Client, Target};
 
@@ -25,6 +26,8 @@ pub struct Executor {
     /// Who may have blobs and repositories, the likeliest first.
     pub sources: watch::Receiver<Vec<Target>>,
     pub closing: Closing,
+    /// SSH instances: what their lanes follow.
+    pub own_log: Option<Log>,
 }
 
 /// What an action did, with the worker's full answer where there was one.
@@ -32,23 +35,64 @@ pub struct Done {
     pub action: Action,
     pub outcome: Outcome,
     pub state: Option<LaneState>,
+    pub replayed: Option<Replayed>,
 }
+
+/// A repository's records from the own log, all of them up to and including `through`.
+pub struct Replayed {
+    pub records: Vec<(Offset, Record)>,
+    pub through: Offset,
+}
+
+/// One replay reads at most this much; the lane asks again for the rest.
+const REPLAY_RECORDS: usize = 500;
+const REPLAY_BYTES: usize = 8 * 1024 * 1024;
 
 impl Executor {
     /// `repository`: what the registry says of it now.
     pub async fn run(self: Arc<Self>, action: Action, repository: Option<Repository>) -> Done {
         let id = action.repository;
+        if let ActionKind::Replay { after, fresh } = action.kind {
+            return match self.replay(id, after, fresh).await {
+                Ok(replayed) => {
+                    let outcome = Outcome::Done(LaneFacts::default());
+                    Done { action, outcome, state: None, replayed: Some(replayed) }
+                }
+                Err(failure) => failed(action, &failure),
+            };
+        }
         match self.attempt(&action, repository).await {
             Ok(state) => {
                 let facts = LaneFacts { applied: state.applied, shown: state.shown };
-                Done { action, outcome: Outcome::Done(facts), state: Some(state) }
+                Done { action, outcome: Outcome::Done(facts), state: Some(state), replayed: None }
             }
-            Err(failure) => {
-                let outcome = failure.outcome();
-                failure.tell(id, &action.kind, outcome);
-                Done { action, outcome, state: None }
+            Err(failure) => failed(action, &failure),
+        }
+    }
+
+    /// Reads the own log again, from the record after `after`.
+    async fn replay(&self, id: CreationId, after: Offset, fresh: bool) -> Result<Replayed, Failure> {
+        let log = self.own_log.as_ref().ok_or(Failure::LogGone)?;
+        let positions = log.positions();
+        if positions.start > after.next() {
+            return Err(Failure::LogGone);
+        }
+        if fresh {
+            self.remove(id, after).await?;
+        }
+        let mut entries = log.subscribe(after.next(), Level::Committed);
+        let (mut records, mut through, mut bytes) = (Vec::new(), after, 0);
+        while through < positions.committed && records.len() < REPLAY_RECORDS && bytes < REPLAY_BYTES {
+            let event = entries.next().await.map_err(|error| Failure::Log(error.to_string()))?;
+            let Event::Entry(entry) = event else { continue };
+            let record = entry.record().map_err(|error| Failure::Log(error.to_string()))?;
+            through = entry.offset;
+            if record.repository(entry.offset) == Some(id) {
+                bytes += entry.bytes.len();
+                records.push((entry.offset, record));
             }
         }
+        Ok(Replayed { records, through })
     }
 
     async fn attempt(&self, action: &Action, repository: Option<Repository>) -> Result<LaneState, Failure> {
@@ -84,6 +128,7 @@ impl Executor {
             }
             ActionKind::Remove { offset } => return self.remove(id, *offset).await,
             ActionKind::Resync { .. } => return self.resync(id, repository).await,
+            ActionKind::Replay { .. } => return Err(Failure::LogGone),
         };
         self.call(id, operation).await
     }
@@ -157,6 +202,12 @@ impl Executor {
     }
 }
 
+fn failed(action: Action, failure: &Failure) -> Done {
+    let outcome = failure.outcome();
+    failure.tell(action.repository, &action.kind, outcome);
+    Done { action, outcome, state: None, replayed: None }
+}
+
 #[derive(Debug, thiserror::Error)]
 enum Failure {
     #[error(transparent)]
@@ -167,6 +218,10 @@ enum Failure {
     Resync(#[from] resync::ResyncError),
     #[error("nobody is known who could have the blob")]
     NoSource,
+    #[error("this instance's log does not reach back that far")]
+    LogGone,
+    #[error("this instance's log cannot be read again: {0}")]
+    Log(String),
     #[error("{0}")]
     Io(std::io::Error),
 }
@@ -192,7 +247,8 @@ impl Failure {
             },
             Failure::Io(error) if error.kind() == std::io::ErrorKind::StorageFull => Outcome::Full,
             Failure::Resync(error) if error.is_full() => Outcome::Full,
-            Failure::Blob(_) | Failure::Resync(_) | Failure::NoSource | Failure::Io(_) => {
+            Failure::LogGone => Outcome::Missing,
+            Failure::Blob(_) | Failure::Resync(_) | Failure::NoSource | Failure::Log(_) | Failure::Io(_) => {
                 Outcome::Retry(RetryKind::Failed)
             }
         }
@@ -213,5 +269,6 @@ fn name(kind: &ActionKind) -> &'static str {
         ActionKind::Remove { .. } => "remove",
         ActionKind::Recover { .. } => "recover",
         ActionKind::Resync { .. } => "resync",
+        ActionKind::Replay { .. } => "replay",
     }
 }

@@ -1,4 +1,5 @@
-//! How an instance follows the log: the lanes (pure), their driver, the standby's copy of the log and the mirror's stream.
+//! How an instance follows the log: the lanes (pure), their driver, the standby's copy of the log and the mirror's
+//! stream.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 mod blobs;

@@ -1,11 +1,12 @@
-//! This instance's repositories: the warm Mercurial that changes them, the lanes that decide how, and what they reached.
+//! This instance's repositories: the warm Mercurial that changes them, the lanes that decide how, and what they
+//! reached.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use log::blobs::Blobs;
-use log::{Event, Level, Log};
+use log::{Event, Level, Log, SubscribeError, Subscription};
 use mercurial::{LanePool, Mercurial, Options as MercurialOptions, Role};
 use protocol::stream::{Progress, WINDOW_ENTRIES};
 use protocol::{InstanceName, LogName, Offset, Registry};
@@ -40,6 +41,8 @@ pub struct LocalOptions {
     pub lanes: usize,
     pub client: Client,
     pub blobs: Blobs,
+    /// SSH instances: the log that their lanes follow.
+    pub own_log: Option<Log>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -86,25 +89,14 @@ impl Local {
         crate::resync::remove(&scratch).map_err(|source| io_error(&scratch, source))?;
         make_folder(&scratch)?;
         let (start, origin) = checkpoint::load(data)?.unwrap_or((Checkpoint::default(), Origin::Checkpoint));
-        let (role, mode, gate) = match options.kind {
-            Kind::Ssh => (Role::Ssh, Mode::Direct, Some(gate_socket(data))),
-            Kind::Mirror => (Role::Mirror, Mode::TwoStep, None),
-        };
-        let mercurial = Mercurial::start(MercurialOptions {
-            python: options.python.clone(),
-            run_directory: data.join("run").join("mercurial"),
-            gate,
-            spool: options.blobs.incoming(),
-            role,
-            site_hgrc: options.site_hgrc.clone(),
-        })
-        .await?;
+        let mercurial = start_mercurial(&options).await?;
         let pool = LanePool::new(mercurial.clone(), options.lanes);
         let (table, closing) = (Arc::new(LaneTable::default()), Closing::default());
         let (sources, known_sources) = watch::channel(Vec::new());
         let (told_progress, progress) = watch::channel(None);
         let (told_ready, ready) = watch::channel(false);
         let (told_registry, registry) = watch::channel(Arc::new(start.registry.clone()));
+        let (told_received, received) = watch::channel(start.replication);
         let executor = Arc::new(Executor {
             pool: pool.clone(),
             client: options.client.clone(),
@@ -114,8 +106,8 @@ impl Local {
             scratch,
             sources: known_sources,
             closing: closing.clone(),
+            own_log: options.own_log.clone(),
         });
-        let (told_received, received) = watch::channel(start.replication);
         let outputs = Outputs {
             table: table.clone(),
             progress: told_progress,
@@ -123,23 +115,19 @@ impl Local {
             received: told_received,
             registry: told_registry,
         };
-        let lanes = Lanes::new(
-            Options { max_in_flight: options.lanes * 2, ..Options::new(mode, options.name.clone()) },
-            start.clone(),
-            origin,
-        );
+        let mode = match options.kind {
+            Kind::Ssh => Mode::Direct,
+            Kind::Mirror => Mode::TwoStep,
+        };
+        let bounds = Options { max_in_flight: options.lanes * 2, ..Options::new(mode, options.name.clone()) };
+        let lanes = Lanes::new(bounds, start.clone(), origin);
         let at = (start.replication, start.publication);
         let driver = Driver::new(lanes, executor, outputs, data.clone(), at);
-        let (replication, from_replication) = mpsc::channel(INPUT_QUEUE);
-        let (publication, from_publication) = mpsc::channel(INPUT_QUEUE);
         let stop = CancellationToken::new();
-        let stopping = stop.clone();
-        let (told_end, ended) = watch::channel(None);
-        let driver = tokio::spawn(async move {
-            let end = driver.run(from_replication, from_publication, stopping).await;
-            told_end.send_replace(Some(end.map_or_else(|error| error.to_string(), |()| "stopped".into())));
-        });
-        let driver = Mutex::new(Some(driver));
+        let (replication, publication, ended, driver) = spawn(driver, stop.clone());
+        if let Some(log) = &options.own_log {
+            tokio::spawn(feed(log.subscribe(start.replication.next(), Level::Committed), replication.clone()));
+        }
         Ok(Local {
             options,
             mercurial,
@@ -158,35 +146,6 @@ impl Local {
             stop,
             driver,
         })
-    }
-
-    /// Feeds the lanes from this instance's own log; nothing is published here.
-    pub fn follow_own_log(&self, log: Log) {
-        let mut entries = log.subscribe(self.start.replication.next(), Level::Committed);
-        let to = self.replication.clone();
-        tokio::spawn(async move {
-            loop {
-                let entry = match entries.next().await {
-                    Ok(Event::Entry(entry)) => entry,
-                    Ok(Event::Committed(_)) => continue,
-                    Err(log::SubscribeError::Closed) => return,
-                    Err(error) => {
-                        tracing::error!(%error, "the lanes cannot read this instance's log");
-                        return;
-                    }
-                };
-                let input = match entry.record() {
-                    Ok(record) => Input::Entry(LogName::Replication, entry.offset, record),
-                    Err(error) => {
-                        tracing::error!(offset = %entry.offset, %error, "a committed record cannot be read");
-                        return;
-                    }
-                };
-                if to.send(input).await.is_err() {
-                    return;
-                }
-            }
-        });
     }
 
     pub fn name(&self) -> &InstanceName {
@@ -285,6 +244,62 @@ impl Local {
             }
         }
     }
+}
+
+async fn start_mercurial(options: &LocalOptions) -> Result<Mercurial, mercurial::StartError> {
+    let (role, gate) = match options.kind {
+        Kind::Ssh => (Role::Ssh, Some(gate_socket(&options.data))),
+        Kind::Mirror => (Role::Mirror, None),
+    };
+    Mercurial::start(MercurialOptions {
+        python: options.python.clone(),
+        run_directory: options.data.join("run").join("mercurial"),
+        gate,
+        spool: options.blobs.incoming(),
+        role,
+        site_hgrc: options.site_hgrc.clone(),
+    })
+    .await
+}
+
+/// Feeds the lanes from the instance's own log.
+async fn feed(mut entries: Subscription, to: mpsc::Sender<Input>) {
+    loop {
+        let entry = match entries.next().await {
+            Ok(Event::Entry(entry)) => entry,
+            Ok(Event::Committed(_)) => continue,
+            Err(SubscribeError::Closed) => return,
+            Err(error) => {
+                tracing::error!(%error, "the lanes cannot read this instance's log");
+                return;
+            }
+        };
+        let input = match entry.record() {
+            Ok(record) => Input::Entry(LogName::Replication, entry.offset, record),
+            Err(error) => {
+                tracing::error!(offset = %entry.offset, %error, "a committed record cannot be read");
+                return;
+            }
+        };
+        if to.send(input).await.is_err() {
+            return;
+        }
+    }
+}
+
+type Running =
+    (mpsc::Sender<Input>, mpsc::Sender<Input>, watch::Receiver<Option<String>>, Mutex<Option<JoinHandle<()>>>);
+
+/// The driver's two inputs, how it ended, and its task.
+fn spawn(driver: Driver, stop: CancellationToken) -> Running {
+    let (replication, from_replication) = mpsc::channel(INPUT_QUEUE);
+    let (publication, from_publication) = mpsc::channel(INPUT_QUEUE);
+    let (told_end, ended) = watch::channel(None);
+    let task = tokio::spawn(async move {
+        let end = driver.run(from_replication, from_publication, stop).await;
+        told_end.send_replace(Some(end.map_or_else(|error| error.to_string(), |()| "stopped".into())));
+    });
+    (replication, publication, ended, Mutex::new(Some(task)))
 }
 
 fn gate_socket(data: &Path) -> PathBuf {

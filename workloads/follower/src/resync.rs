@@ -30,8 +30,8 @@ impl ResyncError {
     }
 }
 
-/// Replaces `repositories/<id>` by the copy of the first of `peers` that has it. The old folder, if any, is renamed away
-/// first and removed last, so that a crash leaves either no repository or a whole one.
+/// Replaces `repositories/<id>` by the copy of the first of `peers` that has it. The old folder, if any, is renamed
+/// away first and removed last, so that a crash leaves either no repository or a whole one.
 pub async fn fetch(
     client: &Client,
     peers: &[Target],

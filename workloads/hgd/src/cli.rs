@@ -12,9 +12,9 @@ use crate::{all_in_one, balancer, commands, mirror, process, ssh};
 #[command(
     name = "hgd",
     version,
-    about = "Mercurial hosting: an SSH master with a standby, and read-only HTTP mirrors that never contradict each other",
-    after_help = "Example:\n  hgd all-in-one --data-dir data -f examples/quickstart.yaml\n\nExit codes: 0 done, 1 failed, 2 \
-                  wrong use, 3 differences or damage found."
+    about = "Mercurial hosting: an SSH master with a standby, and HTTP mirrors that never contradict each other",
+    after_help = "Example:\n  hgd all-in-one --data-dir data -f examples/quickstart.yaml\n\nExit codes: 0 done, 1 \
+                  failed, 2 wrong use, 3 differences or damage found."
 )]
 struct Cli {
     #[command(subcommand)]

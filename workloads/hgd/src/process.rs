@@ -1,5 +1,5 @@
-//! What every role's process does first and last: one crypto provider, structured logs, a runtime, signals, and dying with
-//! the supervisor that started it.
+//! What every role's process does first and last: one crypto provider, structured logs, a runtime, signals, and dying
+//! with the supervisor that started it.
 
 use std::io;
 use std::process::ExitCode;

@@ -31,8 +31,8 @@ impl std::fmt::Debug for Payload {
     }
 }
 
-/// Obsolescence markers in Mercurial's binary form (`hg help internals.obsolescence`... `obsolete.encodemarkers`), with
-/// the version byte in front, as in `.hg/store/obsstore`.
+/// Obsolescence markers in Mercurial's binary form (`hg help internals.obsolescence`... `obsolete.encodemarkers`),
+/// with the version byte in front, as in `.hg/store/obsstore`.
 pub type Markers = Payload;
 
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]

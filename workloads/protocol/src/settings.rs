@@ -3,8 +3,9 @@
 use minicbor::{Decode, Encode};
 use serde::{Deserialize, Serialize};
 
-/// The store format of one repository life, pinned at creation so that instances with different Mercurial versions make
-/// the same one. Version 1: `revlogv1, store, fncache, dotencode, generaldelta, sparserevlog, revlog-compression-zstd`.
+/// The store format of one repository life, pinned at creation so that instances with different Mercurial versions
+/// make the same one. Version 1: `revlogv1, store, fncache, dotencode, generaldelta, sparserevlog,
+/// revlog-compression-zstd`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
 #[cbor(index_only)]
 pub enum RepositoryFormat {

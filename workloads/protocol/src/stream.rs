@@ -1,6 +1,6 @@
-//! Messages of the replication stream: one full-duplex HTTP/2 exchange (`POST /v1/follow`) in which the master sends what
-//! it has and the follower says how far it is. Each is CBOR behind its length (32 bits, big-endian). All of them state
-//! levels, never differences, so that any may be lost with its connection or said twice.
+//! Messages of the replication stream: one full-duplex HTTP/2 exchange (`POST /v1/follow`) in which the master sends
+//! what it has and the follower says how far it is. Each is CBOR behind its length (32 bits, big-endian). All of them
+//! state levels, never differences, so that any may be lost with its connection or said twice.
 
 use minicbor::{Decode, Encode};
 use serde::{Deserialize, Serialize};
@@ -59,8 +59,8 @@ pub enum FromFollower {
     },
     #[n(2)]
     Progress(#[n(0)] Progress),
-    /// A mirror takes replication entries up to here now. Those of the publication log are always taken: they make room
-    /// for the others, so they must not wait behind them.
+    /// A mirror takes replication entries up to here now. Those of the publication log are always taken: they make
+    /// room for the others, so they must not wait behind them.
     #[n(3)]
     Window {
         #[n(0)]

@@ -1,5 +1,6 @@
-//! Bytes of records as released versions wrote them. A log may hold records for months, so these files never change: a new
-//! kind or field brings new ones (`WRITE_GOLDEN=1 cargo test -p protocol --test golden` writes those that are missing).
+//! Bytes of records as released versions wrote them. A log may hold records for months, so these files never change: a
+//! new kind or field brings new ones (`WRITE_GOLDEN=1 cargo test -p protocol --test golden` writes those that are
+//! missing).
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::collections::BTreeMap;

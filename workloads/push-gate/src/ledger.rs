@@ -1,5 +1,5 @@
-//! The one writer of the replication log while this instance is master: every record passes here, one at a time, and is
-//! checked against everything appended before it, committed or not.
+//! The one writer of the replication log while this instance is master: every record passes here, one at a time, and
+//! is checked against everything appended before it, committed or not.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
-//! The push gate: the only way for a transaction of a replicated repository to close on the master. Children of hg ask it
-//! before they open one and append their record through it; the ledger behind it writes the replication log.
+//! The push gate: the only way for a transaction of a replicated repository to close on the master. Children of hg ask
+//! it before they open one and append their record through it; the ledger behind it writes the replication log.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 mod ledger;

@@ -115,12 +115,8 @@ mod tests {
     async fn a_cut_ends_what_waits() {
         let cut = CancellationToken::new();
         let (mut wire, _client) = pair(LONG * 2, &cut).await;
-        let later = cut.clone();
-        tokio::spawn(async move {
-            tokio::time::sleep(Duration::from_millis(100)).await;
-            later.cancel();
-        });
-        assert_eq!(fill(&mut wire).await.kind(), io::ErrorKind::ConnectionAborted);
+        let (filled, ()) = tokio::join!(fill(&mut wire), async { cut.cancel() });
+        assert_eq!(filled.kind(), io::ErrorKind::ConnectionAborted);
         assert_eq!(wire.read_u8().await.unwrap_err().kind(), io::ErrorKind::ConnectionAborted);
     }
 

@@ -27,8 +27,8 @@ pub struct Checkpoint {
 }
 
 impl Lanes {
-    /// Take it, then `syncfs`, then write it: what it promises is on disk then. None while repositories are still to be
-    /// opened or, on a newcomer, fetched.
+    /// Take it, then `syncfs`, then write it: what it promises is on disk then. None while repositories are still to
+    /// be opened or, on a newcomer, fetched.
     pub fn checkpoint(&mut self) -> Option<Checkpoint> {
         if self.to_open > 0 {
             return None;

@@ -32,7 +32,7 @@ impl Lanes {
             registry: Registry::default(),
         };
         for repository in start.registry.iter().filter(|r| mode == Mode::Direct || r.is_public()) {
-            let mut lane = Lane::new(Phase::Unopened, repository.last);
+            let mut lane = Lane::new(mode, Phase::Unopened, repository.last);
             lane.awaited = true;
             lanes.to_open += 1;
             if let (Mode::TwoStep, Some(offsets)) = (mode, start.unreleased.get(&repository.id)) {
@@ -47,8 +47,8 @@ impl Lanes {
         lanes
     }
 
-    /// Of the repositories found on the disk at the start, those that nobody will ask for: they ended while this instance
-    /// knew nothing of it. Their folders must be removed before the first action.
+    /// Of the repositories found on the disk at the start, those that nobody will ask for: they ended while this
+    /// instance knew nothing of it. Their folders must be removed before the first action.
     pub fn leftovers(&self, found: impl IntoIterator<Item = CreationId>) -> Vec<CreationId> {
         found.into_iter().filter(|id| id.0 <= self.received.0 && !self.lanes.contains_key(id)).collect()
     }
@@ -94,8 +94,13 @@ impl Lanes {
             | Work::Nothing
             | Work::Unknown => Phase::Unopened,
         };
-        let lane = self.lanes.entry(id).or_insert_with(|| Lane::new(phase, Offset::ZERO));
-        let waits = self.options.mode == Mode::TwoStep && !matches!(work, Work::Nothing);
+        let mode = self.options.mode;
+        let lane = self.lanes.entry(id).or_insert_with(|| Lane::new(mode, phase, Offset::ZERO));
+        if lane.behind.is_some() {
+            lane.pass_by(offset, work);
+            return self.touch(id);
+        }
+        let waits = mode == Mode::TwoStep && !matches!(work, Work::Nothing);
         if waits && !self.releases.is_early(offset) {
             lane.unreleased.insert(offset);
             self.releases.wait_for(id, &[offset]);
@@ -141,8 +146,8 @@ impl Lanes {
         }
     }
 
-    /// Sets a lane aside and fetches it from a peer: its content was found to differ from the master's, or something was
-    /// applied that the log has lost.
+    /// Sets a lane aside and fetches it from a peer: its content was found to differ from the master's, or something
+    /// was applied that the log has lost.
     pub fn resync(&mut self, id: CreationId) {
         let Some(lane) = self.lanes.get_mut(&id) else { return };
         if !matches!(lane.phase, Phase::Parked | Phase::Absent) {

@@ -26,6 +26,8 @@ pub(super) enum Phase {
     },
     /// A peer's copy is needed.
     Fetch,
+    /// No peer has one: begin anew from the own log.
+    Rebuild,
     /// There is nothing here, and should not be.
     Absent,
     /// Stands before a record of unknown kind; only another program can go on.
@@ -47,6 +49,9 @@ pub(super) enum Doing {
     Remove {
         offset: Offset,
     },
+    Replay {
+        fresh: bool,
+    },
 }
 
 pub(super) struct Lane {
@@ -65,6 +70,9 @@ pub(super) struct Lane {
     pub slimmed: Offset,
     /// What is missing here may begin at this offset, and is not in the queue.
     pub owed: Option<Offset>,
+    /// On an SSH instance: the newest record that was let go, up to which the own log must be read again.
+    pub behind: Option<Offset>,
+    direct: bool,
     /// Records whose release has not been seen.
     pub unreleased: BTreeSet<Offset>,
     pub quarantined: bool,
@@ -81,7 +89,7 @@ pub(super) struct Lane {
 }
 
 impl Lane {
-    pub fn new(phase: Phase, base: Offset) -> Lane {
+    pub fn new(mode: Mode, phase: Phase, base: Offset) -> Lane {
         Lane {
             phase,
             opened: phase != Phase::Unopened,
@@ -92,6 +100,8 @@ impl Lane {
             base,
             slimmed: Offset::ZERO,
             owed: None,
+            behind: None,
+            direct: mode == Mode::Direct,
             unreleased: BTreeSet::new(),
             quarantined: false,
             attempts: 0,
@@ -132,11 +142,15 @@ impl Lane {
         let Some(last) = self.queue.back().map(|item| item.offset) else { return };
         self.queue.clear();
         self.bytes = 0;
+        if self.direct {
+            self.fall_behind(last);
+            return;
+        }
         self.base = self.base.max(last);
         let quarantine = self.fulls == 0;
         match self.phase {
             Phase::Parked => self.owed = Some(Offset(id.0).max(self.facts.shown.next())),
-            Phase::Unopened | Phase::Open | Phase::Recover { .. } | Phase::Fetch | Phase::Absent => {
+            Phase::Unopened | Phase::Open | Phase::Recover { .. } | Phase::Fetch | Phase::Rebuild | Phase::Absent => {
                 self.fetch(id, quarantine);
             }
         }
@@ -161,7 +175,7 @@ impl Lane {
         self.quarantined
             || self.attempts > 0
             || self.fulls > 0
-            || matches!(self.phase, Phase::Fetch | Phase::Parked | Phase::Recover { .. })
+            || matches!(self.phase, Phase::Fetch | Phase::Rebuild | Phase::Parked | Phase::Recover { .. })
     }
 
     /// Shown as far as the releases that were seen allow to say so: a peer's copy may be ahead of them.
@@ -176,6 +190,9 @@ impl Lane {
 
     /// A copy that lacks less than this would leave records out.
     pub fn needs(&self) -> LaneFacts {
+        if self.direct {
+            return LaneFacts::default();
+        }
         LaneFacts { applied: self.base.max(self.slimmed), shown: self.base }
     }
 
@@ -184,7 +201,7 @@ impl Lane {
         self.phase = Phase::Fetch;
         self.opened = true;
         self.quarantined |= quarantine;
-        if self.facts.shown < self.base || self.facts.applied < self.slimmed {
+        if self.facts.shown < self.base || self.facts.applied < self.slimmed || self.behind.is_some() {
             self.owed = Some(Offset(id.0).max(self.facts.shown.next()));
         }
     }
@@ -192,6 +209,13 @@ impl Lane {
     /// Takes over what the repository's own state says; false: it is behind what this lane still has.
     pub fn take(&mut self, facts: LaneFacts) -> bool {
         self.facts = facts;
+        if self.direct && facts.shown < self.base {
+            let newest = self.queue.back().map_or(self.base, |item| item.offset);
+            self.queue.clear();
+            self.bytes = 0;
+            self.base = facts.shown;
+            self.fall_behind(newest);
+        }
         let needs = self.needs();
         facts.shown >= needs.shown && facts.applied >= needs.applied
     }
@@ -200,7 +224,13 @@ impl Lane {
     pub fn open(&mut self) {
         self.phase = Phase::Open;
         self.opened = true;
-        self.owed = None;
+        self.owed = self.behind.map(|_| self.facts.shown.next());
+    }
+
+    /// The own log must give everything after what is applied, up to here.
+    pub fn fall_behind(&mut self, newest: Offset) {
+        self.behind = self.behind.max(Some(newest));
+        self.owed = Some(self.facts.shown.next());
     }
 
     pub fn mark(&self, id: CreationId, received: Offset) -> Mark {
@@ -294,13 +324,14 @@ impl Lane {
 
     /// A lane that cannot follow its records need not, once the repository ends: what came before is moot.
     fn supersede(&mut self, mode: Mode) {
-        if !matches!(self.phase, Phase::Fetch | Phase::Parked | Phase::Recover { .. }) {
+        if !matches!(self.phase, Phase::Fetch | Phase::Rebuild | Phase::Parked | Phase::Recover { .. }) {
             return;
         }
         let Some(end) = self.queue.iter().rposition(|item| item.work.is_terminal()) else { return };
         self.bytes -= self.queue.drain(..end).map(|item| item.bytes).sum::<usize>();
         let Some(offset) = self.queue.front().map(|item| item.offset) else { return };
         self.end_at(offset, mode);
+        self.behind = None;
         (self.base, self.slimmed) = (offset.previous(), Offset::ZERO);
         (self.quarantined, self.attempts, self.fulls, self.retry_at) = (false, 0, 0, None);
         self.open();

@@ -14,6 +14,7 @@ mod outcomes;
 mod publication;
 mod queues;
 mod readiness;
+mod replay;
 mod steps;
 #[cfg(test)]
 mod tests;
@@ -101,7 +102,8 @@ pub struct Action {
 /// What is to be done with one repository. All are idempotent by offset; `Outcome::Done` tells the state afterwards.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ActionKind {
-    /// First touch since the start: break the locks of an earlier life (nobody else is at work here yet), read the state.
+    /// First touch since the start: break the locks of an earlier life (nobody else is at work here yet), read the
+    /// state.
     Open,
     /// Make the repository; `hidden`: it is applied but not shown.
     Init {
@@ -127,10 +129,16 @@ pub enum ActionKind {
     Strip { offset: Offset, changesets: Arc<[ChangesetId]> },
     /// Remove the repository's folder; done too when it is not there. The facts of the outcome are ignored.
     Remove { offset: Offset },
-    /// Roll back an abandoned transaction and remove stale locks (all of them with `break_locks`), then read the state.
+    /// Roll back an abandoned transaction and remove stale locks (all of them with `break_locks`), then read the
+    /// state.
     Recover { break_locks: bool },
-    /// Replace the repository by a peer's copy that has applied and shown at least this much.
+    /// Replace the repository by a peer's copy that has applied and shown at least this much. An SSH instance takes any
+    /// copy (the newest is best), since its own log has the rest.
     Resync { applied: Offset, shown: Offset },
+    /// SSH instances only: hand over the repository's records after this offset from the own log, with
+    /// `Lanes::replayed` instead of `finished`; `Missing` when the log begins later. With `fresh` the repository's folder
+    /// is removed first: no peer has a copy, and the log is the truth.
+    Replay { after: Offset, fresh: bool },
 }
 
 /// What a repository's own state says.

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use protocol::CreationId;
+use protocol::{CreationId, Offset};
 
 use super::backoff::delay;
 use super::lane::{Doing, Lane, Phase};
+use super::work::Work;
 use super::{LaneFacts, Lanes, Mode, Origin, Outcome, RetryKind, Ticket};
 
 /// A lock that an SSH instance's lane finds held belongs to a person's push: only every so often is it worth a look
@@ -97,6 +98,8 @@ fn done(lane: &mut Lane, id: CreationId, doing: Doing, facts: LaneFacts, origin:
             lane.attempts = 0;
             Ok(())
         }
+        // Its records come with `replayed`.
+        Doing::Replay { .. } => Err(Failure::Retry(RetryKind::Failed)),
         Doing::Remove { offset } => {
             lane.facts = LaneFacts { applied: offset, shown: offset };
             lane.phase = Phase::Absent;
@@ -109,7 +112,9 @@ fn done(lane: &mut Lane, id: CreationId, doing: Doing, facts: LaneFacts, origin:
 
 /// A lane that begins with a record in the queue has nothing to find.
 fn missing(lane: &mut Lane, doing: Doing) -> Option<Failure> {
-    let begins = lane.needs() == LaneFacts::default() && lane.phase != Phase::Fetch;
+    let nothing_lost = (lane.base, lane.slimmed) == (Offset::ZERO, Offset::ZERO) && lane.phase != Phase::Fetch;
+    let first = lane.queue.front().map(|item| &item.work);
+    let begins = nothing_lost && matches!(first, Some(Work::Init { .. } | Work::Unknown));
     if begins && matches!(doing, Doing::Open | Doing::Recover | Doing::Work { .. }) {
         lane.facts = LaneFacts::default();
         lane.open();
@@ -129,6 +134,13 @@ fn failed(lane: &mut Lane, known: Known, doing: Doing, failure: Failure) {
         (_, Failure::Full) => {}
         (Doing::Resync { .. } | Doing::Remove { .. }, Failure::Retry(_) | Failure::Corrupt | Failure::Missing) => {
             lane.quarantined |= given_up;
+            let fruitless = given_up && lane.phase == Phase::Fetch && known.mode == Mode::Direct;
+            if fruitless && lane.attempts.is_multiple_of(known.limit) {
+                lane.phase = Phase::Rebuild;
+            }
+        }
+        (Doing::Replay { .. }, Failure::Retry(_) | Failure::Corrupt | Failure::Missing) => {
+            lane.fetch(known.id, false);
         }
         (Doing::Open | Doing::Recover | Doing::Work { .. }, Failure::Missing) => {
             lane.facts = LaneFacts::default();

@@ -49,6 +49,10 @@ impl Queues {
         Ticket(self.last)
     }
 
+    pub fn in_flight_of(&self, ticket: Ticket) -> Option<CreationId> {
+        self.in_flight.get(&ticket).copied()
+    }
+
     pub fn finish(&mut self, ticket: Ticket) -> Option<CreationId> {
         self.in_flight.remove(&ticket)
     }

@@ -1,5 +1,6 @@
-//! When a mirror may serve: it is active, and shows everything that was released when it became so (and, after a start,
-//! when it first reached the master). From then on release waits for it, so that it stays ready until it leaves.
+//! When a mirror may serve: it is active, and shows everything that was released when it became so (and, after a
+//! start, when it first reached the master). From then on release waits for it, so that it stays ready until it
+//! leaves.
 
 use std::collections::BTreeMap;
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use protocol::CreationId;
+use protocol::{CreationId, Offset};
 
 use super::lane::{Doing, Item, Lane, Phase};
 use super::work::Work;
@@ -77,6 +77,13 @@ impl Lane {
                 let needs = self.needs();
                 let kind = ActionKind::Resync { applied: needs.applied, shown: needs.shown };
                 Some((Doing::Resync { needs }, kind))
+            }
+            Phase::Rebuild => {
+                Some((Doing::Replay { fresh: true }, ActionKind::Replay { after: Offset::ZERO, fresh: true }))
+            }
+            Phase::Open if self.queue.is_empty() && self.behind.is_some() => {
+                let kind = ActionKind::Replay { after: self.facts.applied, fresh: false };
+                Some((Doing::Replay { fresh: false }, kind))
             }
             Phase::Parked | Phase::Absent => None,
             Phase::Open => match mode {

@@ -65,9 +65,9 @@ pub fn text(ready: &Ready, resources: &Resources, data: &Path) -> String {
     let clone = path.as_str().rsplit('/').next().unwrap_or_default();
     let (http, data) = (&ready.http, data.display());
     format!(
-        "\nReady. Clone from the mirrors:\n\n  hg clone {http}/{path}\n\nPush to the master:\n\n  cd {clone}\n  echo hello > \
-         README && hg commit -A -m first -u {user}\n  hg --config ui.ssh='{ssh}' push \
-         ssh://{user}@{host}:{port}/{path}\n\nLook:\n\n  hgd status --data-dir {data}\n  {http}/\n\nCtrl-C stops \
-         everything; the same command starts it again.\n"
+        "\nReady. Clone from the mirrors:\n\n  hg clone {http}/{path}\n\nPush to the master:\n\n  cd {clone}\n  \
+         echo hello > README && hg commit -A -m first -u {user}\n  hg --config ui.ssh='{ssh}' push \
+         ssh://{user}@{host}:{port}/{path}\n\nLook:\n\n  hgd status --data-dir {data}\n  {http}/\n\nCtrl-C \
+         stops everything; the same command starts it again.\n"
     )
 }

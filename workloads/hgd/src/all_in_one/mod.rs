@@ -1,5 +1,5 @@
-//! `hgd all-in-one`: a whole installation on one machine. The supervisor makes certificates and configurations, keeps the
-//! children running, applies the repositories of the resources, and answers `hgd status`.
+//! `hgd all-in-one`: a whole installation on one machine. The supervisor makes certificates and configurations, keeps
+//! the children running, applies the repositories of the resources, and answers `hgd status`.
 
 mod announce;
 mod apply;

@@ -1,5 +1,5 @@
-//! Who may log in: the Secret's `authorized_keys`, in all-in-one a file. Where there is none, it is made of the person's own
-//! public keys, else of a key made for the purpose.
+//! Who may log in: the Secret's `authorized_keys`, in all-in-one a file. Where there is none, it is made of the
+//! person's own public keys, else of a key made for the purpose.
 
 use std::fs;
 use std::io;

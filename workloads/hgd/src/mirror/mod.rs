@@ -64,6 +64,7 @@ pub async fn run(config: PathBuf) -> Result<(), MirrorError> {
         lanes: role.lanes as usize,
         client: client.clone(),
         blobs: Blobs::open(role.data_directory.join("blobs"))?,
+        own_log: None,
     })
     .await?;
     serve(role, local, client, identity, masters, shutdown).await

@@ -1,5 +1,5 @@
-//! `hgd ssh`: one SSH instance. Its lanes follow its own log; as master it also writes that log, takes pushes and decides
-//! what mirrors may show, as standby it copies the log from the master.
+//! `hgd ssh`: one SSH instance. Its lanes follow its own log; as master it also writes that log, takes pushes and
+//! decides what mirrors may show, as standby it copies the log from the master.
 
 mod api;
 mod follow;
@@ -107,10 +107,10 @@ async fn open(role: SshRole) -> Result<Base, SshError> {
         lanes: role.lanes as usize,
         client: client.clone(),
         blobs: blobs.clone(),
+        own_log: Some(replication.clone()),
     })
     .await?;
     local.set_sources(role.peers.iter().map(|(name, address)| Target::new(name.clone(), address.as_str())).collect());
-    local.follow_own_log(replication.clone());
     Ok(Base { role, replication, publication, blobs, local, client, identity })
 }
 

@@ -1,5 +1,5 @@
-//! Drives the aggregator on the master: feeds it both logs and what mirrors and balancer say, appends what it decides, and
-//! answers everyone who asks about mirrors.
+//! Drives the aggregator on the master: feeds it both logs and what mirrors and balancer say, appends what it decides,
+//! and answers everyone who asks about mirrors.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

@@ -24,7 +24,10 @@ const PUBLISHER_QUEUE: usize = 1024;
 
 pub async fn run(base: Base, register: Register, mut shutdown: Shutdown) -> Result<(), SshError> {
     let name = base.role.name.clone();
-    let state = register.take_generation(&name, &base.role.in_sync)?.value;
+    // The first opening takes the configured standbys; later ones what the register says, which only ever names
+    // instances that have what was committed.
+    let in_sync = register.read()?.map_or_else(|| base.role.in_sync.clone(), |known| known.value.in_sync);
+    let state = register.take_generation(&name, &in_sync)?.value;
     tracing::info!(generation = %state.generation, in_sync = ?state.in_sync, "this instance is master");
     for log in [&base.replication, &base.publication] {
         log.lead(state.generation, state.in_sync.clone()).await?;

@@ -1,4 +1,5 @@
-//! A real Mercurial for tests: every Python that can import one, a client, and a source repository to take bundles from.
+//! A real Mercurial for tests: every Python that can import one, a client, and a source repository to take bundles
+//! from.
 
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used)]
 
