@@ -22,6 +22,9 @@ use crate::lanes::{Checkpoint, Lanes, Mode, Options, Origin};
 use crate::peers::Peers;
 use crate::table::LaneTable;
 
+/// Repositories with something under way. Many of them only wait, for a worker, a peer or the close of a push, so that
+/// this is far more than there are workers.
+const MAX_IN_FLIGHT: usize = 64;
 /// Entries between the stream and the lanes.
 const INPUT_QUEUE: usize = WINDOW_ENTRIES as usize + 64;
 
@@ -119,7 +122,7 @@ impl Local {
             Kind::Ssh => Mode::Direct,
             Kind::Mirror => Mode::TwoStep,
         };
-        let bounds = Options { max_in_flight: options.lanes * 2, ..Options::new(mode, options.name.clone()) };
+        let bounds = Options { max_in_flight: MAX_IN_FLIGHT, ..Options::new(mode, options.name.clone()) };
         let lanes = Lanes::new(bounds, start.clone(), origin);
         let at = (start.replication, start.publication);
         let driver = Driver::new(lanes, executor, outputs, data.clone(), at);

@@ -72,7 +72,7 @@ pub(super) struct Lane {
     pub owed: Option<Offset>,
     /// On an SSH instance: the newest record that was let go, up to which the own log must be read again.
     pub behind: Option<Offset>,
-    direct: bool,
+    pub direct: bool,
     /// Records whose release has not been seen.
     pub unreleased: BTreeSet<Offset>,
     pub quarantined: bool,
@@ -209,6 +209,12 @@ impl Lane {
     /// Takes over what the repository's own state says; false: it is behind what this lane still has.
     pub fn take(&mut self, facts: LaneFacts) -> bool {
         self.facts = facts;
+        let ends = self.queue.iter().any(|item| item.work.is_terminal());
+        if self.direct && ends {
+            // Only the end is left to do, whatever is here.
+            self.facts = LaneFacts { applied: self.base.max(facts.shown), shown: self.base.max(facts.shown) };
+            return true;
+        }
         if self.direct && facts.shown < self.base {
             let newest = self.queue.back().map_or(self.base, |item| item.offset);
             self.queue.clear();

@@ -133,7 +133,7 @@ pub enum ActionKind {
     /// state.
     Recover { break_locks: bool },
     /// Replace the repository by a peer's copy that has applied and shown at least this much. An SSH instance takes any
-    /// copy (the newest is best), since its own log has the rest.
+    /// copy in which nothing is hidden (another SSH instance's is best), since its own log has the rest.
     Resync { applied: Offset, shown: Offset },
     /// SSH instances only: hand over the repository's records after this offset from the own log, with
     /// `Lanes::replayed` instead of `finished`; `Missing` when the log begins later. With `fresh` the repository's folder

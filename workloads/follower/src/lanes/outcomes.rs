@@ -76,7 +76,9 @@ fn done(lane: &mut Lane, id: CreationId, doing: Doing, facts: LaneFacts, origin:
             Ok(())
         }
         Doing::Resync { needs } => {
-            if facts.applied < needs.applied || facts.shown < needs.shown {
+            // On an SSH instance nothing may be hidden.
+            let half_shown = lane.direct && facts.applied != facts.shown;
+            if facts.applied < needs.applied || facts.shown < needs.shown || half_shown {
                 return Err(Failure::Retry(RetryKind::Failed));
             }
             // Records dropped meanwhile are not in this copy either.

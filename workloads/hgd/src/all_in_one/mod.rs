@@ -28,6 +28,9 @@ use crate::process;
 pub use self::announce::READY_FILE;
 pub use self::verification::Verification;
 
+/// The name in the supervisor's certificate.
+pub const SUPERVISOR: &str = "supervisor";
+
 /// Folders below the data directory that everybody expects.
 const FOLDERS: [&str; 3] = ["config", "logs", "secrets"];
 /// Asked again until everything is ready.
@@ -143,7 +146,7 @@ fn absolute(data: &Path) -> Result<PathBuf, AllInOneError> {
 fn certificates(data: &Path, plan: &Plan) -> Result<Client, AllInOneError> {
     let pki = data.join("pki");
     let authority = Authority::open_or_create(&pki.join("authority"))?;
-    let supervisor = instance("supervisor")?;
+    let supervisor = instance(SUPERVISOR)?;
     let loopback = ["127.0.0.1".to_owned()];
     for child in &plan.children {
         let name = instance(&child.name)?;

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::extract::{Path, Request, State};
 use axum::http::{StatusCode, header};
+use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
-use axum::{Json, Router};
+use axum::{Extension, Json, Router};
 use log::blobs::Blobs;
 use protocol::endpoints::ServingReport;
 use protocol::status::Status;
@@ -17,9 +18,11 @@ use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncReadExt, AsyncSeekExt};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::io::ReaderStream;
+use transport::Peer;
 
 use super::follow::{Following, follow};
 use super::publication::Input;
+use crate::all_in_one::SUPERVISOR;
 
 const CHUNK_BYTES: usize = 256 * 1024;
 
@@ -53,15 +56,25 @@ pub fn blobs_router(blobs: Blobs) -> Router {
 }
 
 pub fn master_router(master: Arc<Master>) -> Router {
+    let changes = put(put_repository).delete(delete_repository).post(strip);
     Router::new()
+        .route("/v1/registry/{*path}", changes.route_layer(middleware::from_fn(only_the_supervisor)))
         .route("/v1/registry", get(registry))
-        .route("/v1/registry/{*path}", put(put_repository).delete(delete_repository).post(strip))
         .route("/v1/snapshot", get(snapshot))
         .route("/v1/peers", get(peers))
         .route("/v1/endpoints", post(endpoints))
         .route("/status.json", get(status))
         .with_state(master.clone())
         .merge(Router::new().route("/v1/follow", post(follow)).with_state(master.following.clone()))
+}
+
+/// Mirrors and the balancer have certificates of the same authority, and no business with what repositories there are.
+async fn only_the_supervisor(Extension(Peer(name)): Extension<Peer>, request: Request, next: Next) -> Response {
+    if name.as_str() == SUPERVISOR {
+        next.run(request).await
+    } else {
+        (StatusCode::FORBIDDEN, "only the supervisor may change repositories").into_response()
+    }
 }
 
 async fn blob(State(blobs): State<Blobs>, Path(digest): Path<Digest>, request: Request) -> Response {

@@ -36,6 +36,8 @@ pub struct Following {
     pub publisher: mpsc::Sender<Input>,
     /// Mirrors that release waits for.
     pub active: watch::Receiver<BTreeSet<InstanceName>>,
+    /// The other SSH instances: only they may follow as standbys.
+    pub ssh_instances: BTreeSet<InstanceName>,
     /// Numbers connections, so that the end of an old one is not taken for the end of its successor.
     pub connections: AtomicU64,
 }
@@ -67,7 +69,11 @@ pub async fn follow(
         Ok(Ok(Some(message))) => hello(message),
         _ => None,
     };
-    let Some(hello) = hello.filter(|hello| hello.name == peer) else {
+    let allowed = |hello: &Hello| match hello.kind {
+        FollowerKind::Standby => following.ssh_instances.contains(&hello.name),
+        FollowerKind::Mirror => !following.ssh_instances.contains(&hello.name),
+    };
+    let Some(hello) = hello.filter(|hello| hello.name == peer && allowed(hello)) else {
         return (StatusCode::BAD_REQUEST, "the first message is a Hello with the name of the certificate")
             .into_response();
     };

@@ -2,19 +2,24 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use follower::LaneTable;
 use futures::FutureExt;
 use mercurial::{LanePool, Mercurial, Operation, Request, ServeRequest};
-use protocol::{CreationId, Repository};
+use protocol::{CreationId, Offset, Repository};
 use push_gate::Ledger;
 use ssh_server::{
     AuthorizedKeys, Directory, Ended, Hg, Limits, Metrics, Open, OpenRefused, OpenRequest, access, load_or_generate,
 };
+use tokio::time::Instant;
 use transport::CancellationToken;
 
 use super::{Base, SshError, listen};
 use crate::process::Shutdown;
+
+/// How long a command waits for its repository to be made.
+const MAKING: Duration = Duration::from_secs(20);
 
 struct Opener {
     ledger: Arc<Ledger>,
@@ -68,6 +73,10 @@ impl Opener {
             return Err(missing());
         }
         let Repository { id, path, .. } = repository;
+        // One that was created this moment may still be in the making.
+        if !self.table.wait(id, Instant::now() + MAKING, |lane| lane.applied > Offset::ZERO).await {
+            return Err(OpenRefused::new("the repository is not ready on the server yet; try again in a minute"));
+        }
         let asked = ServeRequest {
             directory: self.repositories.join(id.directory()),
             repository: id,

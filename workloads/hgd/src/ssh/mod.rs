@@ -7,6 +7,7 @@ mod front;
 mod publication;
 mod reign;
 mod settled;
+mod sweep;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -111,6 +112,7 @@ async fn open(role: SshRole) -> Result<Base, SshError> {
     })
     .await?;
     local.set_sources(role.peers.iter().map(|(name, address)| Target::new(name.clone(), address.as_str())).collect());
+    tokio::spawn(sweep::run(replication.clone(), blobs.clone()));
     Ok(Base { role, replication, publication, blobs, local, client, identity })
 }
 

@@ -48,6 +48,7 @@ pub async fn run(base: Base, register: Register, mut shutdown: Shutdown) -> Resu
         standbys,
         publisher: publisher.clone(),
         active: active_seen,
+        ssh_instances: base.role.peers.keys().cloned().collect(),
         connections: AtomicU64::new(1),
     });
     let options = PublisherOptions {
