@@ -125,7 +125,9 @@ impl World {
         let mirrors = (0..MIRRORS).filter(|i| *i != not_mirror && self.mirrors[*i].up.is_some());
         let copies = masters.filter_map(|i| self.ssh[i].store.live.get(&id));
         let copies = copies.chain(mirrors.filter_map(|i| self.mirrors[i].store.live.get(&id)));
-        let copies: Vec<&Repository> = copies.filter(|repository| !repository.corrupt).collect();
+        // An SSH instance has no use for what is hidden.
+        let whole = |copy: &&Repository| not_mirror < MIRRORS || copy.facts.applied == copy.facts.shown;
+        let copies: Vec<&Repository> = copies.filter(|copy| !copy.corrupt).filter(whole).collect();
         let which = self.chance.below(copies.len());
         copies.get(which).map(|repository| Repository::clone(repository))
     }
