@@ -116,7 +116,8 @@ pub enum FromMaster {
         replication_committed: Offset,
         #[n(3)]
         publication_committed: Offset,
-        /// A standby drops its entries from these offsets on before it stores anything (where the logs fork).
+        /// A standby drops its entries from these offsets on (where the logs fork) and says `Hello` again before it
+        /// stores anything: one answer may not reach the fork.
         #[n(4)]
         replication_truncate: Option<Offset>,
         #[n(5)]
