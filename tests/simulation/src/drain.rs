@@ -76,7 +76,8 @@ impl World {
         }
         for (index, ssh) in self.ssh.iter().enumerate() {
             let lanes = ssh.up.as_ref().map(|up| &up.work.lanes);
-            if lanes.is_none_or(|lanes| lanes.received() != end || lanes.pending() > 0) {
+            let done = |lanes: &follower::lanes::Lanes| lanes.progress().is_some_and(|p| p.shown_through == end);
+            if !lanes.is_some_and(done) {
                 return format!("ssh-{index} has not applied everything");
             }
             if lanes.is_some_and(|lanes| lanes.quarantined().next().is_some()) {

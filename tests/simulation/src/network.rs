@@ -43,6 +43,11 @@ impl World {
         if generation < self.ssh[index].sealed {
             return;
         }
+        // What the own reign still had on its way to the disk must have arrived before the end of the log is told: else
+        // `Stored` would vouch for the master's record with an own one at the same offset.
+        if self.ssh[index].up.as_ref().is_some_and(crate::ssh::Up::writes) {
+            return;
+        }
         let (Some(theirs), Some(ours)) = (&self.ssh[master].up, &self.ssh[index].up) else { return };
         let mut wire = Wire::new(master, generation, [Offset(1); 2]);
         for log in LogName::ALL {

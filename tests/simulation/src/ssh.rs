@@ -84,6 +84,11 @@ impl Up {
         self.logs[log as usize].handle(event);
     }
 
+    /// Something is on its way to the disk.
+    pub fn writes(&self) -> bool {
+        self.doing.iter().any(Option::is_some)
+    }
+
     pub fn committed(&self, log: LogName) -> Offset {
         self.logs[log as usize].view().committed
     }
