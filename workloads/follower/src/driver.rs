@@ -23,7 +23,7 @@ const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(5);
 const BATCH: usize = 256;
 
 pub enum Input {
-    Entry(LogName, Offset, Record),
+    Entry(LogName, Offset, Box<Record>),
     /// The master answered; its publication log is committed up to there.
     Welcome {
         publication_committed: Offset,
@@ -145,7 +145,7 @@ impl Driver {
                 if let Some(id) = record.repository(offset) {
                     self.tell_lane(id);
                 }
-                if !matches!(record, Record::Push(_) | Record::Strip(_)) {
+                if !matches!(*record, Record::Push(_) | Record::Strip(_)) {
                     self.registry_changed = true;
                 }
             }

@@ -278,7 +278,7 @@ async fn feed(mut entries: Subscription, to: mpsc::Sender<Input>) {
             }
         };
         let input = match entry.record() {
-            Ok(record) => Input::Entry(LogName::Replication, entry.offset, record),
+            Ok(record) => Input::Entry(LogName::Replication, entry.offset, Box::new(record)),
             Err(error) => {
                 tracing::error!(offset = %entry.offset, %error, "a committed record cannot be read");
                 return;

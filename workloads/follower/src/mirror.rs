@@ -107,7 +107,7 @@ impl MirrorFeed {
             LogName::Replication => &self.replication,
             LogName::Publication => &self.publication,
         };
-        to.send(Input::Entry(log, entry.offset, record)).await.map_err(|_| MirrorFeedError::Lanes)?;
+        to.send(Input::Entry(log, entry.offset, Box::new(record))).await.map_err(|_| MirrorFeedError::Lanes)?;
         self.next[log as usize] = entry.offset.next();
         Ok(())
     }

@@ -12,7 +12,7 @@ use std::process::Output;
 use std::time::{Duration, Instant};
 
 use http_mirror::Readiness;
-use mercurial::Operation;
+use mercurial::{Class, Operation};
 use mirror::{DEADLINE, Mirror, get, request, wait_until};
 use site::{hg, hg_ok, pythons};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -189,6 +189,21 @@ async fn a_worker_killed_in_the_middle_of_an_answer_harms_only_that_answer() {
         assert_eq!(get(&mirror, "/a/b?cmd=heads", &[]).await.status, 200);
         assert_eq!(get(&mirror, "/a/b?cmd=getbundle", &[]).await.status, 200);
     }
+    // All idle ones die after they were found alive: stopped, they are, until they have a request.
+    let both = tokio::join!(get(&mirror, "/a/b/archive/tip.zip", &[]), get(&mirror, "/a/b/archive/tip.zip", &[]));
+    assert_eq!((both.0.status, both.1.status), (200, 200));
+    let workers = mirror.children();
+    let signal = |name: &str| {
+        for worker in &workers {
+            std::process::Command::new("kill").args([name, worker]).status().unwrap();
+        }
+    };
+    signal("-STOP");
+    let (answer, ()) = tokio::join!(get(&mirror, "/a/b?cmd=getbundle", &[]), async {
+        wait_until("a stopped worker has the request", || mirror.web.load(Class::Heavy).busy == 1).await;
+        signal("-9");
+    });
+    assert_eq!(answer.status, 200, "{}", answer.text());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -77,7 +77,7 @@ impl LanePool {
 
     async fn exchange<T: DeserializeOwned>(&self, directory: &Path, frame: Frame) -> Result<T, LaneError> {
         let unavailable = |error: ConnectError| worker(&error);
-        let mut lease = self.workers.lease(directory.to_owned()).await.map_err(unavailable)?;
+        let mut lease = self.workers.lease(directory.to_owned(), false).await.map_err(unavailable)?;
         let Some(connection) = lease.connection() else { return Err(worker(&"the worker is gone")) };
         let exchange = async {
             connection.send(frame).await?;

@@ -64,6 +64,8 @@ pub(crate) struct RunDirectory {
     pub extension: PathBuf,
     pub program: PathBuf,
     pub config: PathBuf,
+    /// hg's temporary files: a killed push leaves its bundle there, the next start removes it.
+    pub temporary: PathBuf,
 }
 
 impl RunDirectory {
@@ -76,6 +78,7 @@ impl RunDirectory {
             program: extension.join("zygote.py"),
             extension,
             config: root.join("zygote.json"),
+            temporary: root.join("tmp"),
         }
     }
 
@@ -83,6 +86,8 @@ impl RunDirectory {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.root)?;
         fs::set_permissions(&self.root, fs::Permissions::from_mode(0o700))?;
         self.write_extension()?;
+        remove(&self.temporary)?;
+        fs::create_dir(&self.temporary)?;
         write_private(&self.hgrc, crate::hgrc::text(options, self).as_bytes())?;
         let config = Config {
             socket: &self.socket,
@@ -98,10 +103,7 @@ impl RunDirectory {
     /// What an older program left there goes first: a stale module could otherwise be imported.
     fn write_extension(&self) -> io::Result<()> {
         let top = self.root.join("extension");
-        match fs::remove_dir_all(&top) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
+        remove(&top)?;
         for (name, bytes) in embedded::FILES {
             let file = top.join(name);
             if let Some(folder) = file.parent() {
@@ -117,6 +119,13 @@ impl RunDirectory {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => Ok(()),
         }
+    }
+}
+
+fn remove(folder: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
     }
 }
 

@@ -161,16 +161,16 @@ impl WebPool {
 
     /// A dropped call kills its worker, as a dropped body does.
     pub async fn request(&self, request: &WebRequest, class: Class) -> Result<WebAnswer, WebError> {
-        match self.try_request(request, class).await {
+        match self.try_request(request, class, false).await {
             // Workers end by themselves between two requests when they have grown; all requests only read.
-            Err(WebError::Worker(error)) if is_end(&error) => self.try_request(request, class).await,
+            Err(WebError::Worker(error)) if is_end(&error) => self.try_request(request, class, true).await,
             answer => answer,
         }
     }
 
-    async fn try_request(&self, request: &WebRequest, class: Class) -> Result<WebAnswer, WebError> {
+    async fn try_request(&self, request: &WebRequest, class: Class, fresh: bool) -> Result<WebAnswer, WebError> {
         let lanes = self.lanes(class);
-        let mut lease = lanes.lease(&request.directory, &self.options).await?;
+        let mut lease = lanes.lease(&request.directory, fresh, &self.options).await?;
         let gone = || std::io::Error::other("the worker is gone");
         let connection = lease.connection().ok_or_else(gone)?;
         let exchange = async {
@@ -208,13 +208,13 @@ impl WebPool {
 }
 
 impl Lanes {
-    async fn lease(&self, directory: &Path, options: &WebOptions) -> Result<Lease, WebError> {
+    async fn lease(&self, directory: &Path, fresh: bool, options: &WebOptions) -> Result<Lease, WebError> {
         let waiting = Waiting::enter(&self.waiting);
         // Those who find a free worker are counted for a moment too.
         if waiting.before >= options.queue_max && self.workers.busy() >= self.workers.limit() {
             return Err(WebError::Full { waiting: waiting.before });
         }
-        let lease = timeout(options.queue_wait, self.workers.lease(directory.to_owned()));
+        let lease = timeout(options.queue_wait, self.workers.lease(directory.to_owned(), fresh));
         Ok(lease.await.map_err(|_| WebError::Busy(options.queue_wait))??)
     }
 }

@@ -62,10 +62,14 @@ impl Workers {
         self.inner.limit - self.inner.permits.available_permits()
     }
 
-    /// A worker for a request about the repository in `directory`.
-    pub(crate) async fn lease(&self, directory: PathBuf) -> Result<Lease, ConnectError> {
+    /// A worker for a request about the repository in `directory`; a new one when `fresh`, because whatever killed one
+    /// may be killing all that are idle now.
+    pub(crate) async fn lease(&self, directory: PathBuf, fresh: bool) -> Result<Lease, ConnectError> {
         let closed = |_| ConnectError::NotRunning("its workers are closed".to_owned());
         let permit = self.inner.permits.clone().acquire_owned().await.map_err(closed)?;
+        if fresh {
+            self.end_idle();
+        }
         let mut worker = match self.take_idle(&directory) {
             Some(worker) => worker,
             None => {
@@ -92,6 +96,12 @@ impl Workers {
             worker.connection.child().kill();
         }
         None
+    }
+
+    fn end_idle(&self) {
+        for worker in self.idle().drain(..) {
+            worker.connection.child().kill();
+        }
     }
 
     fn idle(&self) -> MutexGuard<'_, Vec<Worker>> {

@@ -241,6 +241,7 @@ impl Supervisor {
             .env("HGENCODING", "UTF-8")
             .env("LANG", "C.UTF-8")
             .env("HOME", &self.run.root)
+            .env("TMPDIR", &self.run.temporary)
             .current_dir(&self.run.root)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

@@ -52,6 +52,10 @@ async fn body_of(answer: WebAnswer) -> (u16, Vec<u8>) {
     (response.status, body)
 }
 
+fn signal(name: &str, pid: impl std::fmt::Display) {
+    assert!(std::process::Command::new("kill").args([name, &pid.to_string()]).status().unwrap().success());
+}
+
 fn process_is_there(pid: u32) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     !stat.is_empty() && !stat.contains(") Z ")
@@ -125,6 +129,8 @@ async fn sessions_speak_the_wire_protocol_and_say_how_they_ended() {
         let dropped = site.mercurial.serve(&request).await.unwrap();
         let pid = dropped.child.pid();
         assert!(process_is_there(pid));
+        // Stopped, it does not notice that its streams have ended: only a kill ends it.
+        signal("-STOP", pid);
         drop(dropped);
         wait_until("the end of a dropped session", || !process_is_there(pid)).await;
     }

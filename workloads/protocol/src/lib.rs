@@ -1,5 +1,6 @@
 //! The words our processes use with each other: names, positions, log records, stream messages and the repository
 //! registry. Pure: no clock, file, socket or runtime, so that the simulation and every program share it.
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 pub mod endpoints;
 mod entry;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use follower::{Close, Closing, ClosingPush, LaneTable};
+use log::AppendError;
 use log::blobs::Blobs;
 use protocol::{BookmarkMove, CreationId, MAX_INLINE_BYTES, Payload, Push, UserName};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -163,6 +164,10 @@ impl Session {
         let appended = self.gate.ledger.append_push(repository, applied, has_changesets, make).await;
         let (offset, push) = match appended {
             Ok(appended) => appended,
+            Err(LedgerError::Append(error @ AppendError::Unknown(_))) => {
+                tracing::error!(%error, %repository, "a push may or may not be in the log");
+                return Ok(Answer::Unknown(vec![OUTCOME_UNKNOWN.into()]));
+            }
             Err(error @ LedgerError::Append(_)) => {
                 tracing::error!(%error, %repository, "a push could not be recorded");
                 return Ok(Answer::Refuse(vec![NOT_AVAILABLE.into(), error.to_string()]));
@@ -176,7 +181,8 @@ impl Session {
             return Ok(Answer::Unknown(vec![OUTCOME_UNKNOWN.into()]));
         }
         let seconds = started.elapsed().as_secs_f64();
-        tracing::info!(%offset, %repository, user = %push.user, changesets = push.changesets, seconds, "push recorded");
+        let (user, changesets) = (&push.user, push.changesets);
+        tracing::info!(%offset, %repository, %user, changesets, seconds, "push recorded");
         Ok(Answer::Recorded { offset, push_id: push.push_id, time: push.time.seconds(), seconds })
     }
 

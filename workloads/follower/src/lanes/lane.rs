@@ -209,13 +209,7 @@ impl Lane {
     /// Takes over what the repository's own state says; false: it is behind what this lane still has.
     pub fn take(&mut self, facts: LaneFacts) -> bool {
         self.facts = facts;
-        let ends = self.queue.iter().any(|item| item.work.is_terminal());
-        if self.direct && ends {
-            // Only the end is left to do, whatever is here.
-            self.facts = LaneFacts { applied: self.base.max(facts.shown), shown: self.base.max(facts.shown) };
-            return true;
-        }
-        if self.direct && facts.shown < self.base {
+        if self.direct && facts.shown < self.base && !self.skip_to_end(Mode::Direct) {
             let newest = self.queue.back().map_or(self.base, |item| item.offset);
             self.queue.clear();
             self.bytes = 0;
@@ -322,6 +316,17 @@ impl Lane {
         }
     }
 
+    /// Forgets what comes before the repository's end; false: it does not end.
+    fn skip_to_end(&mut self, mode: Mode) -> bool {
+        let Some(end) = self.queue.iter().rposition(|item| item.work.is_terminal()) else { return false };
+        self.bytes -= self.queue.drain(..end).map(|item| item.bytes).sum::<usize>();
+        let Some(offset) = self.queue.front().map(|item| item.offset) else { return false };
+        self.end_at(offset, mode);
+        self.behind = None;
+        (self.base, self.slimmed) = (offset.previous(), Offset::ZERO);
+        true
+    }
+
     /// Nothing but the end at this offset is left to do. On a mirror the lane itself hides the repository.
     fn end_at(&mut self, offset: Offset, mode: Mode) {
         let before = offset.previous();
@@ -333,12 +338,9 @@ impl Lane {
         if !matches!(self.phase, Phase::Fetch | Phase::Rebuild | Phase::Parked | Phase::Recover { .. }) {
             return;
         }
-        let Some(end) = self.queue.iter().rposition(|item| item.work.is_terminal()) else { return };
-        self.bytes -= self.queue.drain(..end).map(|item| item.bytes).sum::<usize>();
-        let Some(offset) = self.queue.front().map(|item| item.offset) else { return };
-        self.end_at(offset, mode);
-        self.behind = None;
-        (self.base, self.slimmed) = (offset.previous(), Offset::ZERO);
+        if !self.skip_to_end(mode) {
+            return;
+        }
         (self.quarantined, self.attempts, self.fulls, self.retry_at) = (false, 0, 0, None);
         self.open();
     }

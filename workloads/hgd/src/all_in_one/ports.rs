@@ -1,9 +1,17 @@
 //! Ports of the internal listeners: chosen free at the first start, kept over restarts so that URLs stay the same.
 
 use std::collections::BTreeMap;
+use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
+
+/// New ports are taken from here: below the range from which Linux takes those of outgoing connections, which could get
+/// a port between the moment it is chosen and the moment its child listens, and keep it.
+const FIRST: u16 = 16_384;
+const COUNT: u16 = 16_384;
+/// Before any free port of the machine is taken instead.
+const TRIES: u32 = 64;
 
 #[derive(Debug, thiserror::Error)]
 pub enum PortError {
@@ -33,9 +41,9 @@ impl Ports {
 
     /// The port that `name` had before, if it is free; else another.
     pub fn choose(&mut self, name: &str) -> Result<SocketAddr, PortError> {
-        let before = self.kept.get(name).copied().unwrap_or(0);
-        let loopback = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        let listener = TcpListener::bind(loopback(before)).or_else(|_| TcpListener::bind(loopback(0)));
+        let before = self.kept.get(name).and_then(|port| bind(*port).ok());
+        let fresh = || (0..TRIES).find_map(|_| bind(FIRST + random() % COUNT).ok());
+        let listener = before.or_else(fresh).map_or_else(|| bind(0), Ok);
         self.hold(name, listener.map_err(PortError::NoneFree)?)
     }
 
@@ -62,4 +70,13 @@ impl Ports {
         let text = serde_json::to_vec(&self.kept).map_err(|error| store(error.into()))?;
         std::fs::write(&self.file, text).map_err(store)
     }
+}
+
+fn bind(port: u16) -> io::Result<TcpListener> {
+    TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port)))
+}
+
+/// The standard library's hash keys are random; nothing here needs to be a secret.
+fn random() -> u16 {
+    u16::try_from(RandomState::new().hash_one(0) >> 48).unwrap_or_default()
 }

@@ -134,6 +134,7 @@ fn answer(result: Result<u64, LedgerError>) -> Response {
     let status = match &error {
         LedgerError::NoSuchRepository(_) => StatusCode::NOT_FOUND,
         LedgerError::Exists(_) | LedgerError::Behind { .. } => StatusCode::CONFLICT,
+        LedgerError::Append(log::AppendError::Unknown(_)) => StatusCode::GATEWAY_TIMEOUT,
         LedgerError::NotAvailable | LedgerError::Append(_) => StatusCode::SERVICE_UNAVAILABLE,
         LedgerError::OutcomeUnknown(_) => StatusCode::GATEWAY_TIMEOUT,
     };

@@ -12,11 +12,11 @@ use push_gate::Ledger;
 use ssh_server::{
     AuthorizedKeys, Directory, Ended, Hg, Limits, Metrics, Open, OpenRefused, OpenRequest, access, load_or_generate,
 };
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use transport::CancellationToken;
 
 use super::{Base, SshError, listen};
-use crate::process::Shutdown;
 
 /// How long a command waits for its repository to be made.
 const MAKING: Duration = Duration::from_secs(20);
@@ -29,12 +29,8 @@ struct Opener {
     repositories: std::path::PathBuf,
 }
 
-/// Listens; the future it answers runs until after `shutdown`, when the last command has drained.
-pub async fn start(
-    base: &Base,
-    ledger: Arc<Ledger>,
-    mut shutdown: Shutdown,
-) -> Result<impl Future<Output = ()> + use<>, SshError> {
+/// Listens; the task it answers ends after `stop`, when the last command has drained.
+pub async fn start(base: &Base, ledger: Arc<Ledger>, stop: CancellationToken) -> Result<JoinHandle<()>, SshError> {
     let failed = |error: &dyn std::fmt::Display| SshError::Front(error.to_string());
     let keys = &base.role.directory;
     let directory =
@@ -55,13 +51,7 @@ pub async fn start(
     });
     let open: Open = Arc::new(move |request| opener.clone().open(request).boxed());
     let listener = listen(base.role.ssh_listen).await?;
-    let cancel = CancellationToken::new();
-    let server = tokio::spawn(ssh_server::serve(listener, options, open, cancel.clone()));
-    Ok(async move {
-        crate::process::asked(&mut shutdown).await;
-        cancel.cancel();
-        let _its_end_is_enough = server.await;
-    })
+    Ok(tokio::spawn(ssh_server::serve(listener, options, open, stop)))
 }
 
 impl Opener {

@@ -142,11 +142,24 @@ async fn stand_by(base: Base, mut shutdown: Shutdown) -> Result<(), SshError> {
         () = process::asked(&mut shutdown) => Ok(()),
         error = standby.run(masters) => Err(SshError::Standby(error)),
         error = base.local.failed() => Err(error.into()),
+        error = log_stopped(&base) => Err(error),
     };
     cancel.cancel();
     let _its_end_is_enough = server.await;
     base.local.stop().await;
     ended
+}
+
+/// Ready when one of the logs refuses to go on: after a failed fsync nobody knows what is on disk, so that the process
+/// must end and read it anew.
+async fn log_stopped(base: &Base) -> SshError {
+    let (mut replication, mut publication) = (base.replication.watch(), base.publication.watch());
+    let view = tokio::select! {
+        view = replication.wait_for(|view| view.stopped.is_some()) => view,
+        view = publication.wait_for(|view| view.stopped.is_some()) => view,
+    };
+    let why = view.ok().and_then(|view| view.stopped.clone());
+    SshError::Read(why.map_or_else(|| "its thread has ended".to_owned(), |why| why.to_string()))
 }
 
 fn peers(role: &SshRole) -> Vec<Target> {

@@ -16,7 +16,7 @@ use super::api::{Master, master_router};
 use super::follow::Following;
 use super::publication::{Publisher, PublisherOptions};
 use super::settled::Settled;
-use super::{Base, SshError, common_router, front, listen};
+use super::{Base, SshError, common_router, front, listen, log_stopped};
 use crate::process::{self, Shutdown};
 
 /// Questions and news that wait for the publisher.
@@ -70,15 +70,18 @@ pub async fn run(base: Base, register: Register, mut shutdown: Shutdown) -> Resu
     let cancel = CancellationToken::new();
     let router = common_router(&base).merge(master_router(master));
     let server = tokio::spawn(transport::serve(admin, base.identity.clone(), router, cancel.clone()));
-    let front = front::start(&base, ledger, shutdown.clone()).await?;
+    let closing = CancellationToken::new();
+    let front = front::start(&base, ledger, closing.clone()).await?;
 
     let ended = tokio::select! {
         () = process::asked(&mut shutdown) => Ok(()),
         error = base.local.failed() => Err(error.into()),
+        error = log_stopped(&base) => Err(error),
         ended = publishing => Err(SshError::Read(format!("{ended:?}"))),
     };
     // Pushes first: the rest of the installation must still answer while they drain.
-    front.await;
+    closing.cancel();
+    let _its_end_is_enough = front.await;
     cancel.cancel();
     gate.abort();
     let _its_end_is_enough = server.await;

@@ -2,7 +2,8 @@
 """For tests only: places where a push kills its own process or fails, named in the configuration.
 
 `hg-operator.test-kill-at` and `hg-operator.test-abort-at` take `before-append`, `after-append` or `during-close`.
-Nothing but tests sets them; the generated hgrc never does.
+`hg-operator.test-kill-file` names a file that, once it is there, holds the place: the process that gets there removes
+the file and kills itself, so that only one does. Nothing but tests sets them; the generated hgrc never does.
 """
 
 import os
@@ -16,7 +17,21 @@ DURING_CLOSE = b"during-close"
 
 
 def reach(ui, place):
-    if ui.config(b"hg-operator", b"test-kill-at") == place:
+    ordered = _ordered(ui.config(b"hg-operator", b"test-kill-file"), place)
+    if ordered or ui.config(b"hg-operator", b"test-kill-at") == place:
         os.kill(os.getpid(), signal.SIGKILL)
     if ui.config(b"hg-operator", b"test-abort-at") == place:
         raise error.Abort(b"stopped at %s for a test" % place)
+
+
+def _ordered(path, place):
+    if not path:
+        return False
+    try:
+        with open(path, "rb") as file:
+            if file.read() != place:
+                return False
+        os.unlink(path)
+    except FileNotFoundError:
+        return False
+    return True
