@@ -41,6 +41,8 @@ test: setup
 		"$$python" -m unittest discover -s $(EXTENSION)/tests
 	done
 	cargo clippy --workspace --all-targets -- -D warnings
+	# The scenarios start this program; nextest builds only what it runs itself.
+	cargo build -p hgd
 	cargo nextest run --workspace
 
 bench: setup
