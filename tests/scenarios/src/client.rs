@@ -55,15 +55,26 @@ impl Client {
 
     /// `hg` as a command of this developer in `repository` (below the client's folder; "" for the folder itself).
     pub fn command(&self, repository: impl AsRef<Path>, arguments: &[&str]) -> Command {
-        let mut command = Command::new(&self.mercurial.hg);
+        let mut command = self.program(&self.mercurial.hg, repository.as_ref());
+        command
+            .args(["--config", &format!("ui.ssh={}", self.ssh)])
+            .args(["--config", "ui.username=Test User <test@example.com>", "--config", "ui.timeout=60"])
+            .args(arguments);
+        command
+    }
+
+    /// The interpreter of this developer's Mercurial in `repository`.
+    pub fn python(&self, repository: impl AsRef<Path>) -> Command {
+        self.program(&self.mercurial.python, repository.as_ref())
+    }
+
+    fn program(&self, program: &Path, repository: &Path) -> Command {
+        let mut command = Command::new(program);
         command
             .current_dir(self.folder.join(repository))
             .env_clear()
             .envs([("HGRCPATH", ""), ("HGPLAIN", "1"), ("PATH", "/usr/bin:/bin"), ("LC_ALL", "C.UTF-8")])
             .env("HOME", &self.folder)
-            .args(["--config", &format!("ui.ssh={}", self.ssh)])
-            .args(["--config", "ui.username=Test User <test@example.com>", "--config", "ui.timeout=60"])
-            .args(arguments)
             .stdin(Stdio::null());
         command
     }
@@ -74,6 +85,11 @@ impl Client {
 
     pub fn start(&self, repository: impl AsRef<Path>, arguments: &[&str]) -> Child {
         self.command(repository, arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    }
+
+    /// What `ui.ssh` is.
+    pub fn ssh_command(&self) -> &str {
+        &self.ssh
     }
 
     /// The URL of a repository on the master.
@@ -101,15 +117,23 @@ impl Client {
 
     /// `ssh` with this developer's options and these further arguments.
     pub fn ssh(&self, arguments: &[&str]) -> Outcome {
+        let mut command = self.ssh_with(&[]);
+        command.args(arguments).stdin(Stdio::null());
+        outcome(command)
+    }
+
+    /// `ssh` to the master with this developer's options; `options` come first, hence win.
+    pub fn ssh_with(&self, options: &[String]) -> Command {
         let mut words = self.ssh.split(' ');
         let mut command = Command::new(words.next().unwrap());
         let (user_host, port) = self.ssh_url.trim_start_matches("ssh://").rsplit_once(':').unwrap();
-        command.args(words).args(["-p", port, user_host]).args(arguments).stdin(Stdio::null());
-        outcome(command)
+        command.args(options.iter().flat_map(|option| ["-o", option]));
+        command.args(words).args(["-p", port, user_host]);
+        command
     }
 }
 
-fn outcome(mut command: Command) -> Outcome {
+pub(crate) fn outcome(mut command: Command) -> Outcome {
     let output = command.output().unwrap();
     Outcome {
         code: output.status.code(),

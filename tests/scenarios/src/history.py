@@ -1,6 +1,6 @@
 """Makes a history in the repository of the current folder: `history.py SEED CHANGESETS`, in one transaction.
 
-The same seed makes the same changesets with every Mercurial: files that grow and go, branches of both kinds, merges.
+The same seed makes the same changesets with every Mercurial: files that come, change and go, branches of both kinds, merges.
 """
 
 import random
@@ -9,72 +9,59 @@ import sys
 from mercurial import context, hg, ui as uimod
 from mercurial.node import nullrev
 
-OPEN_HEADS = 8
+USER = b"Generator <generator@example.com>"
 FILES = 60
 # One in so many changesets.
-MERGE, BEGIN, BRANCH, REMOVE = 40, 25, 200, 30
+MERGE, FORK, BRANCH, REMOVE = 40, 25, 200, 30
+# A fork begins at most so many changesets back.
+FORK_DEPTH = 60
+MAX_HEADS = 12
 
 
 def main(seed, count):
     rng = random.Random(seed)
     ui = uimod.ui.load()
-    ui.setconfig(b"ui", b"username", b"Generator <generator@example.com>")
     repo = hg.repository(ui, b".")
     heads = [nullrev]
     with repo.wlock(), repo.lock(), repo.transaction(b"history"):
         for number in range(count):
-            rev = one(repo, rng, heads, number)
-            heads.append(rev)
-            while len(heads) > OPEN_HEADS:
-                heads.pop(0)
+            heads.append(one(repo, rng, heads, number))
 
 
 def one(repo, rng, heads, number):
-    place = len(heads) - 1 if rng.randrange(BEGIN) else rng.randrange(len(heads))
-    parent, other = heads.pop(place), nullrev
-    if heads and parent != nullrev and rng.randrange(MERGE) == 0:
-        other = merge_with(repo, rng, heads, parent)
-    elif heads and rng.randrange(BEGIN) == 0:
-        heads.append(parent)
+    """Adds a changeset; takes the heads that it replaces out of `heads`."""
+    merges = len(heads) > 1 and (len(heads) >= MAX_HEADS or rng.randrange(MERGE) == 0)
+    if number > FORK_DEPTH and not merges and rng.randrange(FORK) == 0:
+        parent, other = number - 1 - rng.randrange(FORK_DEPTH), nullrev
+        if parent in heads:
+            heads.remove(parent)
+    else:
+        parent = heads.pop(-1 if rng.randrange(FORK) else rng.randrange(len(heads)))
+        other = heads.pop(rng.randrange(len(heads))) if merges else nullrev
     before = repo[parent]
     branch = b"branch-%d" % number if rng.randrange(BRANCH) == 0 else before.branch()
     changed = changes(rng, before, number)
-    second = repo[other]
-    parents = (before.node(), second.node())
-    files = sorted(changed)
+    parents = (before.node(), repo[other].node())
 
     def file(repo, memctx, path):
         data = changed[path]
         return None if data is None else context.memfilectx(repo, memctx, path, data)
 
-    extra = {b"branch": branch}
-    text = b"change %d" % number
     # A minute apart, in a time zone that is no machine's.
     date = (1469000000 + 60 * number, -3600)
-    made = context.memctx(repo, parents, text, files, file, b"Generator <generator@example.com>", date, extra)
+    extra, text = {b"branch": branch}, b"change %d" % number
+    made = context.memctx(repo, parents, text, sorted(changed), file, USER, date, extra)
     return repo[repo.commitctx(made)].rev()
-
-
-def merge_with(repo, rng, heads, parent):
-    """Another head that is no relative of `parent`, taken out of `heads`."""
-    place = rng.randrange(len(heads))
-    other = heads[place]
-    cl = repo.changelog
-    if other == nullrev or cl.isancestorrev(other, parent) or cl.isancestorrev(parent, other):
-        return nullrev
-    return heads.pop(place)
 
 
 def changes(rng, before, number):
     changed = {}
-    for _ in range(rng.randrange(1, 4)):
+    for _ in range(rng.choice((1, 1, 1, 3))):
         path = b"folder-%d/file-%d" % (rng.randrange(8), rng.randrange(FILES))
-        old = before[path].data() if path in before else b""
-        if old and rng.randrange(REMOVE) == 0:
+        if rng.randrange(REMOVE) == 0 and path in before:
             changed[path] = None
         else:
-            # Long files lose their beginning, so that none grows without end.
-            changed[path] = old[-1500:] + b"line %d of %d\n" % (number, rng.randrange(1 << 60))
+            changed[path] = b"line %d of %d\n" % (number, rng.randrange(1 << 60)) * rng.randrange(1, 20)
     return changed
 
 
