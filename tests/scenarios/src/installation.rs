@@ -4,13 +4,16 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use protocol::status::{MirrorState, Status};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 use serde::Deserialize;
 use tempfile::TempDir;
 
-use crate::{Mercurial, wait_for};
+use crate::processes::signal;
+use crate::{DEADLINE, Mercurial, wait_for, wait_longer_for};
 
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -62,15 +65,17 @@ pub struct ReadySsh {
 pub struct Installation {
     folder: TempDir,
     options: Options,
-    process: Option<Child>,
+    pub(crate) process: Option<Child>,
     ready: Option<Ready>,
+    numbers: AtomicU64,
 }
 
 impl Installation {
     /// Starts one and waits until it is ready.
     pub fn start(options: Options) -> Installation {
         let folder = tempfile::Builder::new().prefix("hgd-scenario-").tempdir().unwrap();
-        let mut installation = Installation { folder, options, process: None, ready: None };
+        let mut installation =
+            Installation { folder, options, process: None, ready: None, numbers: AtomicU64::new(0) };
         std::fs::create_dir(installation.data()).unwrap();
         std::fs::write(installation.data().join("hgrc"), &installation.options.hgrc).unwrap();
         installation.write_resources();
@@ -80,6 +85,11 @@ impl Installation {
 
     pub fn path(&self) -> &Path {
         self.folder.path()
+    }
+
+    /// Another one each time.
+    pub fn next_number(&self) -> u64 {
+        self.numbers.fetch_add(1, Ordering::Relaxed)
     }
 
     pub fn data(&self) -> PathBuf {
@@ -93,7 +103,8 @@ impl Installation {
     fn write_resources(&self) {
         let Options { mirrors, repositories, master, pool, .. } = &self.options;
         let mut text = format!(
-            "apiVersion: hg-operator.dev/v1alpha1\nkind: SshMaster\nmetadata: {{name: hg}}\nspec:\n  directory:\n    \
+            "apiVersion: hg-operator.dev/v1alpha1\nkind: SshMaster\nmetadata: {{name: hg}}\nspec:\n  \
+             publicUrl: http://hg.example.com\n  sshHost: hg.example.com\n  directory:\n    \
              authorizedKeys: {{secretRef: {{name: users}}}}\n    groups:\n    - {{name: developers, members: ['*']}}\n\
              {master}---\napiVersion: hg-operator.dev/v1alpha1\nkind: MirrorPool\nmetadata: {{name: web}}\nspec:\n  \
              masterRef: {{name: hg}}\n  replicas: {mirrors}\n{pool}"
@@ -149,47 +160,8 @@ impl Installation {
         process.wait().unwrap();
     }
 
-    /// SIGKILL for the supervisor; the kernel kills its children.
-    pub fn kill_all(&mut self) {
-        let status = self.status();
-        let mut process = self.process.take().unwrap();
-        signal(process.id(), Signal::KILL);
-        process.wait().unwrap();
-        for pid in status.instances.iter().filter_map(|i| i.pid).chain(status.mirrors.iter().filter_map(|m| m.pid)) {
-            wait_for("the end of a child", || match Path::new(&format!("/proc/{pid}")).exists() {
-                true => Err(format!("{pid} runs")),
-                false => Ok(()),
-            });
-        }
-    }
-
     pub fn status(&self) -> Status {
         self.get_json("/status.json")
-    }
-
-    /// The process of an instance or mirror, by name.
-    pub fn pid(&self, name: &str) -> u32 {
-        let status = self.status();
-        let instances = status.instances.iter().map(|i| (i.name.as_str(), i.pid));
-        let mut all = instances.chain(status.mirrors.iter().map(|m| (m.name.as_str(), m.pid)));
-        let (_, pid) = all.find(|(known, _)| *known == name).expect("an instance of that name");
-        pid.expect("it runs")
-    }
-
-    /// SIGKILL for one process; waits until the supervisor has started another.
-    pub fn kill(&self, name: &str) {
-        let old = self.pid(name);
-        signal(old, Signal::KILL);
-        wait_for("another process", || match self.try_status() {
-            Ok(_) if self.pid_or_none(name).is_some_and(|pid| pid != old) => Ok(()),
-            other => Err(format!("{other:?}")),
-        });
-    }
-
-    fn pid_or_none(&self, name: &str) -> Option<u32> {
-        let status = self.try_status().ok()?;
-        let instance = status.instances.iter().find(|i| i.name.as_str() == name).and_then(|i| i.pid);
-        instance.or_else(|| status.mirrors.iter().find(|m| m.name.as_str() == name).and_then(|m| m.pid))
     }
 
     fn try_status(&self) -> Result<Status, String> {
@@ -202,14 +174,19 @@ impl Installation {
 
     /// Waits until every mirror is active and shows everything that the master has, and all agree by content hash.
     pub fn settled(&self) -> Status {
-        let status = wait_for("everything published", || {
+        self.settled_within(DEADLINE)
+    }
+
+    #[track_caller]
+    pub fn settled_within(&self, deadline: Duration) -> Status {
+        let status = wait_longer_for(deadline, "everything published", || {
             let status = self.try_status()?;
             let newest = status.instances.iter().map(|i| i.applied).max().ok_or("no instance")?;
             let level = status.instances.iter().all(|i| i.applied == newest)
                 && status.mirrors.iter().all(|m| m.state == MirrorState::Active && m.published == newest);
             if level { Ok(status) } else { Err(format!("{status:?}")) }
         });
-        wait_for("equal hashes", || {
+        wait_longer_for(deadline, "equal hashes", || {
             let hashes: serde_json::Value = serde_json::from_str(&get(&self.ready().status, "/verify.json")?)
                 .map_err(|error| error.to_string())?;
             if hashes["equal"] == true { Ok(()) } else { Err(hashes.to_string()) }
@@ -256,10 +233,6 @@ pub fn hgd() -> PathBuf {
     let hgd = own.ancestors().nth(2).unwrap().join("hgd");
     assert!(hgd.exists(), "{} is not built: run `cargo build -p hgd`", hgd.display());
     hgd
-}
-
-fn signal(pid: u32, signal: Signal) {
-    let _already_gone = kill_process(Pid::from_raw(pid.cast_signed()).unwrap(), signal);
 }
 
 /// `GET` over plain HTTP/1.0, which needs no library: the body of a 200.

@@ -3,11 +3,23 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod client;
+mod copies;
+mod developers;
 mod installation;
+mod keep_alive;
 mod mercurials;
+mod processes;
+mod pusher;
+mod registry;
 mod wait;
+mod wire;
 
 pub use client::{Client, Outcome};
+pub use developers::{Developers, Pushed};
 pub use installation::{Installation, Options};
+pub use keep_alive::{Answer, KeepAlive};
 pub use mercurials::{Mercurial, mercurials};
-pub use wait::{DEADLINE, wait_for};
+pub use pusher::{Kinds, New, Pusher, State};
+pub use registry::{RegistryClient, settings};
+pub use wait::{DEADLINE, wait_for, wait_longer_for};
+pub use wire::WirePusher;

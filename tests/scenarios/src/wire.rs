@@ -1,0 +1,86 @@
+//! A pusher that speaks Mercurial's SSH protocol itself (`hg help internals.wireprotocol`): a push costs no start of hg,
+//! and all its sessions share one SSH connection.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+
+use crate::Client;
+
+pub struct WirePusher {
+    client: Client,
+    control: PathBuf,
+}
+
+impl WirePusher {
+    /// `name` tells pushers of one client apart.
+    pub fn new(client: &Client, name: &str) -> WirePusher {
+        WirePusher { client: client.clone(), control: client.folder.join(format!("{name}.ssh")) }
+    }
+
+    /// Pushes what `hg bundle --type none-v1` wrote.
+    pub fn push(&self, path: &str, bundle: &[u8]) -> Result<(), String> {
+        let mut session = self.session(path);
+        let mut input = session.stdin.take().unwrap();
+        let mut output = BufReader::new(session.stdout.take().unwrap());
+        let spoken = speak(&mut input, &mut output, bundle);
+        drop(input);
+        let mut said = String::new();
+        session.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+        session.wait().unwrap();
+        match spoken {
+            Ok(result) if result != b"0" => Ok(()),
+            other => Err(format!("{path}: {other:?}: {said}")),
+        }
+    }
+
+    fn session(&self, path: &str) -> Child {
+        let shared = [
+            "ControlMaster=auto".to_owned(),
+            format!("ControlPath={}", self.control.display()),
+            "ControlPersist=30".to_owned(),
+        ];
+        let mut command: Command = self.client.ssh_with(&shared);
+        command.arg(format!("hg -R {path} serve --stdio"));
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    }
+}
+
+impl Drop for WirePusher {
+    fn drop(&mut self) {
+        let end = ["ControlMaster=no".to_owned(), format!("ControlPath={}", self.control.display())];
+        let mut command = self.client.ssh_with(&end);
+        let _not_connected = command.args(["-O", "exit"]).stderr(Stdio::null()).status();
+    }
+}
+
+/// Answers the integer that says what the push did to the heads; 0 is a failure.
+fn speak(input: &mut impl Write, output: &mut impl BufRead, bundle: &[u8]) -> std::io::Result<Vec<u8>> {
+    // "force" as the known heads: whatever was pushed meanwhile.
+    let heads = "force".bytes().map(|byte| format!("{byte:02x}")).collect::<String>();
+    write!(input, "hello\nunbundle\nheads {}\n{heads}", heads.len())?;
+    input.flush()?;
+    let _capabilities = answer(output)?;
+    let ready = answer(output)?;
+    if !ready.is_empty() {
+        return Err(std::io::Error::other(String::from_utf8_lossy(&ready).into_owned()));
+    }
+    write!(input, "{}\n", bundle.len())?;
+    input.write_all(bundle)?;
+    input.write_all(b"0\n")?;
+    input.flush()?;
+    let refused = answer(output)?;
+    if !refused.is_empty() {
+        return Err(std::io::Error::other(String::from_utf8_lossy(&refused).into_owned()));
+    }
+    answer(output)
+}
+
+fn answer(output: &mut impl BufRead) -> std::io::Result<Vec<u8>> {
+    let mut length = String::new();
+    output.read_line(&mut length)?;
+    let length: usize = length.trim().parse().map_err(|_| std::io::Error::other(format!("no answer: {length:?}")))?;
+    let mut bytes = vec![0; length];
+    output.read_exact(&mut bytes)?;
+    Ok(bytes)
+}
