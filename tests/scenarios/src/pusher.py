@@ -187,7 +187,7 @@ def say(word):
 def main():
     url, folder, seed, kinds, ssh = sys.argv[1:]
     pusher = Pusher(os.fsencode(url), os.fsencode(folder), int(seed), kinds, os.fsencode(ssh))
-    say({'ready': True})
+    say({'ready': None})
     while sys.stdin.readline().strip() == 'next':
         bookmarks = pusher.prepare()
         say({'state': pusher.state()})
