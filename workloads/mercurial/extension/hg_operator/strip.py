@@ -18,12 +18,13 @@ _TEMPORARY_BUNDLES = b"strip-backup/*-temp.hg"
 
 
 def strip(repo, offset, changesets):
-    """Removes `changesets` and their descendants; the caller holds the locks. Repeating it changes nothing."""
+    """Removes `changesets` and their descendants; the caller holds the locks. Repeating it changes nothing.
+
+    A mirror passes the record first without removing anything (it only stops serving the repository), hence what is
+    applied says nothing here and what is shown decides.
+    """
     known = state.read(repo)
-    if offset <= known.applied:
-        if offset > known.shown:
-            known.passed(offset, hidden=False)
-            state.write(repo, known)
+    if offset <= known.shown:
         return
     if not known.planned or known.planned["offset"] != offset:
         _plan(repo, known, offset, changesets)
