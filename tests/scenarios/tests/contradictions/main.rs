@@ -28,7 +28,9 @@ fn a_reader_who_switches_mirrors_meets_no_contradiction() {
     let wanted = std::env::var(REQUESTS_VARIABLE).map_or(REQUESTS, |text| text.parse().expect("a number"));
     let mercurial = mercurials().pop().unwrap();
     let paths = ["draft/drafts", "published"];
-    let installation = Installation::start(Options::new(&mercurial, &paths));
+    // Bundles come as they are, so that hashes can be found in them.
+    let hgrc = "[server]\ncompressionengines = none, zlib\n".to_owned();
+    let installation = Installation::start(Options { hgrc, ..Options::new(&mercurial, &paths) });
     let mirrors = &installation.ready().mirrors;
     let sequences = paths.map(|path| Sequence::new(path, mirrors.len()));
     let (asked, begun) = (AtomicUsize::new(0), Instant::now());

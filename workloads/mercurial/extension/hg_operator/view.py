@@ -8,9 +8,10 @@ lane writes them when it shows a record, never before. On SSH instances shown is
 
 import json
 
+from mercurial import branchmap as branch_caches
 from mercurial import error, extensions, phases, repoview, scmutil, wireprotov1server
 from mercurial.hgweb import hgweb_mod
-from mercurial.node import bin, hex
+from mercurial.node import bin, hex, nullid
 
 from . import named_hashes, stream_clone
 
@@ -203,7 +204,15 @@ def reposetup(ui, repo):
         """Branches and tags are part of discovery: a request that names a hash sees those of the shown view."""
 
         def branchmap(self):
-            return super().branchmap() if self.filtername != NAMED else self.filtered(SHOWN).branchmap()
+            if self.filtername == NAMED:
+                return self.filtered(SHOWN).branchmap()
+            if self.filtername == SHOWN and shows_nothing(self):
+                return _no_branches(self)
+            return super().branchmap()
+
+        def heads(self, start=None):
+            # An empty repository has the null head, and so has one whose first push is not shown yet.
+            return super().heads(start) or [nullid]
 
         def _findtags(self):
             return super()._findtags() if self.filtername != NAMED else self.filtered(SHOWN)._findtags()
@@ -223,6 +232,16 @@ def reposetup(ui, repo):
             return {key: value for key, value in values.items() if len(key) != 40 or has_node(bin(key))}
 
     repo.__class__ = MirrorRepository
+
+
+def shows_nothing(repo):
+    return next(iter(repo.changelog), None) is None
+
+
+def _no_branches(repo):
+    """Mercurial's own cache of a view without changesets does not believe itself when the repository has some."""
+    make = getattr(branch_caches, 'new_branch_cache', None) or branch_caches.branchcache
+    return make(repo)
 
 
 def unknown_to(unfiltered, nodes):
