@@ -1,6 +1,7 @@
 """Makes a history in the repository of the current folder: `history.py SEED CHANGESETS`, in one transaction.
 
-The same seed makes the same changesets with every Mercurial: files that come, change and go, branches of both kinds, merges.
+The same seed makes the same changesets with every Mercurial: files that come, change and go, named and unnamed
+branches, merges.
 """
 
 import random
