@@ -138,7 +138,7 @@ impl World {
         let Some(reign) = self.ssh[master].up.as_ref().and_then(|up| up.reign.as_ref()) else { return };
         let generation = reign.generation;
         let Some(up) = &self.ssh[master].up else { return };
-        let welcome = up.committed(LogName::Publication);
+        let welcome = up.committed(LogName::Publication).max(reign.aggregator.welcome());
         let Some(mirror) = &mut self.mirrors[index].up else { return };
         let checkpoint = mirror.work.lanes.publication_through();
         let next = [mirror.work.lanes.received().next(), checkpoint.next()];

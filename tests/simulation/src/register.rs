@@ -134,9 +134,11 @@ impl World {
         self.settle_ssh(master);
     }
 
-    /// Writes, and is the one whom the register names.
+    /// Writes, and is the one whom the register names. Only then it has followers: before `Lead` is answered a cut of its
+    /// own may still be under way, and what it sends would be gone the next moment.
     pub fn leads(&self, index: usize) -> bool {
-        let reign = self.ssh[index].up.as_ref().and_then(|up| up.reign.as_ref());
-        self.register.master == index && reign.is_some_and(|reign| reign.generation == self.register.generation)
+        let leading =
+            |up: &crate::ssh::Up| up.logs.iter().all(|log| log.view().leading == Some(self.register.generation));
+        self.register.master == index && self.ssh[index].up.as_ref().is_some_and(leading)
     }
 }

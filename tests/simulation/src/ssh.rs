@@ -229,6 +229,7 @@ impl World {
         let ssh = &mut self.ssh[index];
         let Some(up) = &mut ssh.up else { return };
         let committed = up.committed(log);
+        let before = up.seen[log as usize];
         let mut result = Ok(());
         while up.seen[log as usize] < committed && result.is_ok() {
             up.seen[log as usize] = up.seen[log as usize].next();
@@ -237,6 +238,9 @@ impl World {
                 Some(entry) => self.truth.commit(log, entry),
                 None => Err(format!("ssh-{index} committed {log:?} {offset}, which it does not have")),
             };
+        }
+        if before < committed {
+            note!(self, "ssh-{index} has committed {log:?} through {committed}");
         }
         self.expect(result);
     }

@@ -47,7 +47,13 @@ impl Truth {
         if entry.offset <= self.end(log) {
             return match self.agrees(log, entry) {
                 true => Ok(()),
-                false => Err(format!("one order: {log:?} {} is committed twice with different content", entry.offset)),
+                false => {
+                    let known = self.get(log, entry.offset).map(|known| known.generation);
+                    let (offset, other) = (entry.offset, entry.generation);
+                    Err(format!(
+                        "one order: {log:?} {offset} is committed twice with different content: {known:?}, {other}"
+                    ))
+                }
             };
         }
         self.logs[log as usize].push(entry.clone());

@@ -120,7 +120,7 @@ impl Core {
                         let lag = lag(mirror, &self.backlog, &self.commits, self.now);
                         lag.records <= self.options.join_lag_records && lag.time <= self.options.max_lag
                     };
-                    mirror.connected && !mirror.removed && mirror.levels.is_some() && near()
+                    mirror.heard && !mirror.removed && near()
                 }
             };
             if wanted {

@@ -111,14 +111,14 @@ impl Core {
         self.advance(now);
         let since = self.now;
         let mirror = self.mirror(name);
-        (mirror.connected, mirror.since, mirror.removed) = (true, since, false);
+        (mirror.connected, mirror.heard, mirror.since, mirror.removed) = (true, false, since, false);
     }
 
     pub fn mirror_lost(&mut self, name: &InstanceName, now: Duration) {
         self.advance(now);
         let since = self.now;
         if let Some(mirror) = self.mirrors.get_mut(name) {
-            (mirror.connected, mirror.since) = (false, since);
+            (mirror.connected, mirror.heard, mirror.since) = (false, false, since);
         }
     }
 
@@ -126,6 +126,7 @@ impl Core {
     pub fn progress(&mut self, name: &InstanceName, progress: Progress, now: Duration) {
         self.advance(now);
         let mirror = self.mirror(name);
+        mirror.heard = mirror.connected;
         mirror.levels = Some(progress.into());
         mirror.update_joining();
     }

@@ -59,7 +59,7 @@ pub(crate) fn lag(mirror: &Mirror, backlog: &Backlog, commits: &Commits, now: Du
         let Some(repository) = record.repository.filter(|id| !blocked.contains(id)) else { continue };
         let released = backlog.is_released(record.offset);
         let level = if released { Level::Shown } else { Level::Applied };
-        match mirror.vote(repository, record.offset, level) {
+        match mirror.last_word(repository, record.offset, level) {
             Vote::NotYet => {
                 records += 1;
                 first.get_or_insert(record.offset);

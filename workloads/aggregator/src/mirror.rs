@@ -35,6 +35,8 @@ pub(crate) enum Vote {
 #[derive(Default)]
 pub(crate) struct Mirror {
     pub connected: bool,
+    /// It has spoken on this connection. What it said before may have been lost with its power since.
+    pub heard: bool,
     /// When that last changed.
     pub since: Duration,
     /// None: has not said anything since this core began.
@@ -76,14 +78,18 @@ impl Levels {
 
 impl Mirror {
     pub fn vote(&self, repository: CreationId, offset: Offset, level: Level) -> Vote {
+        if self.heard { self.last_word(repository, offset, level) } else { Vote::NotYet }
+    }
+
+    /// As it was when it was last heard.
+    pub fn last_word(&self, repository: CreationId, offset: Offset, level: Level) -> Vote {
         let Some(levels) = &self.levels else { return Vote::NotYet };
-        let quarantined = levels.lanes.get(&repository).is_some_and(|lane| lane.quarantined);
-        // What was quarantined when the connection broke may serve again by now.
-        match quarantined {
-            true if self.connected => Vote::Abstains,
-            true => Vote::NotYet,
-            false if levels.has(repository, offset, level) => Vote::Yes,
-            false => Vote::NotYet,
+        if levels.lanes.get(&repository).is_some_and(|lane| lane.quarantined) {
+            Vote::Abstains
+        } else if levels.has(repository, offset, level) {
+            Vote::Yes
+        } else {
+            Vote::NotYet
         }
     }
 

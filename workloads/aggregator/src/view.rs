@@ -61,6 +61,12 @@ impl Core {
         (self.backlog.committed, self.publication)
     }
 
+    /// What a mirror that connects now must be told as the publication log's end (`Welcome`): also the batch under way was
+    /// decided without it, or by what it said before it lost its power.
+    pub fn welcome(&self) -> Offset {
+        Offset(self.publication.0 + self.in_flight.len() as u64)
+    }
+
     /// Committed records that are not released: part of a newcomer's snapshot.
     pub fn unreleased(&self) -> BTreeMap<CreationId, Vec<Offset>> {
         let lanes = self.backlog.unreleased.iter();

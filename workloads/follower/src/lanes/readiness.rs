@@ -1,5 +1,5 @@
 //! When a mirror may serve: it is active, and shows everything that was released when it became so (and, after a
-//! start, when it first reached the master). From then on release waits for it, so that it stays ready until it
+//! start, when it last reached the master). From then on release waits for it, so that it stays ready until it
 //! leaves.
 
 use std::collections::BTreeMap;
@@ -11,7 +11,7 @@ use super::{Lanes, Mode};
 pub(super) struct Readiness {
     /// Where in the publication log this mirror became active.
     active: Option<Offset>,
-    /// The publication log's committed end when the master was first reached.
+    /// The publication log's end when the master was last reached.
     welcome: Option<Offset>,
     /// What is still to be shown, once the log has been read up to both.
     awaited: Option<Awaited>,
@@ -45,9 +45,13 @@ impl Readiness {
 }
 
 impl Lanes {
-    /// The master's `Welcome`: the committed end of its publication log. Only the first after a start matters.
-    pub fn welcome(&mut self, publication_committed: Offset) {
-        self.readiness.welcome.get_or_insert(publication_committed);
+    /// The master's `Welcome`: the end of its publication log, with what is decided and on its way. Of a mirror that is
+    /// ready release has waited ever since.
+    pub fn welcome(&mut self, publication: Offset) {
+        if !self.readiness.ready {
+            self.readiness.welcome = Some(publication);
+            self.readiness.awaited = None;
+        }
     }
 
     /// What `/readyz` says. An SSH instance is ready when it has looked at all its repositories.
