@@ -115,6 +115,14 @@ impl Client {
         self.hg(repository, &["log", "-r", ".", "-T", "{node}"]).ok()
     }
 
+    /// The tip's hash of the repository at a URL; what hg says when there is none.
+    pub fn remote_tip(&self, url: &str) -> Result<String, String> {
+        let Outcome { code, stdout, stderr } = self.hg("", &["identify", "--debug", "--id", url]);
+        // Behind what `--debug` tells of the exchange.
+        let last = stdout.lines().last().filter(|_| code == Some(0));
+        last.map(str::to_owned).ok_or(stderr)
+    }
+
     /// `ssh` with this developer's options and these further arguments.
     pub fn ssh(&self, arguments: &[&str]) -> Outcome {
         let mut command = self.ssh_with(&[]);

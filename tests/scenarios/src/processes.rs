@@ -6,9 +6,14 @@ use std::process::{Command, Stdio};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::installation::hgd;
-use crate::{Client, Installation, Outcome, wait_for};
+use crate::{Installation, Outcome, wait_for};
 
 impl Installation {
+    /// The supervisor itself.
+    pub fn supervisor(&self) -> u32 {
+        self.process.as_ref().expect("the installation is running").id()
+    }
+
     /// The supervisor's children, by name.
     pub fn processes(&self) -> Vec<(String, u32)> {
         let Some(supervisor) = self.process.as_ref().map(std::process::Child::id) else { return Vec::new() };
@@ -89,11 +94,6 @@ impl Installation {
             });
             assert_eq!(dumps[0], dumps[1], "the {log} log of the master, and of the standby");
         }
-    }
-
-    /// What a repository's name in `http` or on a mirror leads to: exit code and output of `hg identify`.
-    pub fn identify(&self, client: &Client, base: &str, path: &str) -> Outcome {
-        client.hg("", &["identify", "--debug", "--id", "--rev", "tip", &format!("{base}/{path}")])
     }
 }
 

@@ -137,6 +137,7 @@ impl Maker<'_> {
                     age_seconds: master.log.retention.age.seconds,
                     bytes: master.log.retention.size.bytes,
                 },
+                segment_bytes: segment_bytes(master.log.retention.size.bytes),
                 ..config::Log::default()
             },
             lanes: LANES,
@@ -178,6 +179,14 @@ impl Maker<'_> {
         Ok(Child { name: name.to_string(), role, config: path, log })
     }
 }
+
+/// The log goes segment by segment: several must fit into what is kept.
+fn segment_bytes(kept: u64) -> u64 {
+    (kept / SEGMENTS_KEPT).clamp(SMALLEST_SEGMENT_BYTES, config::Log::default().segment_bytes)
+}
+
+const SEGMENTS_KEPT: u64 = 8;
+const SMALLEST_SEGMENT_BYTES: u64 = 64 * 1024;
 
 /// Lane workers per instance: several instances share one machine here.
 const LANES: u32 = 2;

@@ -50,6 +50,8 @@ pub struct PublisherOptions {
     pub mirrors: config::Mirrors,
     /// The other SSH instances.
     pub peers: BTreeMap<InstanceName, config::Address>,
+    /// Of these, who listens now, with the number of the connection.
+    pub connected: watch::Receiver<BTreeMap<InstanceName, u64>>,
     pub active: watch::Sender<BTreeSet<InstanceName>>,
     pub settled: Settled,
 }
@@ -283,9 +285,10 @@ impl Publisher {
             generation: self.options.generation,
             applied,
         };
-        let others = self.options.peers.keys().map(|name| match self.standbys.get(name) {
-            Some(progress) => instance(name, Role::Standby, progress.applied_through),
-            None => instance(name, Role::Unknown, Offset::ZERO),
+        let connected = self.options.connected.borrow();
+        let others = self.options.peers.keys().map(|name| {
+            let role = if connected.contains_key(name) { Role::Standby } else { Role::Unknown };
+            instance(name, role, self.standbys.get(name).map_or(Offset::ZERO, |progress| progress.applied_through))
         });
         let instances = [instance(&self.options.name, Role::Master, own)].into_iter().chain(others).collect();
         let path = |id| self.registry.get(id).map(|repository| repository.path.clone());

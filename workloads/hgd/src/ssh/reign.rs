@@ -38,7 +38,7 @@ pub async fn run(base: Base, register: Register, mut shutdown: Shutdown) -> Resu
     let (standbys, connected) = watch::channel(BTreeMap::new());
     let (active, active_seen) = watch::channel(BTreeSet::new());
     let (publisher, inputs) = mpsc::channel(PUBLISHER_QUEUE);
-    let writable = writable(connected, state.in_sync.clone());
+    let writable = writable(connected.clone(), state.in_sync.clone());
     let ledger = Arc::new(Ledger::new(base.replication.clone(), state.generation, appended, writable));
     let following = Arc::new(Following {
         name: name.clone(),
@@ -60,6 +60,7 @@ pub async fn run(base: Base, register: Register, mut shutdown: Shutdown) -> Resu
         progress: base.local.progress(),
         mirrors: base.role.mirrors.clone(),
         peers: base.role.peers.clone(),
+        connected,
         active,
         settled: Settled::load(&base.role.data_directory)?,
     };

@@ -1,0 +1,138 @@
+//! Without its standby the master records nothing: pushes wait, then are refused, and none that was acknowledged is lost.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use std::path::PathBuf;
+use std::process::Child;
+
+use protocol::status::Role;
+use scenarios::{Client, Installation, Options, Pushed, mercurials, wait_for};
+use tempfile::TempDir;
+
+const NOT_AVAILABLE: &str = "replication log not available; all writes disabled";
+const OUTCOME_UNKNOWN: &str = "outcome unknown: the push may have been recorded";
+
+/// An installation whose standby can be made to stop in the middle of a push: after every check and before the append.
+struct Setting {
+    installation: Installation,
+    client: Client,
+    url: String,
+    /// The process that the next push's last hook stops.
+    victim: PathBuf,
+    _folder: TempDir,
+}
+
+impl Setting {
+    fn new() -> Setting {
+        let mercurial = mercurials().pop().unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let victim = folder.path().join("victim");
+        let mut options = Options::new(&mercurial, &["one"]);
+        let file = victim.display();
+        let stop = format!("if test -e {file}; then kill -STOP `cat {file}` && rm {file}; fi");
+        options.hgrc = format!("[hooks]\npretxnclose.stop = {stop}\n");
+        let installation = Installation::start(options);
+        let client = Client::new(&installation, &mercurial, "developer");
+        client.init("work");
+        let url = client.push_url("one");
+        client.hg("work", &["push", &url]).ok();
+        Setting { installation, client, url, victim, _folder: folder }
+    }
+
+    /// Starts a push, and answers it when it has stopped the standby.
+    fn push_that_stops_the_standby(&self) -> Child {
+        let new = self.victim.with_extension("new");
+        std::fs::write(&new, self.installation.pid("ssh-1").to_string()).unwrap();
+        std::fs::rename(new, &self.victim).unwrap();
+        let push = self.client.start("work", &["push", &self.url]);
+        wait_for("the standby is stopped", || match self.victim.exists() {
+            true => Err("the push is not that far".into()),
+            false => Ok(()),
+        });
+        push
+    }
+
+    /// Kinds and texts of the master's records.
+    fn log(&self) -> String {
+        let directory = self.installation.data().join("ssh-0/log/replication");
+        self.installation.hgd(&["log", "dump", directory.to_str().unwrap()]).ok()
+    }
+
+    fn agrees(&self, acknowledged: Vec<String>) {
+        self.installation.settled();
+        let pushed = Pushed { path: "one".into(), acknowledged, failures: Vec::new() };
+        self.installation.holds(&mercurials().pop().unwrap(), &[pushed]);
+    }
+}
+
+fn standby_is(installation: &Installation, role: Role) {
+    wait_for("the master knows the standby's role", || {
+        let status = installation.status();
+        let standby = status.instances.iter().find(|instance| instance.name.as_str() == "ssh-1").unwrap();
+        if standby.role == role { Ok(()) } else { Err(format!("it is {:?}", standby.role)) }
+    });
+}
+
+#[test]
+fn a_push_waits_for_the_standby() {
+    let setting = Setting::new();
+    let first = setting.client.tip("work");
+    let second = setting.client.commit("work", "file", "second");
+    let mut push = setting.push_that_stops_the_standby();
+    wait_for("the record is in the master's log", || match setting.log().contains(&second) {
+        true => Ok(()),
+        false => Err(setting.log()),
+    });
+    assert!(push.try_wait().unwrap().is_none(), "a push that the standby does not have was acknowledged");
+    setting.installation.resume("ssh-1");
+    let output = push.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    assert!(said.contains("recorded push in pushlog"), "{said}");
+    setting.agrees(vec![first, second]);
+}
+
+#[test]
+fn without_its_standby_a_master_refuses_pushes() {
+    let setting = Setting::new();
+    let first = setting.client.tip("work");
+    setting.installation.pause("ssh-1");
+    standby_is(&setting.installation, Role::Unknown);
+    let before = setting.log();
+    let second = setting.client.commit("work", "file", "second");
+    for arguments in [&["push", &setting.url][..], &["push", "-B", "mark", &setting.url]] {
+        if arguments.contains(&"-B") {
+            setting.client.hg("work", &["bookmark", "-r", &first, "mark"]).ok();
+        }
+        let said = setting.client.hg("work", arguments).fails();
+        assert!(said.contains(NOT_AVAILABLE), "{said}");
+    }
+    assert_eq!(setting.log(), before, "a refused push left something in the log");
+    assert_eq!(setting.client.remote_tip(&setting.url).unwrap(), first, "reads go on, and show what was acknowledged");
+
+    setting.installation.resume("ssh-1");
+    standby_is(&setting.installation, Role::Standby);
+    setting.client.hg("work", &["push", "-B", "mark", "-r", "tip", &setting.url]).ok();
+    setting.agrees(vec![first, second]);
+}
+
+#[test]
+fn after_the_append_the_outcome_is_unknown_and_nothing_is_lost() {
+    let setting = Setting::new();
+    let first = setting.client.tip("work");
+    let second = setting.client.commit("work", "file", "second");
+    let push = setting.push_that_stops_the_standby();
+    let output = push.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && said.contains(OUTCOME_UNKNOWN), "{said}");
+    assert!(setting.log().contains(&second));
+    assert_eq!(setting.client.remote_tip(&setting.url).unwrap(), first, "what is not committed is not shown");
+
+    setting.installation.resume("ssh-1");
+    wait_for("the record is committed and applied", || {
+        let there = setting.client.remote_tip(&setting.url)?;
+        if there == second { Ok(()) } else { Err(there) }
+    });
+    let third = setting.client.commit("work", "file", "third");
+    setting.client.hg("work", &["push", &setting.url]).ok();
+    setting.agrees(vec![first, second, third]);
+}
