@@ -130,7 +130,7 @@ impl World {
         }
         let mirror = &mut self.mirrors[index];
         let told = mirror.wire.as_ref().is_some_and(|wire| wire.master == master);
-        if told && mirror.told_quarantined.contains(&id) {
+        if told && mirror.told_quarantined[master].contains(&id) {
             let exempt = mirror.exempt.entry(id).or_default();
             *exempt = offset.max(*exempt);
             return;

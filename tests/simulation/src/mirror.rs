@@ -1,6 +1,6 @@
 //! One mirror: its repositories, and what it tells the master.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use follower::lanes::{Checkpoint, Lanes, Mode, Options, Origin};
 use protocol::stream::{FromFollower, Progress};
@@ -9,7 +9,7 @@ use protocol::{CreationId, InstanceName, Offset};
 use crate::lanes::Work;
 use crate::store::Store;
 use crate::wire::{WINDOW, Wire};
-use crate::world::{World, note};
+use crate::world::{SSH, World, note};
 
 pub struct Mirror {
     pub name: InstanceName,
@@ -21,8 +21,8 @@ pub struct Mirror {
     pub wire: Option<Wire>,
     /// The most that clients were shown.
     pub served: BTreeMap<CreationId, Offset>,
-    /// Repositories whose quarantine the master was told of last.
-    pub told_quarantined: std::collections::BTreeSet<CreationId>,
+    /// Repositories whose quarantine each master was told of last.
+    pub told_quarantined: [BTreeSet<CreationId>; SSH],
     /// Released while this mirror's quarantine was known: it need not have them.
     pub exempt: BTreeMap<CreationId, Offset>,
 }

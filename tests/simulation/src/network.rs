@@ -198,9 +198,7 @@ impl World {
         let master = wire.master;
         let Some(FromFollower::Progress(progress)) = wire.up.pop_front() else { return };
         let quarantined = progress.lanes.iter().filter(|lane| lane.quarantined).map(|lane| lane.repository);
-        if self.register.master == master {
-            mirror.told_quarantined = quarantined.collect();
-        }
+        mirror.told_quarantined[master] = quarantined.collect();
         let now = self.now;
         let names: Vec<_> = match told_by == index {
             true if self.bug == Some(Bug::PublishBeforeLastMirror) => {

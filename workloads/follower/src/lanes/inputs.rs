@@ -1,6 +1,6 @@
 //! What comes in from the replication log.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use protocol::{CreationId, Offset, Record, Registry, RegistryError};
 
@@ -29,6 +29,7 @@ impl Lanes {
             pending_records: 0,
             pending_bytes: 0,
             to_open: 0,
+            touched: BTreeSet::new(),
             registry: Registry::default(),
         };
         for repository in start.registry.iter().filter(|r| mode == Mode::Direct || r.is_public()) {

@@ -129,7 +129,7 @@ impl Lane {
     /// The record is stored here, its bundle is not needed again.
     pub fn slim(&mut self, offset: Offset) {
         let Ok(place) = self.queue.binary_search_by_key(&offset, |item| item.offset) else { return };
-        let Some(item) = self.queue.get_mut(place) else { return };
+        let Some(item) = self.queue.get_mut(place).filter(|item| matches!(item.work, Work::Push(_))) else { return };
         item.work.drop_bundle();
         self.bytes -= item.bytes;
         item.bytes = item.work.bytes();

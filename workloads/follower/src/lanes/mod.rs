@@ -21,7 +21,7 @@ mod tests;
 mod view;
 mod work;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -194,4 +194,6 @@ pub struct Lanes {
     pending_bytes: usize,
     /// Repositories of the start that were not looked at yet.
     to_open: usize,
+    /// Lanes that others may have to be told of.
+    touched: BTreeSet<CreationId>,
 }

@@ -42,6 +42,7 @@ impl Lanes {
 
     /// After any change of a lane: does what needs nobody outside, notes how far it is, and queues it for `actions`.
     pub(super) fn touch(&mut self, id: CreationId) {
+        self.touched.insert(id);
         let Some(lane) = self.lanes.get_mut(&id) else { return };
         lane.advance(self.options.mode);
         if lane.opened && std::mem::take(&mut lane.awaited) {

@@ -74,6 +74,11 @@ impl Lanes {
         })
     }
 
+    /// Whose view may have changed since this was last asked: a lane changes with what is received, released and done.
+    pub fn touched(&mut self) -> impl Iterator<Item = CreationId> + use<> {
+        std::mem::take(&mut self.touched).into_iter()
+    }
+
     /// None: there is no such repository on this instance.
     pub fn lane(&self, id: CreationId) -> Option<LaneView> {
         self.lanes.get(&id).map(|lane| view(lane, self.received))
