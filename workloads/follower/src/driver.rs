@@ -90,8 +90,6 @@ impl Driver {
         mut publication: mpsc::Receiver<Input>,
         stop: CancellationToken,
     ) -> Result<(), DriverError> {
-        let ids: Vec<CreationId> = self.lanes.lanes().map(|(id, _)| id).collect();
-        ids.into_iter().for_each(|id| self.tell_lane(id));
         let mut checkpoints = interval(CHECKPOINT_INTERVAL);
         loop {
             self.act();
@@ -142,9 +140,6 @@ impl Driver {
                 if let Some(error) = self.lanes.committed(offset, &record)? {
                     tracing::error!(%error, "a record is ignored");
                 }
-                if let Some(id) = record.repository(offset) {
-                    self.tell_lane(id);
-                }
                 if !matches!(*record, Record::Push(_) | Record::Strip(_)) {
                     self.registry_changed = true;
                 }
@@ -183,7 +178,6 @@ impl Driver {
                 (view.tip, view.heads, view.changesets) = (state.tip, state.heads, state.changesets);
             });
         }
-        self.tell_lane(id);
     }
 
     /// Copies what the lanes say of one repository into the table.
@@ -198,6 +192,7 @@ impl Driver {
     }
 
     fn tell(&mut self) {
+        self.lanes.touched().for_each(|id| self.tell_lane(id));
         if std::mem::take(&mut self.registry_changed) {
             self.outputs.registry.send_replace(Arc::new(self.lanes.registry().clone()));
         }

@@ -39,6 +39,8 @@ pub struct LocalOptions {
     pub kind: Kind,
     pub data: PathBuf,
     pub python: PathBuf,
+    /// SSH instances: what a push prints links to.
+    pub public_url: Option<String>,
     pub site_hgrc: Option<PathBuf>,
     /// Lane workers.
     pub lanes: usize,
@@ -260,6 +262,7 @@ async fn start_mercurial(options: &LocalOptions) -> Result<Mercurial, mercurial:
         gate,
         spool: options.blobs.incoming(),
         role,
+        public_url: options.public_url.clone(),
         site_hgrc: options.site_hgrc.clone(),
     })
     .await

@@ -63,6 +63,9 @@ pub(crate) fn text(options: &Options, run: &RunDirectory) -> String {
     line(&mut text, "hg_operator", &run.extension.display());
     text += "[hg-operator]\n";
     line(&mut text, "role", &options.role.as_str());
+    if let Some(url) = options.public_url.as_ref().filter(|url| !url.contains(['\n', '\r'])) {
+        line(&mut text, "url", url);
+    }
     text += "[ui]\n";
     line(&mut text, "timeout", &LOCK_WAIT_SECONDS);
     text += QUIET;
@@ -95,6 +98,7 @@ mod tests {
             gate: Some("/r/gate.sock".into()),
             spool: "/r/spool".into(),
             role,
+            public_url: Some("https://hg.test".into()),
             site_hgrc: Some("/etc/site.rc".into()),
         }
     }
@@ -104,6 +108,7 @@ mod tests {
         let run = RunDirectory::new(Path::new("/r"));
         let ssh = text(&options(Role::Ssh), &run);
         assert!(ssh.ends_with("%include /etc/site.rc\n"), "{ssh}");
+        assert!(ssh.contains("\nurl = https://hg.test\n"));
         assert!(ssh.contains("\nrole = ssh\n") && ssh.contains("\nvalidate = true\n"));
         assert!(ssh.contains("\nhg_operator = /r/extension/hg_operator\n"));
         let mirror = text(&options(Role::Mirror), &run);

@@ -40,6 +40,8 @@ pub struct Options {
     /// Where the extension puts bundles too large for a record.
     pub spool: PathBuf,
     pub role: Role,
+    /// Where readers reach the repositories: what a push prints links to.
+    pub public_url: Option<String>,
     /// The installation's own settings, read after ours.
     pub site_hgrc: Option<PathBuf>,
 }

@@ -208,6 +208,7 @@ async fn a_python_without_mercurial_is_said_to_be_wrong() {
         gate: None,
         spool: folder.path().join("spool"),
         role: Role::Ssh,
+        public_url: None,
         site_hgrc: None,
     };
     let error = timeout(DEADLINE, mercurial::Mercurial::start(options)).await.unwrap().err().unwrap();

@@ -8,9 +8,11 @@ use std::process::Stdio;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use protocol::InstanceName;
 use rustix::process::{Pid, Signal};
 use tokio::process::Command;
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 const FIRST_BACKOFF: Duration = Duration::from_millis(200);
@@ -47,8 +49,35 @@ impl Pids {
     }
 }
 
+/// All children by name, each with its own word to stop.
+pub struct Children(BTreeMap<String, (watch::Sender<bool>, JoinHandle<()>)>);
+
+impl Children {
+    pub fn start(children: &[Child], pids: &Pids) -> Children {
+        let start = |child: &Child| {
+            let (stop, stopping) = watch::channel(false);
+            (child.name.clone(), (stop, tokio::spawn(supervise(child.clone(), pids.clone(), stopping))))
+        };
+        Children(children.iter().map(start).collect())
+    }
+
+    /// The master first and alone: pushes that are being made need a standby to be committed.
+    pub async fn stop(mut self, master: Option<InstanceName>) {
+        if let Some((stop, ended)) = master.and_then(|name| self.0.remove(name.as_str())) {
+            stop.send_replace(true);
+            let _its_end_is_enough = ended.await;
+        }
+        for (stop, _) in self.0.values() {
+            stop.send_replace(true);
+        }
+        for (_, ended) in self.0.into_values() {
+            let _its_end_is_enough = ended.await;
+        }
+    }
+}
+
 /// Keeps one child running until `stop` turns true, then asks it to drain. Ends when the child has ended.
-pub async fn supervise(child: Child, pids: Pids, mut stop: watch::Receiver<bool>) {
+async fn supervise(child: Child, pids: Pids, mut stop: watch::Receiver<bool>) {
     let mut backoff = FIRST_BACKOFF;
     while !*stop.borrow() {
         let started = Instant::now();

@@ -16,11 +16,9 @@ use std::time::Duration;
 
 use protocol::InstanceName;
 use register::{Register, State, Version};
-use tokio::sync::watch;
-use tokio::task::JoinSet;
 use transport::{Authority, CancellationToken, Client, Identity, Target};
 
-use self::children::{Pids, supervise};
+use self::children::{Children, Pids};
 use self::plan::Plan;
 use crate::cli::AllInOne;
 use crate::process;
@@ -76,12 +74,8 @@ pub async fn run(options: AllInOne) -> Result<(), AllInOneError> {
     let client = certificates(&data, &plan)?;
     first_register(&data, &plan)?;
 
-    let (stop, stopping) = watch::channel(false);
     let pids = Pids::default();
-    let mut children = JoinSet::new();
-    for child in &plan.children {
-        children.spawn(supervise(child.clone(), pids.clone(), stopping.clone()));
-    }
+    let children = Children::start(&plan.children, &pids);
     let targets: Vec<Target> = plan.ssh.iter().map(|(n, address)| Target::new(n.clone(), address.as_str())).collect();
     let cancel = CancellationToken::new();
     let server = status_server::start(&plan, targets.clone(), client.clone(), pids, cancel.clone());
@@ -95,8 +89,7 @@ pub async fn run(options: AllInOne) -> Result<(), AllInOneError> {
         },
     };
     eprintln!("hgd: stopping");
-    stop.send_replace(true);
-    while children.join_next().await.is_some() {}
+    children.stop(master(&data)).await;
     cancel.cancel();
     let _its_end_is_enough = server.await;
     let _not_written = std::fs::remove_file(data.join(READY_FILE));
@@ -154,6 +147,12 @@ fn certificates(data: &Path, plan: &Plan) -> Result<Client, AllInOneError> {
     }
     authority.issue(&supervisor, &loopback, &pki.join(supervisor.as_str()))?;
     Ok(Client::new(Identity::open(&pki.join(supervisor.as_str()))?))
+}
+
+/// Who is master now, as far as the register says.
+fn master(data: &Path) -> Option<InstanceName> {
+    let register = Register::open(&data.join("register.json")).ok()?;
+    register.read().ok()??.value.master
 }
 
 /// The first start names the first instance as master and the others as its in-sync standbys.

@@ -60,6 +60,7 @@ pub async fn run(config: PathBuf) -> Result<(), MirrorError> {
         kind: Kind::Mirror,
         data: role.data_directory.clone(),
         python: role.python.clone(),
+        public_url: None,
         site_hgrc: role.site_hgrc.clone(),
         lanes: role.lanes as usize,
         client: client.clone(),

@@ -106,7 +106,7 @@ async fn put_repository(
     Path(path): Path<RepositoryPath>,
     Json(settings): Json<RepositorySettings>,
 ) -> Response {
-    answer(master.ledger.put(path, settings).await.map(|id| id.0))
+    answer(master.ledger.put(path, settings).await.map(|offset| offset.0))
 }
 
 async fn delete_repository(State(master): State<Arc<Master>>, Path(path): Path<RepositoryPath>) -> Response {

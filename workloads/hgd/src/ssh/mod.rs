@@ -104,6 +104,7 @@ async fn open(role: SshRole) -> Result<Base, SshError> {
         kind: follower::Kind::Ssh,
         data: role.data_directory.clone(),
         python: role.python.clone(),
+        public_url: Some(role.public_url.clone()),
         site_hgrc: role.site_hgrc.clone(),
         lanes: role.lanes as usize,
         client: client.clone(),

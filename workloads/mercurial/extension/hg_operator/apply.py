@@ -9,7 +9,7 @@ import io
 from mercurial import changegroup, encoding, error, exchange, phases
 from mercurial.node import bin, hex
 
-from . import pushlog, state
+from . import pushlog, showing, state
 
 
 class ShortBody(Exception):
@@ -23,6 +23,7 @@ class Damaged(Exception):
 def apply(repo, offset, push, bundle, markers, hidden):
     """Stores a push; the caller holds the locks. Repeating it changes nothing."""
     known = state.read(repo)
+    showing.forget(repo)
     if offset <= known.applied:
         if not hidden and offset > known.shown:
             _show(repo, known, offset, push, markers)
@@ -55,6 +56,7 @@ def _show(repo, known, offset, push, markers):
 
 def _effects(repo, tr, known, offset, push, markers):
     shown = known.shown_to(offset)
+    showing.begin(repo, tr)
     if push.get("published"):
         phases.advanceboundary(repo, tr, phases.public, [bin(text) for text in push["published"]])
     if push.get("bookmarks"):

@@ -14,7 +14,7 @@ import zlib
 from mercurial import hg
 from mercurial.hgweb import common, hgweb_mod
 
-from . import named_hashes, stream_clone, view
+from . import named_hashes, showing, stream_clone, view
 
 DEFAULT_CACHED = 200
 # A transaction that commits while we load what it wrote: load again, at most this often.
@@ -53,11 +53,12 @@ class Application(hgweb_mod.hgweb):
         """Loads what changed; call it before each request."""
         deadline = None
         while not self._load():
-            # Fewer changesets than the state says: a strip is at work, which removes some for a moment.
+            # Either what is shown is about to change, or there are fewer changesets than the state says: a strip is at
+            # work, which removes some for a moment.
             wait = self._unfiltered.ui.configint(b'hg-operator', b'stream-wait', stream_clone.DEFAULT_WAIT_SECONDS)
             deadline = deadline or time.monotonic() + wait
             if time.monotonic() >= deadline:
-                raise stream_clone.RetryLater('changesets are being removed')
+                raise stream_clone.RetryLater('the repository is changing')
             time.sleep(stream_clone.LOCK_RETRY_SECONDS)
             self._key = None
 
@@ -68,6 +69,9 @@ class Application(hgweb_mod.hgweb):
             key = _stamps(self._directory, _WATCHED)
             if key == self._key:
                 return True
+            # Asked between looking at the files and loading them: what changes later is seen by the next look.
+            if showing.is_under_way(self._directory):
+                return False
             unfiltered.invalidateall()
             view.refresh(unfiltered)
             unfiltered.changelog, unfiltered._phasecache, unfiltered.obsstore, unfiltered._bookmarks
@@ -77,7 +81,7 @@ class Application(hgweb_mod.hgweb):
             self.mtime = zlib.crc32(repr(key).encode('ascii'))
             if len(unfiltered.changelog) < (view.read_state(unfiltered).get('appliedRevisions') or 0):
                 return False
-        return True
+        return False
 
 
 class Applications:

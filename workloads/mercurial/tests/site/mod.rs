@@ -71,6 +71,7 @@ impl Site {
             gate: None,
             spool: folder.path().join("spool"),
             role,
+            public_url: None,
             site_hgrc: None,
         };
         let mercurial = Mercurial::start(options).await.unwrap();
