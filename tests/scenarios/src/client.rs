@@ -118,9 +118,9 @@ impl Client {
     /// The tip's hash of the repository at a URL; what hg says when there is none.
     pub fn remote_tip(&self, url: &str) -> Result<String, String> {
         let Outcome { code, stdout, stderr } = self.hg("", &["identify", "--debug", "--id", url]);
-        // Behind what `--debug` tells of the exchange.
-        let last = stdout.lines().last().filter(|_| code == Some(0));
-        last.map(str::to_owned).ok_or(stderr)
+        // Among what `--debug` tells of the exchange.
+        let is_hash = |line: &&str| line.len() == 40 && line.bytes().all(|byte| byte.is_ascii_hexdigit());
+        stdout.lines().rfind(is_hash).filter(|_| code == Some(0)).map(str::to_owned).ok_or(stderr)
     }
 
     /// `ssh` with this developer's options and these further arguments.

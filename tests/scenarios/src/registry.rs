@@ -1,12 +1,15 @@
 //! What the installation's own parts ask a master for, with the supervisor's certificate.
 
+use protocol::status::Status;
 use protocol::{CreationId, InstanceName, Registry, RepositorySettings};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::runtime::Runtime;
 use transport::{Client, ClientError, Identity, Target};
 
-use crate::Installation;
+use crate::{Installation, wait_for};
+
+const AT_ONCE: usize = 32;
 
 pub struct RegistryClient {
     runtime: Runtime,
@@ -32,8 +35,7 @@ impl RegistryClient {
     }
 
     pub fn put(&self, path: &str, settings: &impl Serialize) {
-        let url = format!("/v1/registry/{path}");
-        let _: serde_json::Value = self.runtime.block_on(self.client.put_json(&self.master, &url, settings)).unwrap();
+        self.put_all(&[path.to_owned()], settings);
     }
 
     /// Many at once: they share the master's fsyncs.
@@ -42,15 +44,33 @@ impl RegistryClient {
             let url = format!("/v1/registry/{path}");
             self.client.put_json::<serde_json::Value>(&self.master, &url, settings).await.unwrap()
         };
-        self.runtime.block_on(async {
-            for some in paths.chunks(32) {
-                futures::future::join_all(some.iter().map(put)).await;
-            }
-        });
+        for some in paths.chunks(AT_ONCE) {
+            let answers = self.runtime.block_on(futures::future::join_all(some.iter().map(put)));
+            let last = answers.iter().map(|answer| answer["offset"].as_u64().unwrap()).max().unwrap();
+            self.is_applied(last);
+        }
     }
 
     pub fn delete(&self, path: &str) {
+        let last = self.registry().by_path(&path.parse().unwrap()).unwrap().last;
         self.runtime.block_on(self.client.delete(&self.master, &format!("/v1/registry/{path}"))).unwrap();
+        self.is_applied(last.0 + 1);
+    }
+
+    /// Waits until the master's status knows of that record, which was answered when it was committed.
+    fn is_applied(&self, offset: u64) {
+        wait_for("the master applies a record", || {
+            let status: Status = self
+                .runtime
+                .block_on(self.client.get_json(&self.master, "/status.json"))
+                .map_err(|error| error.to_string())?;
+            let applied = status.instances.iter().map(|instance| instance.applied.0).max();
+            if applied >= Some(offset) { Ok(()) } else { Err(format!("{applied:?} of {offset}")) }
+        });
+    }
+
+    fn registry(&self) -> Registry {
+        self.runtime.block_on(self.client.get_json(&self.master, "/v1/registry")).unwrap()
     }
 
     pub fn id(&self, path: &str) -> CreationId {

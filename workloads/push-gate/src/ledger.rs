@@ -97,23 +97,25 @@ impl Ledger {
         Ok((offset, push))
     }
 
-    /// Creates the repository or gives the existing one these settings; unchanged settings write nothing.
-    pub async fn put(&self, path: RepositoryPath, settings: RepositorySettings) -> Result<CreationId, LedgerError> {
+    /// Creates the repository or gives the existing one these settings; unchanged settings write nothing. Answers the
+    /// repository's newest record.
+    pub async fn put(&self, path: RepositoryPath, settings: RepositorySettings) -> Result<Offset, LedgerError> {
         self.writable().await?;
         let mut registry = self.appended.lock().await;
-        let (record, known) = match registry.by_path(&path) {
-            Some(known) if known.settings == settings => return Ok(known.id),
-            Some(known) => {
-                (Record::RepositoryUpdated(RepositoryUpdated { repository: known.id, settings }), Some(known.id))
+        let record = match registry.by_path(&path) {
+            Some(known) if known.settings == settings => {
+                let last = known.last;
+                drop(registry);
+                self.known_committed(last).await?;
+                return Ok(last);
             }
-            None => {
-                (Record::RepositoryCreated(RepositoryCreated { path, format: RepositoryFormat::V1, settings }), None)
-            }
+            Some(known) => Record::RepositoryUpdated(RepositoryUpdated { repository: known.id, settings }),
+            None => Record::RepositoryCreated(RepositoryCreated { path, format: RepositoryFormat::V1, settings }),
         };
         let offset = self.append(&mut registry, &record).await?;
         drop(registry);
         self.committed(offset).await?;
-        Ok(known.unwrap_or(CreationId(offset.0)))
+        Ok(offset)
     }
 
     pub async fn delete(&self, path: &RepositoryPath) -> Result<Offset, LedgerError> {
@@ -153,6 +155,14 @@ impl Ledger {
             .wait_committed(self.generation, offset, deadline)
             .await
             .map_err(|_| LedgerError::OutcomeUnknown(offset))
+    }
+
+    /// As [`Ledger::committed`], for a record that an earlier generation may have appended: every record that is in the
+    /// log when a generation begins is committed with its first one.
+    async fn known_committed(&self, offset: Offset) -> Result<(), LedgerError> {
+        let mut view = self.log.watch();
+        let wait = tokio::time::timeout(COMMIT_WAIT, view.wait_for(|view| view.committed >= offset)).await;
+        wait.is_ok_and(|level| level.is_ok()).then_some(()).ok_or(LedgerError::OutcomeUnknown(offset))
     }
 
     async fn append(&self, registry: &mut Registry, record: &Record) -> Result<Offset, LedgerError> {

@@ -1,0 +1,186 @@
+//! A repository's life: created, set up anew, stripped, deleted, and its path created again.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use scenarios::{
+    Client, Developers, Installation, Mercurial, Options, RegistryClient, mercurials, settings, wait_for,
+};
+
+fn newest() -> Mercurial {
+    mercurials().pop().unwrap()
+}
+
+/// Every place that serves a repository to readers: the mirrors, and the master over SSH.
+fn places(installation: &Installation, client: &Client) -> Vec<String> {
+    installation.ready().mirrors.iter().cloned().chain([client.ssh_url.clone()]).collect()
+}
+
+fn nodes(client: &Client, base: &str, path: &str, copy: &str) -> Vec<String> {
+    client.hg("", &["clone", "--noupdate", &format!("{base}/{path}"), copy]).ok();
+    let all = client.hg(copy, &["log", "--hidden", "--template", "{node}\n"]).ok();
+    all.lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn a_path_that_is_created_again_meets_no_old_content() {
+    for server in mercurials() {
+        let installation = Installation::start(Options::new(&server, &["stays"]));
+        let registry = RegistryClient::new(&installation);
+        let client = Client::new(&installation, &newest(), "developer");
+        let url = client.push_url("team/tools");
+        registry.put("team/tools", &settings(true));
+        client.init("old");
+        client.hg("old", &["push", &url]).ok();
+        installation.settled();
+        let (old_id, old) = (registry.id("team/tools"), client.tip("old"));
+        for base in places(&installation, &client) {
+            assert_eq!(client.remote_tip(&format!("{base}/team/tools")).unwrap(), old);
+        }
+
+        registry.delete("team/tools");
+        installation.settled();
+        let refused = client.hg("old", &["push", &url]).fails();
+        assert!(refused.contains("team/tools does not exist"), "{refused}");
+        for mirror in &installation.ready().mirrors {
+            let refused = client.remote_tip(&format!("{mirror}/team/tools")).unwrap_err();
+            assert!(refused.contains("HTTP Error 404"), "{refused}");
+        }
+        for instance in ["ssh-0", "ssh-1", "mirror-0", "mirror-1"] {
+            let folder = installation.data().join(instance).join("repositories").join(old_id.directory());
+            wait_for(
+                "the folder is gone",
+                || if folder.exists() { Err(folder.display().to_string()) } else { Ok(()) },
+            );
+        }
+
+        registry.put("team/tools", &settings(true));
+        installation.settled();
+        assert_ne!(registry.id("team/tools"), old_id);
+        for (number, base) in places(&installation, &client).into_iter().enumerate() {
+            assert_eq!(nodes(&client, &base, "team/tools", &format!("empty-{number}")), [""; 0]);
+            let unknown = client.hg("", &["identify", "--rev", &old, &format!("{base}/team/tools")]).fails();
+            assert!(unknown.contains("unknown revision") || unknown.contains("HTTP Error 5"), "{unknown}");
+        }
+        client.hg("", &["init", "new"]).ok();
+        let new = client.commit("new", "other", "a new beginning");
+        client.hg("new", &["push", &url]).ok();
+        installation.settled();
+        for (number, base) in places(&installation, &client).into_iter().enumerate() {
+            assert_eq!(nodes(&client, &base, "team/tools", &format!("new-{number}")), [new.clone()]);
+        }
+    }
+}
+
+#[test]
+fn settings_change_on_every_instance() {
+    let installation = Installation::start(Options::new(&newest(), &["one"]));
+    let registry = RegistryClient::new(&installation);
+    let client = Client::new(&installation, &newest(), "developer");
+    let url = client.push_url("one");
+    client.init("work");
+    client.hg("work", &["push", &url]).ok();
+    let phase = |client: &Client| client.hg("work", &["log", "-r", ".", "-T", "{phase}"]).ok();
+    assert_eq!(phase(&client), "public");
+
+    let mut drafts = settings(false);
+    drafts.description = "Keeps drafts".into();
+    registry.put("one", &drafts);
+    let second = client.commit("work", "file", "second");
+    client.hg("work", &["push", &url]).ok();
+    assert_eq!(phase(&client), "draft");
+    installation.settled();
+    for (number, base) in places(&installation, &client).into_iter().enumerate() {
+        let copy = format!("copy-{number}");
+        assert!(nodes(&client, &base, "one", &copy).contains(&second));
+        assert_eq!(client.hg(&copy, &["log", "-r", &second, "-T", "{phase}"]).ok(), "draft", "cloned from {base}");
+    }
+
+    drafts.read_only_reason = Some("closed for the move".into());
+    registry.put("one", &drafts);
+    client.commit("work", "file", "third");
+    let refused = client.hg("work", &["push", &url]).fails();
+    assert!(refused.contains("closed for the move"), "{refused}");
+
+    drafts.read_only_reason = None;
+    drafts.write_groups.clear();
+    registry.put("one", &drafts);
+    let refused = client.hg("work", &["push", &url]).fails();
+    assert!(refused.contains("no write access"), "{refused}");
+    registry.put("one", &settings(true));
+    client.hg("work", &["push", &url]).ok();
+    assert_eq!(phase(&client), "public");
+    installation.settled();
+}
+
+#[test]
+fn a_private_repository_leaves_the_mirrors_and_comes_back() {
+    let installation = Installation::start(Options::new(&newest(), &["one", "other"]));
+    let registry = RegistryClient::new(&installation);
+    let client = Client::new(&installation, &newest(), "developer");
+    let url = client.push_url("one");
+    client.init("work");
+    client.hg("work", &["push", &url]).ok();
+    installation.settled();
+
+    let mut private = settings(true);
+    private.read_groups = vec!["developers".into()];
+    registry.put("one", &private);
+    installation.settled();
+    let second = client.commit("work", "file", "second");
+    client.hg("work", &["push", &url]).ok();
+    let id = registry.id("one");
+    for (mirror, name) in installation.ready().mirrors.iter().zip(["mirror-0", "mirror-1"]) {
+        let refused = client.remote_tip(&format!("{mirror}/one")).unwrap_err();
+        assert!(refused.contains("HTTP Error 404"), "{refused}");
+        let folder = installation.data().join(name).join("repositories").join(id.directory());
+        wait_for("the folder is gone", || if folder.exists() { Err(folder.display().to_string()) } else { Ok(()) });
+    }
+    assert_eq!(client.remote_tip(&url).unwrap(), second);
+
+    registry.put("one", &settings(true));
+    installation.settled();
+    for base in places(&installation, &client) {
+        assert_eq!(client.remote_tip(&format!("{base}/one")).unwrap(), second);
+    }
+}
+
+#[test]
+fn strip_while_pushes_go_on() {
+    for server in mercurials() {
+        let mut installation = Installation::start(Options::new(&server, &["one", "draft/two"]));
+        let client = Client::new(&installation, &newest(), "stripped");
+        let data = installation.data();
+        let developers = Developers::start(&installation, &newest(), &["one", "draft/two"]);
+        let mut gone = Vec::new();
+        for path in ["one", "draft/two"] {
+            let url = client.push_url(path);
+            let work = format!("work-{}", path.replace('/', "-"));
+            client.init(&work);
+            let (first, second) = (client.tip(&work), client.commit(&work, "file", "not for the public"));
+            client.hg(&work, &["push", "--force", &url]).ok();
+            developers.go_on(1);
+            // The second one goes as a descendant of the first.
+            let said = installation.hgd(&["strip", "--data-dir", data.to_str().unwrap(), path, &first]).ok();
+            assert!(said.contains("recorded strip"), "{said}");
+            developers.go_on(2);
+            gone.push((path, [first, second]));
+        }
+        let pushed = developers.stop();
+        installation.settled();
+        installation.holds(&newest(), &pushed);
+        for (number, base) in places(&installation, &client).into_iter().enumerate() {
+            for (path, stripped) in &gone {
+                let copy = format!("copy-{number}-{}", path.replace('/', "-"));
+                let left = nodes(&client, &base, path, &copy);
+                assert!(
+                    !stripped.iter().any(|node| left.contains(node)),
+                    "{base} still has what was stripped of {path}"
+                );
+            }
+        }
+        installation.stop();
+        installation.start_again();
+        installation.settled();
+        installation.stop();
+        installation.logs_agree();
+    }
+}
