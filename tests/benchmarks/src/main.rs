@@ -1,0 +1,65 @@
+//! `make bench`: this installation beside plain Mercurial, in one run on one machine. What counts are the ratios.
+//!
+//! benchmarks [NAME...] [--quick] [--no-docs]
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod history;
+mod large_push;
+mod machine;
+mod memory;
+mod plain_ssh;
+mod plain_web;
+mod process_table;
+mod publication;
+mod reads;
+mod report;
+mod rss_peak;
+mod small_push;
+
+use report::Report;
+
+/// What there is, in the order of a run.
+const BENCHMARKS: [(&str, fn(&Scale, &mut Report)); 5] = [
+    ("small-push", small_push::run),
+    ("large-push", large_push::run),
+    ("publication", publication::run),
+    ("reads", reads::run),
+    ("memory", memory::run),
+];
+
+/// How much of everything.
+struct Scale {
+    quick: bool,
+}
+
+impl Scale {
+    fn of(&self, whole: usize, quick: usize) -> usize {
+        if self.quick { quick } else { whole }
+    }
+}
+
+fn main() {
+    let (options, names): (Vec<String>, Vec<String>) =
+        std::env::args().skip(1).partition(|word| word.starts_with("--"));
+    let known = |name: &str| BENCHMARKS.iter().any(|(known, _)| *known == name);
+    let unknown_option = options.iter().find(|option| !["--quick", "--no-docs"].contains(&option.as_str()));
+    let unknown_name = names.iter().find(|name| !known(name));
+    if let Some(word) = unknown_option.or(unknown_name) {
+        let names = BENCHMARKS.map(|(name, _)| name).join(", ");
+        eprintln!("benchmarks: {word} is not known: name some of {names}, --quick or --no-docs");
+        std::process::exit(2);
+    }
+    let option = |name: &str| options.iter().any(|option| option == name);
+    let scale = Scale { quick: option("--quick") };
+    let mut report = Report::new();
+    for (name, run) in BENCHMARKS {
+        if names.is_empty() || names.iter().any(|wanted| wanted == name) {
+            eprintln!("== {name}");
+            run(&scale, &mut report);
+        }
+    }
+    print!("{}", report.text());
+    if !option("--no-docs") && names.is_empty() && !scale.quick {
+        report.keep();
+    }
+}
