@@ -16,7 +16,7 @@ mod wire;
 
 pub use client::{Client, Outcome};
 pub use developers::{Developers, Pushed};
-pub use installation::{Installation, Options};
+pub use installation::{Installation, Options, hgd};
 pub use keep_alive::{Answer, KeepAlive};
 pub use mercurials::{Mercurial, mercurials};
 pub use pusher::{Kinds, New, Pusher, State};

@@ -105,11 +105,7 @@ fn a_killed_child_is_started_again() {
     client.init("local");
     client.hg("local", &["push", &client.push_url("hello")]).ok();
     for name in ["mirror-0", "ssh-1", "ssh-0", "balancer"] {
-        if name == "balancer" {
-            kill_balancer(&installation);
-        } else {
-            installation.kill(name);
-        }
+        installation.kill(name);
         client.commit("local", "file", &format!("after the death of {name}"));
         wait_for("a push", || {
             let said = client.hg("local", &["push", &client.push_url("hello")]);
@@ -122,24 +118,4 @@ fn a_killed_child_is_started_again() {
             if said.code == Some(0) && tip.starts_with(said.stdout.trim()) { Ok(()) } else { Err(format!("{said:?}")) }
         });
     }
-}
-
-fn kill_balancer(installation: &Installation) {
-    // Its process id is in no status.
-    let config = installation.data().join("config").join("balancer.json");
-    let config = config.to_string_lossy().into_owned();
-    let running = || {
-        let all = std::fs::read_dir("/proc").unwrap().filter_map(|entry| entry.ok());
-        all.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok()).find(|pid| {
-            let command = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-            String::from_utf8_lossy(&command).split('\0').any(|word| word == config)
-        })
-    };
-    let old = running().expect("the balancer runs");
-    rustix::process::kill_process(rustix::process::Pid::from_raw(old).unwrap(), rustix::process::Signal::KILL)
-        .unwrap();
-    wait_for("another balancer", || match running() {
-        Some(new) if new != old => Ok(()),
-        other => Err(format!("{other:?}")),
-    });
 }

@@ -18,12 +18,12 @@ pub enum OpenError {
     OtherLog { path: PathBuf, found: LogName, expected: LogName },
     #[error(
         "{path} is damaged {damage}; records from there on were on disk and must not be dropped silently: restore the \
-         volume, or move the log's directory away and let this instance resynchronise from another one"
+         volume, or stop all instances and replace the log's directory by a copy of the one of another SSH instance"
     )]
     Damaged { path: PathBuf, damage: Damage },
     #[error(
         "{path} begins with record {found} where record {expected} belongs: a segment file before it is missing; \
-         restore it, or move the log's directory away and let this instance resynchronise from another one"
+         restore it, or stop all instances and replace the log's directory by a copy of the one of another SSH instance"
     )]
     Missing { path: PathBuf, expected: Offset, found: Offset },
 }

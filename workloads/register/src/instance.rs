@@ -29,18 +29,18 @@ pub struct Instance {
 
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    #[error("the data directory {directory} is in use by process {pid}")]
+    #[error("the data directory {directory} is in use by process {pid}: stop it, or use another directory")]
     UsedBy { directory: PathBuf, pid: u32 },
-    #[error("the data directory {0} is in use by another process")]
+    #[error("the data directory {0} is in use by another process: stop it, or use another directory")]
     Used(PathBuf),
     #[error(
         "the data directory {directory} was written by a newer hgd (format {found}, this one knows {FORMAT_VERSION}): \
          start it with that hgd"
     )]
     Newer { directory: PathBuf, found: u32 },
-    #[error("the data directory {directory} belongs to instance {found}, not to {wanted}")]
+    #[error("the data directory {directory} belongs to instance {found}, not to {wanted}: give each instance its own")]
     WrongName { directory: PathBuf, found: InstanceName, wanted: InstanceName },
-    #[error("{path} is damaged: {reason}")]
+    #[error("{path} is damaged ({reason}): restore it, or move its whole directory away and start anew")]
     Damaged { path: PathBuf, reason: String },
     #[error("{path} cannot be used: {source}")]
     Io { path: PathBuf, source: io::Error },
@@ -162,9 +162,10 @@ mod tests {
         let _held = open(base.path(), &name("ssh-0")).unwrap();
         let refused = open(base.path(), &name("ssh-0")).unwrap_err();
         let directory = base.path().display();
-        let known = format!("the data directory {directory} is in use by process {}", std::process::id());
-        let unknown = format!("the data directory {directory} is in use by another process");
-        assert!([known, unknown].contains(&refused.to_string()), "{refused}");
+        let known = format!("the data directory {directory} is in use by process {}: stop it", std::process::id());
+        let unknown = format!("the data directory {directory} is in use by another process: stop it");
+        let refused = refused.to_string();
+        assert!([known, unknown].iter().any(|text| refused.starts_with(text)), "{refused}");
     }
 
     #[test]
@@ -172,7 +173,7 @@ mod tests {
         let base = tempfile::tempdir().unwrap();
         drop(open(base.path(), &name("ssh-0")).unwrap());
         let refused = open(base.path(), &name("ssh-1")).unwrap_err().to_string();
-        assert!(refused.ends_with("belongs to instance ssh-0, not to ssh-1"), "{refused}");
+        assert!(refused.contains("belongs to instance ssh-0, not to ssh-1"), "{refused}");
         std::fs::write(base.path().join("instance.json"), r#"{"version":2,"new":true}"#).unwrap();
         let refused = open(base.path(), &name("ssh-0")).unwrap_err().to_string();
         assert!(refused.contains("newer hgd (format 2, this one knows 1)"), "{refused}");

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::OpenOptions;
-use std::io;
+use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -19,6 +19,8 @@ const FIRST_BACKOFF: Duration = Duration::from_millis(200);
 const LONGEST_BACKOFF: Duration = Duration::from_secs(10);
 /// A child that ran this long starts again with the first backoff.
 const STEADY: Duration = Duration::from_secs(30);
+/// Looked through for the sentence with which a child ended.
+const MAX_LAST_WORDS_BYTES: u64 = 64 * 1024;
 /// How long a child may drain before it is killed.
 const DRAIN: Duration = Duration::from_secs(40);
 
@@ -79,14 +81,19 @@ impl Children {
 /// Keeps one child running until `stop` turns true, then asks it to drain. Ends when the child has ended.
 async fn supervise(child: Child, pids: Pids, mut stop: watch::Receiver<bool>) {
     let mut backoff = FIRST_BACKOFF;
+    let mut said = None;
     while !*stop.borrow() {
         let started = Instant::now();
+        let log_before = std::fs::metadata(&child.log).map_or(0, |file| file.len());
         match run_once(&child, &pids, &mut stop).await {
             Ok(status) if *stop.borrow() => {
                 tracing::info!(child = child.name, %status, "stopped");
                 return;
             }
-            Ok(status) => tracing::warn!(child = child.name, %status, "ended; it is started again"),
+            Ok(status) => {
+                tracing::warn!(child = child.name, %status, "ended; it is started again");
+                tell_why(&child, log_before, &mut said);
+            }
             Err(error) => tracing::error!(child = child.name, %error, "cannot be started; it is tried again"),
         }
         if started.elapsed() > STEADY {
@@ -95,6 +102,26 @@ async fn supervise(child: Child, pids: Pids, mut stop: watch::Receiver<bool>) {
         let _stop_ends_the_wait = tokio::time::timeout(backoff, stop.wait_for(|stop| *stop)).await;
         backoff = (backoff * 2).min(LONGEST_BACKOFF);
     }
+}
+
+/// Repeats on the supervisor's own output the sentence with which a child ended, once until it says another.
+fn tell_why(child: &Child, log_before: u64, said: &mut Option<String>) {
+    let sentence = last_words(&child.log, log_before);
+    if let Some(sentence) = sentence.filter(|sentence| said.as_ref() != Some(sentence)) {
+        eprintln!("hgd: {} cannot run and is tried again: {sentence}", child.name);
+        *said = Some(sentence);
+    }
+}
+
+/// What [`crate::process::run`] wrote into the log last, behind `from`.
+fn last_words(log: &Path, from: u64) -> Option<String> {
+    let mut file = std::fs::File::open(log).ok()?;
+    let end = file.metadata().ok()?.len();
+    file.seek(SeekFrom::Start(from.max(end.saturating_sub(MAX_LAST_WORDS_BYTES)))).ok()?;
+    let mut bytes = Vec::new();
+    file.take(MAX_LAST_WORDS_BYTES).read_to_end(&mut bytes).ok()?;
+    let text = String::from_utf8_lossy(&bytes);
+    text.lines().rev().find_map(|line| line.strip_prefix("hgd: ")).map(str::to_owned)
 }
 
 async fn run_once(
