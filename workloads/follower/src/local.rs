@@ -9,7 +9,7 @@ use log::blobs::Blobs;
 use log::{Event, Level, Log, SubscribeError, Subscription};
 use mercurial::{LanePool, Mercurial, Options as MercurialOptions, Role};
 use protocol::stream::{Progress, WINDOW_ENTRIES};
-use protocol::{InstanceName, LogName, Offset, Registry};
+use protocol::{CreationId, InstanceName, LogName, Offset, Registry};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use transport::{CancellationToken, Client, Target};
@@ -126,6 +126,7 @@ impl Local {
         };
         let bounds = Options { max_in_flight: MAX_IN_FLIGHT, ..Options::new(mode, options.name.clone()) };
         let lanes = Lanes::new(bounds, start.clone(), origin);
+        remove_leftovers(&lanes, &data.join("repositories"))?;
         let at = (start.replication, start.publication);
         let driver = Driver::new(lanes, executor, outputs, data.clone(), at);
         let stop = CancellationToken::new();
@@ -249,6 +250,21 @@ impl Local {
             }
         }
     }
+}
+
+/// Repositories that ended while this instance was away: nobody will ask for them again.
+fn remove_leftovers(lanes: &Lanes, repositories: &Path) -> Result<(), LocalError> {
+    let io = |source| io_error(repositories, source);
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(repositories).map_err(io)? {
+        let name = entry.map_err(io)?.file_name();
+        found.extend(name.to_str().and_then(|name| u64::from_str_radix(name, 16).ok()).map(CreationId));
+    }
+    for id in lanes.leftovers(found) {
+        tracing::info!(repository = %id, "removing a repository that ended while this instance was away");
+        crate::resync::remove(&repositories.join(id.directory())).map_err(io)?;
+    }
+    Ok(())
 }
 
 async fn start_mercurial(options: &LocalOptions) -> Result<Mercurial, mercurial::StartError> {

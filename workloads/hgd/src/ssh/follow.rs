@@ -36,6 +36,8 @@ pub struct Following {
     pub publisher: mpsc::Sender<Input>,
     /// Mirrors that release waits for.
     pub active: watch::Receiver<BTreeSet<InstanceName>>,
+    /// The publication log's end as the aggregator knows it, with what it is about to append.
+    pub welcome: watch::Receiver<Offset>,
     /// The other SSH instances: only they may follow as standbys.
     pub ssh_instances: BTreeSet<InstanceName>,
     /// Numbers connections, so that the end of an old one is not taken for the end of its successor.
@@ -126,7 +128,7 @@ async fn serve(
         master: following.name.clone(),
         generation: following.generation,
         replication_committed: following.replication.positions().committed,
-        publication_committed: following.publication.positions().committed,
+        publication_committed: following.publication.positions().committed.max(*following.welcome.borrow()),
         replication_truncate: truncate[0],
         publication_truncate: truncate[1],
         active: following.active.borrow().contains(&hello.name),

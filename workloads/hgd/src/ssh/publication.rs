@@ -53,6 +53,8 @@ pub struct PublisherOptions {
     /// Of these, who listens now, with the number of the connection.
     pub connected: watch::Receiver<BTreeMap<InstanceName, u64>>,
     pub active: watch::Sender<BTreeSet<InstanceName>>,
+    /// What a mirror that connects now has to see of the publication log before it is ready.
+    pub welcome: watch::Sender<Offset>,
     pub settled: Settled,
 }
 
@@ -211,6 +213,8 @@ impl Publisher {
             return;
         }
         if let Some(records) = self.core.batch() {
+            let welcome = self.core.welcome();
+            self.options.welcome.send_if_modified(|before| std::mem::replace(before, welcome) != welcome);
             let (log, generation) = (self.options.publication.clone(), self.options.generation);
             self.appending.spawn(async move { log.append_many(generation, &records).await });
         }

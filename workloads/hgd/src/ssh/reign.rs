@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicU64;
 
 use log::{Event, Level, Log};
 use protocol::record::GenerationStarted;
-use protocol::{Generation, InstanceName, Record, Registry, Timestamp};
+use protocol::{Generation, InstanceName, Offset, Record, Registry, Timestamp};
 use push_gate::{Gate, Ledger};
 use register::Register;
 use tokio::sync::{mpsc, watch};
@@ -37,6 +37,7 @@ pub async fn run(base: Base, register: Register, mut shutdown: Shutdown) -> Resu
 
     let (standbys, connected) = watch::channel(BTreeMap::new());
     let (active, active_seen) = watch::channel(BTreeSet::new());
+    let (welcome, welcome_seen) = watch::channel(Offset::ZERO);
     let (publisher, inputs) = mpsc::channel(PUBLISHER_QUEUE);
     let writable = writable(connected.clone(), state.in_sync.clone());
     let ledger = Arc::new(Ledger::new(base.replication.clone(), state.generation, appended, writable));
@@ -48,6 +49,7 @@ pub async fn run(base: Base, register: Register, mut shutdown: Shutdown) -> Resu
         standbys,
         publisher: publisher.clone(),
         active: active_seen,
+        welcome: welcome_seen,
         ssh_instances: base.role.peers.keys().cloned().collect(),
         connections: AtomicU64::new(1),
     });
@@ -62,6 +64,7 @@ pub async fn run(base: Base, register: Register, mut shutdown: Shutdown) -> Resu
         peers: base.role.peers.clone(),
         connected,
         active,
+        welcome,
         settled: Settled::load(&base.role.data_directory)?,
     };
     let publishing = tokio::spawn(Publisher::new(options).run(inputs));
