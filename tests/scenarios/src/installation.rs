@@ -112,7 +112,8 @@ impl Installation {
         for (number, path) in repositories.iter().enumerate() {
             text += &format!(
                 "---\napiVersion: hg-operator.dev/v1alpha1\nkind: HgRepository\nmetadata: {{name: r{number}}}\n\
-                 spec: {{path: {path}, masterRef: {{name: hg}}, writeGroups: [developers], publishing: {}, obsolescence: {}}}\n",
+                 spec: {{path: {path}, masterRef: {{name: hg}}, writeGroups: [developers], \
+                 publishing: {}, obsolescence: {}}}\n",
                 !path.starts_with("draft"),
                 path.starts_with("draft"),
             );

@@ -1,5 +1,5 @@
-//! A client that speaks HTTP/1.1 itself over one connection that it keeps: thousands of requests cost no process and no
-//! library.
+//! A client that speaks HTTP/1.1 itself over one connection that it keeps: thousands of requests cost no process and
+//! no library.
 
 use std::io::{BufRead, BufReader, Error, Read, Write};
 use std::net::TcpStream;

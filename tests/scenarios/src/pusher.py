@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A developer who pushes without end, through one SSH session: Mercurial's own client code, without a process per push.
+"""A developer who pushes without end, through one SSH session: Mercurial's client code, without a process per push.
 
     python pusher.py URL FOLDER SEED KINDS SSH
 
 KINDS is `everything` (for a repository that keeps drafts and markers), `published` (for one that does neither) or
-`one` (one changeset per push). Each `next` on standard input makes one push: it is prepared, `{"state": ...}` says what
-the repository will be after it, and when `go` has come, it is pushed and `{"pushed": seconds since 1970}` follows. The
+`one` (one changeset per push). Each `next` on standard input makes one push: it is prepared, `{"state": ...}` says
+what the repository will be after it, and when `go` has come, it is pushed and `{"pushed": seconds since 1970}` follows. The
 end of standard input ends it.
 """
 
@@ -78,7 +78,8 @@ class Pusher:
         text = b'change %d' % self.number
         branch = extra.pop('branch', b'default')
         extra = {b'branch': branch, **{key.encode(): value for key, value in extra.items()}}
-        made = context.memctx(self.repo, parents, text, [name], file, date=b'%d 0' % (10**9 + self.number), extra=extra)
+        date = b'%d 0' % (10**9 + self.number)
+        made = context.memctx(self.repo, parents, text, [name], file, date=date, extra=extra)
         with self.repo.wlock(), self.repo.lock():
             node = made.commit()
         self.new.append({'node': hex(node).decode(), 'file': name.decode(), 'content': content.decode()})

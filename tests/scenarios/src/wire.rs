@@ -1,5 +1,5 @@
-//! A pusher that speaks Mercurial's SSH protocol itself (`hg help internals.wireprotocol`): a push costs no start of hg,
-//! and all its sessions share one SSH connection.
+//! A pusher that speaks Mercurial's SSH protocol itself (`hg help internals.wireprotocol`): a push costs no start of
+//! hg, and all its sessions share one SSH connection.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::PathBuf;

@@ -43,7 +43,8 @@ impl World {
         if generation < self.ssh[index].sealed {
             return;
         }
-        // What the own reign still had on its way to the disk must have arrived before the end of the log is told: else
+        // What the own reign still had on its way to the disk must have arrived before the end of the log is told:
+        // else
         // `Stored` would vouch for the master's record with an own one at the same offset.
         if self.ssh[index].up.as_ref().is_some_and(crate::ssh::Up::writes) {
             return;

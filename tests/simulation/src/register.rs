@@ -134,8 +134,8 @@ impl World {
         self.settle_ssh(master);
     }
 
-    /// Writes, and is the one whom the register names. Only then it has followers: before `Lead` is answered a cut of its
-    /// own may still be under way, and what it sends would be gone the next moment.
+    /// Writes, and is the one whom the register names. Only then it has followers: before `Lead` is answered a cut of
+    /// its own may still be under way, and what it sends would be gone the next moment.
     pub fn leads(&self, index: usize) -> bool {
         let leading =
             |up: &crate::ssh::Up| up.logs.iter().all(|log| log.view().leading == Some(self.register.generation));

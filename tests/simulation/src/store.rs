@@ -101,25 +101,27 @@ impl Store {
         if unlucky(40) { Outcome::Retry(RetryKind::Failed) } else { outcome }
     }
 
-    fn act(&mut self, id: CreationId, kind: &ActionKind, peer: Option<&Repository>) -> Outcome {
+    /// What is done to a repository as a whole; None: it is about what is in one.
+    fn replace(&mut self, id: CreationId, kind: &ActionKind, peer: Option<&Repository>) -> Option<Outcome> {
         match kind {
             ActionKind::Remove { .. } => {
                 self.live.remove(&id);
-                return Outcome::Done(LaneFacts::default());
+                Some(Outcome::Done(LaneFacts::default()))
             }
             ActionKind::Resync { applied, shown } => {
-                let Some(peer) = peer else { return Outcome::Missing };
+                let Some(peer) = peer else { return Some(Outcome::Missing) };
                 if peer.facts.applied < *applied || peer.facts.shown < *shown {
-                    return Outcome::Retry(RetryKind::Failed);
+                    return Some(Outcome::Retry(RetryKind::Failed));
                 }
                 self.held.remove(&id);
                 self.live.insert(id, peer.clone());
-                return Outcome::Done(peer.facts);
+                Some(Outcome::Done(peer.facts))
             }
             ActionKind::Init { offset, hidden, .. } => {
                 let shown = if *hidden { Offset::ZERO } else { *offset };
                 let made = Repository { facts: LaneFacts { applied: *offset, shown }, ..Repository::default() };
                 self.live.entry(id).or_insert(made);
+                None
             }
             ActionKind::Open
             | ActionKind::Configure { .. }
@@ -130,7 +132,13 @@ impl Store {
             | ActionKind::Hide { .. }
             | ActionKind::Strip { .. }
             | ActionKind::Replay { .. }
-            | ActionKind::Recover { .. } => {}
+            | ActionKind::Recover { .. } => None,
+        }
+    }
+
+    fn act(&mut self, id: CreationId, kind: &ActionKind, peer: Option<&Repository>) -> Outcome {
+        if let Some(outcome) = self.replace(id, kind, peer) {
+            return outcome;
         }
         let Some(repository) = self.live.get_mut(&id) else { return Outcome::Missing };
         if repository.corrupt {

@@ -61,8 +61,8 @@ impl Core {
         (self.backlog.committed, self.publication)
     }
 
-    /// What a mirror that connects now must be told as the publication log's end (`Welcome`): also the batch under way was
-    /// decided without it, or by what it said before it lost its power.
+    /// What a mirror that connects now must be told as the publication log's end (`Welcome`): also the batch under way
+    /// was decided without it, or by what it said before it lost its power.
     pub fn welcome(&self) -> Offset {
         Offset(self.publication.0 + self.in_flight.len() as u64)
     }

@@ -15,6 +15,7 @@ mod resync;
 mod standby;
 mod stream;
 mod table;
+mod verification;
 
 pub use closing::{Close, Closing, ClosingPush};
 pub use driver::Input;
@@ -22,3 +23,4 @@ pub use local::{Kind, Local, LocalError, LocalOptions};
 pub use mirror::{MirrorFeed, MirrorFeedError};
 pub use standby::{Standby, StandbyError};
 pub use table::{LaneTable, LaneView};
+pub use verification::Verification;

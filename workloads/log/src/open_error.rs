@@ -23,7 +23,7 @@ pub enum OpenError {
     Damaged { path: PathBuf, damage: Damage },
     #[error(
         "{path} begins with record {found} where record {expected} belongs: a segment file before it is missing; \
-         restore it, or stop all instances and replace the log's directory by a copy of the one of another SSH instance"
+         restore it, or stop all instances and replace the log's directory by a copy of another SSH instance's"
     )]
     Missing { path: PathBuf, expected: Offset, found: Offset },
 }

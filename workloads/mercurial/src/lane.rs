@@ -10,7 +10,7 @@ use tokio::time::timeout;
 
 use crate::connection::ConnectError;
 use crate::frame::Frame;
-use crate::request::{ContentHashes, LaneState, Request, hash_frame};
+use crate::request::{ContentHashes, Integrity, LaneState, Request, hash_frame, integrity_frame};
 use crate::workers::Workers;
 use crate::zygote::Mercurial;
 
@@ -68,6 +68,11 @@ impl LanePool {
     /// Content hashes of what is shown; with `at`, `Locked` unless exactly that is shown.
     pub async fn hash(&self, directory: &Path, at: Option<Offset>) -> Result<ContentHashes, LaneError> {
         self.exchange(directory, hash_frame(directory, at).map_err(not_sent)?).await
+    }
+
+    /// Reads everything that the repository has stored. Takes as long as `hg verify`.
+    pub async fn integrity(&self, directory: &Path) -> Result<Integrity, LaneError> {
+        self.exchange(directory, integrity_frame(directory).map_err(not_sent)?).await
     }
 
     /// Workers that are at work now, and how many there may be.

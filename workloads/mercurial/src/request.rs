@@ -95,6 +95,12 @@ pub struct ContentHashes {
     pub pushlog: Digest,
 }
 
+/// What is wrong with what a repository has stored, if anything.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Integrity {
+    pub damage: Option<String>,
+}
+
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase", tag = "op")]
 enum Wire<'a> {
@@ -121,6 +127,7 @@ enum Wire<'a> {
     Hash {
         at: Option<Offset>,
     },
+    Integrity,
     Snapshot {
         file: &'a Path,
     },
@@ -181,6 +188,10 @@ impl Request {
 
 pub(crate) fn hash_frame(directory: &Path, at: Option<Offset>) -> std::io::Result<crate::frame::Frame> {
     crate::frame::Frame::new(&Envelope { directory, wire: Wire::Hash { at }, body: 0 }, Bytes::new())
+}
+
+pub(crate) fn integrity_frame(directory: &Path) -> std::io::Result<crate::frame::Frame> {
+    crate::frame::Frame::new(&Envelope { directory, wire: Wire::Integrity, body: 0 }, Bytes::new())
 }
 
 impl Operation {

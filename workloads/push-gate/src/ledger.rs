@@ -157,8 +157,8 @@ impl Ledger {
             .map_err(|_| LedgerError::OutcomeUnknown(offset))
     }
 
-    /// As [`Ledger::committed`], for a record that an earlier generation may have appended: every record that is in the
-    /// log when a generation begins is committed with its first one.
+    /// As [`Ledger::committed`], for a record that an earlier generation may have appended: every record that is in
+    /// the log when a generation begins is committed with its first one.
     async fn known_committed(&self, offset: Offset) -> Result<(), LedgerError> {
         let mut view = self.log.watch();
         let wait = tokio::time::timeout(COMMIT_WAIT, view.wait_for(|view| view.committed >= offset)).await;

@@ -45,8 +45,8 @@ impl Readiness {
 }
 
 impl Lanes {
-    /// The master's `Welcome`: the end of its publication log, with what is decided and on its way. Of a mirror that is
-    /// ready release has waited ever since.
+    /// The master's `Welcome`: the end of its publication log, with what is decided and on its way. Of a mirror that
+    /// is ready release has waited ever since.
     pub fn welcome(&mut self, publication: Offset) {
         if !self.readiness.ready {
             self.readiness.welcome = Some(publication);

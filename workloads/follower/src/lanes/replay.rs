@@ -10,8 +10,8 @@ use super::work::Work;
 use super::{LaneFacts, Lanes, Outcome, RetryKind, Ticket};
 
 impl Lanes {
-    /// Answers `ActionKind::Replay`: the repository's records right after the asked offset, in order; all of them up to
-    /// and including `through`. A part is enough, the lane asks again.
+    /// Answers `ActionKind::Replay`: the repository's records right after the asked offset, in order; all of them up
+    /// to and including `through`. A part is enough, the lane asks again.
     pub fn replayed(&mut self, ticket: Ticket, records: &[(Offset, Record)], through: Offset, now: Duration) {
         let Some(id) = self.queues.in_flight_of(ticket) else { return };
         let Some(lane) = self.lanes.get_mut(&id) else { return };

@@ -6,8 +6,8 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 
-/// New ports are taken from here: below the range from which Linux takes those of outgoing connections, which could get
-/// a port between the moment it is chosen and the moment its child listens, and keep it.
+/// New ports are taken from here: below the range from which Linux takes those of outgoing connections, which could
+/// get a port between the moment it is chosen and the moment its child listens, and keep it.
 const FIRST: u16 = 16_384;
 const COUNT: u16 = 16_384;
 /// Before any free port of the machine is taken instead.

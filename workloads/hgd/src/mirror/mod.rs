@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use config::MirrorRole;
-use follower::{Kind, Local, LocalOptions, MirrorFeed, MirrorFeedError};
+use follower::{Kind, Local, LocalOptions, MirrorFeed, MirrorFeedError, Verification};
 use http_mirror::{Front, FrontMetrics, Peers, Readiness, admin};
 use log::blobs::Blobs;
 use mercurial::{WebOptions, WebPool};
@@ -83,6 +83,7 @@ async fn serve(
     let web = WebOptions { light: role.web.light as usize, heavy: role.web.heavy as usize, ..WebOptions::default() };
     let web = WebPool::new(local.mercurial().clone(), web);
     let (master, known_master) = watch::channel(None);
+    let verification = Verification::new(&local, client.clone(), known_master.clone());
     let neighbours = neighbours::watch(client.clone(), known_master, masters.clone(), role.name.clone());
     let (peer_urls, sources) = (neighbours.urls, neighbours.sources);
     let readiness = readiness(local.ready());
@@ -111,6 +112,7 @@ async fn serve(
         error = feed.run(masters) => Err(error.into()),
         error = local.failed() => Err(error.into()),
         () = forward(sources, &local) => Ok(()),
+        () = verification.run() => Ok(()),
     };
     if let Err(MirrorError::Feed(MirrorFeedError::OutOfRange { .. })) = &ended {
         start::forget(&role.data_directory)?;

@@ -5,7 +5,7 @@ import contextlib
 import os
 import traceback
 
-from . import apply, hashes, hgrc, init, recover, snapshot, state, strip, view
+from . import apply, hashes, hgrc, init, integrity, recover, snapshot, state, strip, view
 from .repositories import Missing, locked
 
 DEFAULT_TIMEOUT_SECONDS = 10
@@ -32,6 +32,7 @@ _FIELDS = {
     "recover": {},
     "state": {},
     "hash": {},
+    "integrity": {},
     "snapshot": {"file": str},
     "skip": {"offset": int},
 }
@@ -138,6 +139,10 @@ class Lane:
             if wanted is not None and wanted != known.shown:
                 raise Busy("record %d is not what is shown, %d is" % (wanted, known.shown))
             return {"at": known.shown, **hashes.content_hashes(repo, known)}
+
+    def integrity(self, request, _body):
+        repo = self._repositories.open(request["directory"])
+        return {"damage": integrity.damage(repo, _timeout(request))}
 
     def snapshot(self, request, _body):
         repo = self._repositories.open(request["directory"])

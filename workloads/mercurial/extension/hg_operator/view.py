@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What a mirror shows: the changesets whose records are shown, which are a prefix of the revision numbers.
 
-Two filters. `hg-operator-shown` is what discovery and pages see. `hg-operator-named` also has the changesets that the
-current request names by full hash, with their ancestors. Bookmarks, phases, markers and the pushlog need no filter: the
-lane writes them when it shows a record, never before. On SSH instances shown is applied and nothing here does anything.
+Two filters. `hg-operator-shown` is what discovery and pages see. `hg-operator-named` also has the changesets that
+the current request names by full hash, with their ancestors. Bookmarks, phases, markers and the pushlog need no
+filter: the lane writes them when it shows a record, never before. On SSH instances shown is applied and nothing here
+does anything.
 """
 
 import json

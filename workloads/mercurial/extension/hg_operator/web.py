@@ -114,7 +114,7 @@ def _environment(request, body):
 
 
 class _Answer:
-    """One answer on its way out. Nothing is sent before the first full chunk or the end, so that it can be replaced."""
+    """One answer on its way out. Nothing is sent before the first full chunk or the end: until then it can change."""
 
     def __init__(self, stream, without_body):
         self._stream = stream

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Mercurial's web application for one repository, kept between requests and brought up to date when files changed.
 
-Stock hgweb makes a new repository object whenever a file's time or size changed, and its directory server one for every
-request; both cost more than most answers.
+Stock hgweb makes a new repository object whenever a file's time or size changed, and its directory server one for
+every request; both cost more than most answers.
 """
 
 import collections

@@ -45,7 +45,8 @@ class Discovery(MirrorCase):
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             names = archive.namelist()
         self.assertTrue(all(name.startswith('%s-%s/' % (self.name, self.tagged[:12])) for name in names), names)
-        pages = ('', 'log', 'shortlog', 'graph', 'gitweb-summary', 'tags', 'branches', 'bookmarks', 'file/tip', 'atom-log')
+        pages = ('', 'log', 'shortlog', 'graph', 'gitweb-summary', 'tags', 'branches', 'bookmarks')
+        pages += ('file/tip', 'atom-log')
         for page in pages:
             text = self.text(page)
             for node in (self.hidden, self.later, self.tip):
