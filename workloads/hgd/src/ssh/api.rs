@@ -145,8 +145,8 @@ async fn registry(State(master): State<Arc<Master>>) -> Json<Registry> {
     Json(master.ledger.registry().await)
 }
 
-async fn snapshot(State(master): State<Arc<Master>>) -> Response {
-    ask(&master, Input::Snapshot).await
+async fn snapshot(State(master): State<Arc<Master>>, Extension(Peer(name)): Extension<Peer>) -> Response {
+    ask(&master, |answer| Input::Snapshot { name, answer }).await
 }
 
 async fn peers(State(master): State<Arc<Master>>) -> Response {

@@ -23,9 +23,8 @@ use super::settled::Settled;
 const TICK: Duration = Duration::from_millis(200);
 /// How often logs are trimmed.
 const TRIM: Duration = Duration::from_secs(10);
-/// How long retention is held for a newcomer that took a snapshot.
-const SNAPSHOT_HOLD: Duration = Duration::from_secs(3600);
-const MAX_HOLDS: usize = 64;
+/// How long retention is held at most for a newcomer that took a snapshot.
+const NEWCOMER_HOLD: Duration = Duration::from_secs(3600);
 
 /// What is told to, or asked of, the publisher.
 pub enum Input {
@@ -34,7 +33,7 @@ pub enum Input {
     Lost { name: InstanceName, connection: u64 },
     Standby { name: InstanceName, progress: Progress },
     Endpoints { serving: Vec<Serving>, answer: oneshot::Sender<Endpoints> },
-    Snapshot(oneshot::Sender<Checkpoint>),
+    Snapshot { name: InstanceName, answer: oneshot::Sender<Checkpoint> },
     Peers(oneshot::Sender<Vec<PeerAddress>>),
     Status(oneshot::Sender<Status>),
 }
@@ -64,6 +63,14 @@ struct Mirror {
     peer: String,
 }
 
+/// A mirror that took a snapshot: both logs are kept from there on, until its own checkpoints keep them.
+struct Newcomer {
+    until: Instant,
+    /// It has told how far it is since.
+    heard: bool,
+    _kept: [Hold; 2],
+}
+
 pub struct Publisher {
     options: PublisherOptions,
     core: Core,
@@ -71,7 +78,7 @@ pub struct Publisher {
     registry: Registry,
     mirrors: BTreeMap<InstanceName, Mirror>,
     standbys: BTreeMap<InstanceName, Progress>,
-    holds: Vec<(Instant, Hold)>,
+    newcomers: BTreeMap<InstanceName, Newcomer>,
     started: Instant,
     appending: JoinSet<Result<Offset, log::AppendError>>,
 }
@@ -103,7 +110,7 @@ impl Publisher {
             core,
             mirrors: BTreeMap::new(),
             standbys: BTreeMap::new(),
-            holds: Vec::new(),
+            newcomers: BTreeMap::new(),
             started: Instant::now(),
             appending: JoinSet::new(),
         }
@@ -181,6 +188,7 @@ impl Publisher {
             }
             Input::Progress { name, connection, progress } => {
                 if self.mirrors.get(&name).is_some_and(|mirror| mirror.connection == connection) {
+                    self.newcomers.entry(name.clone()).and_modify(|newcomer| newcomer.heard = true);
                     self.core.progress(&name, progress, now);
                 }
             }
@@ -196,8 +204,8 @@ impl Publisher {
                 self.core.endpoints(&serving, now);
                 let _gone = answer.send(self.endpoints());
             }
-            Input::Snapshot(answer) => {
-                let _gone = answer.send(self.snapshot());
+            Input::Snapshot { name, answer } => {
+                let _gone = answer.send(self.snapshot(name));
             }
             Input::Peers(answer) => {
                 let _gone = answer.send(self.peers());
@@ -246,15 +254,12 @@ impl Publisher {
         Endpoints { endpoints: endpoints.collect() }
     }
 
-    /// Where a newcomer starts; both logs are kept from there on for a while.
-    fn snapshot(&mut self) -> Checkpoint {
+    /// Where a newcomer starts.
+    fn snapshot(&mut self, name: InstanceName) -> Checkpoint {
         let (replication, publication) = self.core.position();
-        let until = Instant::now() + SNAPSHOT_HOLD;
-        self.holds.push((until, self.options.replication.hold(replication.next())));
-        self.holds.push((until, self.options.publication.hold(publication.next())));
-        if self.holds.len() > MAX_HOLDS {
-            self.holds.drain(..2);
-        }
+        let kept = [self.options.replication.hold(replication.next()), self.options.publication.hold(publication.next())];
+        let newcomer = Newcomer { until: Instant::now() + NEWCOMER_HOLD, heard: false, _kept: kept };
+        self.newcomers.insert(name, newcomer);
         Checkpoint {
             replication,
             publication,
@@ -321,7 +326,11 @@ impl Publisher {
 
     /// Everything that nobody active needs any more goes, segment by segment.
     fn trim(&mut self) {
-        self.holds.retain(|(until, _)| *until > Instant::now());
+        let active = self.core.active();
+        self.newcomers.retain(|name, newcomer| {
+            let keeps_itself = newcomer.heard && active.contains(name);
+            newcomer.until > Instant::now() && !keeps_itself
+        });
         let mut keep = self.core.retention();
         let own = self.options.progress.borrow().as_ref().map_or(Offset::ZERO, |own| own.replication_checkpoint);
         keep.replication = keep.replication.min(own);
