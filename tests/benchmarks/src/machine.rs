@@ -6,7 +6,7 @@ use scenarios::mercurials;
 
 pub fn describe() -> String {
     let cpus = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
-    let memory = line_of("/proc/meminfo", "MemTotal").split_whitespace().nth(1).and_then(|n| n.parse::<u64>().ok());
+    let memory = line_of("/proc/meminfo", "MemTotal").split_whitespace().next().and_then(|n| n.parse::<u64>().ok());
     let gib = memory.unwrap_or_default() / 1024 / 1024;
     let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
     let load = load.split(' ').next().unwrap_or_default();

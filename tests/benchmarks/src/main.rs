@@ -19,7 +19,9 @@ mod small_push;
 use report::Report;
 
 /// What there is, in the order of a run.
-const BENCHMARKS: [(&str, fn(&Scale, &mut Report)); 5] = [
+type Benchmark = fn(&Scale, &mut Report);
+
+const BENCHMARKS: [(&str, Benchmark); 5] = [
     ("small-push", small_push::run),
     ("large-push", large_push::run),
     ("publication", publication::run),

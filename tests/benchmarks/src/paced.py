@@ -37,7 +37,7 @@ def bundles(ui, folder, count):
             node = ctx.commit()
         outgoing = discovery.outgoing(repo, missingroots=[node], ancestorsof=[node])
         bundler = bundle2.bundle20(ui)
-        capabilities = bundle2.encodecaps(bundle2.getrepocaps(repo, allowpushback=False))
+        capabilities = bundle2.encodecaps(bundle2.getrepocaps(repo, role=b'client'))
         bundler.newpart(b'replycaps', data=capabilities)
         changes = changegroup.makestream(repo, outgoing, b'02', b'push')
         part = bundler.newpart(b'changegroup', data=b''.join(iter(lambda: changes.read(65536), b'')) if hasattr(

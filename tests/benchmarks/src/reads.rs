@@ -76,8 +76,8 @@ fn requests(tip: &str) -> Vec<(&'static str, Vec<String>)> {
     let capabilities = "?cmd=capabilities".to_owned();
     let batch = format!("?cmd=batch&cmds=heads+%3Bknown+nodes%3D{tip}");
     let getbundle = format!(
-        "?cmd=getbundle&bundlecaps=HG20%2Cbundle2%3DHG20%250Achangegroup%253D01%252C02%250Alistkeys&cg=0&\
-         common={tip}&heads={tip}&listkeys=bookmarks&phases=1"
+        "?cmd=getbundle&bundlecaps=HG20%2Cbundle2%3DHG20%250Achangegroup%253D01%252C02%250Alistkeys%250A\
+         phases%253Dheads&cg=0&common={tip}&heads={tip}&listkeys=bookmarks&phases=1"
     );
     let lookup = "?cmd=lookup&key=tip".to_owned();
     let marks = "?cmd=listkeys&namespace=bookmarks".to_owned();

@@ -5,8 +5,8 @@
 
 KINDS is `everything` (for a repository that keeps drafts and markers), `published` (for one that does neither) or
 `one` (one changeset per push). Each `next` on standard input makes one push: it is prepared, `{"state": ...}` says
-what the repository will be after it, and when `go` has come, it is pushed and `{"pushed": seconds since 1970}` follows. The
-end of standard input ends it.
+what the repository will be after it, and when `go` has come, it is pushed and `{"pushed": seconds since 1970}`
+follows. The end of standard input ends it.
 """
 
 import json

@@ -65,7 +65,7 @@ fn speak(input: &mut impl Write, output: &mut impl BufRead, bundle: &[u8]) -> st
     if !ready.is_empty() {
         return Err(std::io::Error::other(String::from_utf8_lossy(&ready).into_owned()));
     }
-    write!(input, "{}\n", bundle.len())?;
+    writeln!(input, "{}", bundle.len())?;
     input.write_all(bundle)?;
     input.write_all(b"0\n")?;
     input.flush()?;

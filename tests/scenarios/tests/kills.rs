@@ -1,5 +1,5 @@
-//! `kill -9` of everything there is, while developers push: afterwards all copies are equal, and what was acknowledged is
-//! there.
+//! `kill -9` of everything there is, while developers push: afterwards all copies are equal, and what was acknowledged
+//! is there.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use scenarios::{Developers, Installation, Mercurial, Options, mercurials, wait_for};

@@ -65,7 +65,7 @@ fn a_path_that_is_created_again_meets_no_old_content() {
         client.hg("new", &["push", &url]).ok();
         installation.settled();
         for (number, base) in places(&installation, &client).into_iter().enumerate() {
-            assert_eq!(nodes(&client, &base, "team/tools", &format!("new-{number}")), [new.clone()]);
+            assert_eq!(nodes(&client, &base, "team/tools", &format!("new-{number}")), std::slice::from_ref(&new));
         }
     }
 }

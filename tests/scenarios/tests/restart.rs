@@ -71,7 +71,8 @@ fn a_stop_waits_for_the_push_that_is_being_made() {
     let (began, go_on) = (folder.path().join("began"), folder.path().join("go-on"));
     let mut options = Options { mirrors: 1, ..Options::new(&server, &["hello"]) };
     options.hgrc = format!(
-        "[hooks]\npretxnclose.site = touch {}; for n in $(seq 600); do test -e {} && exit 0; sleep 0.1; done; exit 1\n",
+        "[hooks]\npretxnclose.site = touch {}; for n in $(seq 600); do test -e {} && exit 0; \
+         sleep 0.1; done; exit 1\n",
         began.display(),
         go_on.display()
     );

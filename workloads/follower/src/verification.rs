@@ -1,12 +1,12 @@
-//! Looks at one repository after the other, for as long as the instance runs: whether what is stored is whole, and whether
-//! it shows what the master shows. What differs is set aside and fetched again; a peer serves it meanwhile.
+//! Looks at one repository after the other, for as long as the instance runs: whether what is stored is whole, and
+//! whether it shows what the master shows. What differs is set aside and fetched again; a peer serves it meanwhile.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mercurial::{ContentHashes, LaneError, LaneErrorKind, LanePool};
+use mercurial::{ContentHashes, Integrity, LaneError, LaneErrorKind, LanePool};
 use protocol::{CreationId, Registry};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep};
@@ -20,7 +20,8 @@ use crate::table::LaneTable;
 const PAUSE: Duration = Duration::from_secs(1);
 /// Pauses are this many times as long as the look before them, so that looking takes a twentieth of one processor.
 const REST: u32 = 19;
-/// A repository that still differs is not fetched again before this: then somebody else is damaged.
+/// A repository that is still wrong when it has been fetched is not fetched again before this: others have it wrong
+/// too.
 const AGAIN: Duration = Duration::from_secs(600);
 
 pub struct Verification {
@@ -33,6 +34,13 @@ pub struct Verification {
     master: watch::Receiver<Option<Target>>,
     lanes: mpsc::Sender<Input>,
     fetched: BTreeMap<CreationId, Instant>,
+}
+
+enum Verdict {
+    Right,
+    Wrong(String),
+    /// It changes just now, or the master is away: looked at in the next round.
+    Unknown,
 }
 
 impl Verification {
@@ -56,34 +64,43 @@ impl Verification {
             let ids: Vec<CreationId> = self.registry.borrow().iter().map(|repository| repository.id).collect();
             for id in ids {
                 let started = Instant::now();
-                if let Some(why) = self.look(id).await {
-                    self.mend(id, &why).await;
+                match self.look(id).await {
+                    Verdict::Right => _ = self.fetched.remove(&id),
+                    Verdict::Wrong(why) => self.mend(id, &why).await,
+                    Verdict::Unknown => {}
                 }
                 sleep(PAUSE.max(started.elapsed() * REST)).await;
             }
-            self.fetched.retain(|_, at| at.elapsed() < AGAIN);
         }
     }
 
-    /// What is wrong. What cannot be told now is looked at in the next round.
-    async fn look(&self, id: CreationId) -> Option<String> {
+    async fn look(&self, id: CreationId) -> Verdict {
         if !self.follows(id) {
-            return None;
+            return Verdict::Unknown;
         }
+        match self.compare(id).await {
+            Ok(true) => Verdict::Right,
+            Ok(false) => Verdict::Unknown,
+            // What is found while it is being fetched or removed means nothing.
+            Err(why) if self.follows(id) => Verdict::Wrong(why),
+            Err(_) => Verdict::Unknown,
+        }
+    }
+
+    /// False: it cannot be told now; an error says what is wrong.
+    async fn compare(&self, id: CreationId) -> Result<bool, String> {
         let directory = self.repositories.join(id.directory());
-        let damage = match self.pool.integrity(&directory).await {
-            Ok(found) => found.damage,
-            Err(error) => told(error),
-        };
-        if damage.is_some() {
-            return damage.filter(|_| self.follows(id));
+        match self.pool.integrity(&directory).await {
+            Ok(Integrity { damage: Some(damage) }) => return Err(damage),
+            Ok(Integrity { damage: None }) => {}
+            Err(error) => return cured(error),
         }
         let ours = match self.pool.hash(&directory, None).await {
             Ok(ours) => ours,
-            Err(error) => return told(error).filter(|_| self.follows(id)),
+            Err(error) => return cured(error),
         };
-        let theirs = self.master_has(id, &ours).await?;
-        (ours != theirs && self.follows(id)).then(|| format!("at record {} it is not what the master has", ours.at))
+        let Some(theirs) = self.master_has(id, &ours).await else { return Ok(false) };
+        if ours == theirs { Ok(true) } else { Err(format!("at record {} it is not what the master has", ours.at)) }
     }
 
     /// The lane is neither fetching it nor about to remove it.
@@ -108,16 +125,16 @@ impl Verification {
             tracing::error!(repository = %id, why, "the repository is still wrong after it was fetched from a peer");
             return;
         }
-        tracing::error!(repository = %id, why, "the repository is wrong here and is fetched from a peer");
+        tracing::warn!(repository = %id, why, "the repository is wrong here and is fetched from a peer");
         self.fetched.insert(id, Instant::now());
         let _lanes_gone_is_the_end = self.lanes.send(Input::Resync(id)).await;
     }
 }
 
-/// Errors that a new copy mends.
-fn told(error: LaneError) -> Option<String> {
+/// An error that a new copy mends is what is wrong; others say nothing.
+fn cured(error: LaneError) -> Result<bool, String> {
     match error.kind {
-        LaneErrorKind::Corrupt | LaneErrorKind::Missing => Some(error.message),
-        LaneErrorKind::Locked | LaneErrorKind::Full | LaneErrorKind::Invalid | LaneErrorKind::Worker => None,
+        LaneErrorKind::Corrupt | LaneErrorKind::Missing => Err(error.message),
+        LaneErrorKind::Locked | LaneErrorKind::Full | LaneErrorKind::Invalid | LaneErrorKind::Worker => Ok(false),
     }
 }

@@ -7,6 +7,9 @@ use scenarios::{Answer, KeepAlive};
 use crate::sequence::{Sequence, View};
 use crate::wire;
 
+/// Whether an answer is one that every mirror must give.
+type Check = Box<dyn Fn(&Answer) -> bool>;
+
 /// Bundles come as they are, so that hashes can be found in them.
 const UNCOMPRESSED: (&str, &str) = ("X-HgProto-1", "0.1 0.2 comp=none");
 /// More are kept for nobody.
@@ -84,7 +87,7 @@ impl<'a> Checker<'a> {
     fn look(&mut self, sequence: usize) -> Result<(), String> {
         let number = self.roll();
         let shared = &self.sequences[sequence];
-        let fresh = if number % 16 == 0 {
+        let fresh = if number.is_multiple_of(16) {
             shared.listed(listed(&self.get(sequence, "/json-log", &[])?)?)
         } else {
             let command = match number % 8 {
@@ -112,7 +115,7 @@ impl<'a> Checker<'a> {
         self.by_hash += 1;
         let shared = &self.sequences[sequence];
         let number = self.roll();
-        let (rest, right): (String, Box<dyn Fn(&Answer) -> bool>) = match number % 8 {
+        let (rest, right): (String, Check) = match number % 8 {
             0 | 6 => {
                 let wanted = format!("1 {hash}\n");
                 (format!("?cmd=lookup&key={hash}"), Box::new(move |answer| answer.text() == wanted))

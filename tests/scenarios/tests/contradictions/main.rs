@@ -1,6 +1,6 @@
 //! What a reader learned from one mirror by hash, every other can serve, and no mirror's own view goes back
-//! (docs/protocols.md; design, section 6): a checker that switches the mirror on every request while all kinds of pushes
-//! go on.
+//! (docs/protocols.md; design, section 6): a checker that switches the mirror on every request while all kinds of
+//! pushes go on.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod checker;

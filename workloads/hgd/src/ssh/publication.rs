@@ -257,7 +257,8 @@ impl Publisher {
     /// Where a newcomer starts.
     fn snapshot(&mut self, name: InstanceName) -> Checkpoint {
         let (replication, publication) = self.core.position();
-        let kept = [self.options.replication.hold(replication.next()), self.options.publication.hold(publication.next())];
+        let kept =
+            [self.options.replication.hold(replication.next()), self.options.publication.hold(publication.next())];
         let newcomer = Newcomer { until: Instant::now() + NEWCOMER_HOLD, heard: false, _kept: kept };
         self.newcomers.insert(name, newcomer);
         Checkpoint {

@@ -3,8 +3,9 @@
 
 Its files change one after the other (markers are even appended long before it ends), so a reader who loads them
 meanwhile would show a state that never was, or go back behind what another process has shown. The transaction's
-journal tells when it ends; but a transaction that only stores hidden changesets may take minutes and concerns no reader, so
-there is a file that tells the two apart. Left over without a journal (after an abort or a crash) it means nothing.
+journal tells when it ends; but a transaction that only stores hidden changesets may take minutes and concerns no
+reader, so there is a file that tells the two apart. Left over without a journal (after an abort or a crash) it means
+nothing.
 """
 
 import os
