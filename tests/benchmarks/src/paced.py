@@ -51,7 +51,7 @@ def bundles(ui, folder, count):
 def push(repo, remote, data):
     reply = remote.unbundle(io.BytesIO(data), [b'force'], remote.url())
     operation = bundle2.processbundle(repo, reply)
-    results = [record['return'] for record in operation.records[b'changegroup']]
+    results = [record[b'return'] for record in operation.records[b'changegroup']]
     if not results or not all(results):
         raise SystemExit('a push was refused: %r' % results)
 
