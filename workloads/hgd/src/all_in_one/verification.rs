@@ -1,5 +1,6 @@
 //! Whether all copies of every repository are equal, by content hash.
 
+use futures::StreamExt;
 use protocol::status::Status;
 use protocol::{CreationId, RepositoryPath};
 use serde::{Deserialize, Serialize};
@@ -25,23 +26,28 @@ pub struct Copy {
     pub error: Option<String>,
 }
 
+/// Repositories that are compared at once.
+const AT_ONCE: usize = 8;
+
 /// Asks every holder of each repository. While pushes go on, copies may differ by what is on its way.
 pub async fn verify(client: &Client, holders: &[Target], ids: &[(RepositoryPath, CreationId)]) -> Verification {
-    let mut repositories = Vec::new();
-    for (path, id) in ids {
-        let mut copies = Vec::new();
-        for holder in holders {
-            let answer = client.get_json::<serde_json::Value>(holder, &format!("/v1/repositories/{id}/hash")).await;
-            let (hashes, error) = match answer {
-                Ok(hashes) => (Some(hashes), None),
-                Err(error) => (None, Some(error.to_string())),
-            };
-            copies.push(Copy { instance: holder.name.to_string(), hashes, error });
-        }
-        let equal = copies.iter().all(|copy| copy.hashes.is_some() && copy.hashes == copies[0].hashes);
-        repositories.push(RepositoryVerification { path: path.clone(), equal, copies });
-    }
+    let compared = ids.iter().cloned().map(|(path, id)| compare(client, holders, path, id));
+    let repositories: Vec<_> = futures::stream::iter(compared).buffered(AT_ONCE).collect().await;
     Verification { equal: repositories.iter().all(|repository| repository.equal), repositories }
+}
+
+async fn compare(client: &Client, holders: &[Target], path: RepositoryPath, id: CreationId) -> RepositoryVerification {
+    let url = format!("/v1/repositories/{id}/hash");
+    let copies = holders.iter().map(async |holder| {
+        let instance = holder.name.to_string();
+        match client.get_json::<serde_json::Value>(holder, &url).await {
+            Ok(hashes) => Copy { instance, hashes: Some(hashes), error: None },
+            Err(error) => Copy { instance, hashes: None, error: Some(error.to_string()) },
+        }
+    });
+    let copies = futures::future::join_all(copies).await;
+    let equal = copies.iter().all(|copy| copy.hashes.is_some() && copy.hashes == copies[0].hashes);
+    RepositoryVerification { path, equal, copies }
 }
 
 /// The public repositories of a status, which all instances and mirrors have.
