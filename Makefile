@@ -36,9 +36,15 @@ test: setup
 	cargo fmt --all --check
 	cargo nextest run -p tidy
 	cargo deny --log-level warn check licenses bans sources
+	# One Mercurial a core: they share nothing.
 	IFS=: read -ra pythons <<< "$$HG_PYTHONS"
+	running=()
 	for python in "$${pythons[@]}"; do
-		"$$python" -m unittest discover -s $(EXTENSION)/tests
+		"$$python" -m unittest discover -s $(EXTENSION)/tests &
+		running+=($$!)
+	done
+	for tests in "$${running[@]}"; do
+		wait "$$tests"
 	done
 	cargo clippy --workspace --all-targets -- -D warnings
 	# The scenarios start this program; nextest builds only what it runs itself.

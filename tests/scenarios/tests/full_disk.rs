@@ -28,8 +28,8 @@ impl Drop for Disk {
     }
 }
 
-/// Fills the disk up when a push is about to be recorded: after Mercurial has stored the changesets, before the log has
-/// them and before the transaction ends. The file `leave` says how many bytes are left.
+/// Fills the disk up when a push is about to be recorded: Mercurial has stored the changesets, the log does not have
+/// them yet, and the transaction has not ended. The file `leave` says how many bytes are left.
 fn hook(folder: &Path, disk: &Path) -> String {
     let (leave, disk) = (folder.join("leave").display().to_string(), disk.display().to_string());
     format!(

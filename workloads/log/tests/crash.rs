@@ -102,7 +102,7 @@ async fn only_the_last_segment_may_be_torn_and_none_may_be_missing() {
     std::fs::remove_file(&files[1]).unwrap();
     let error = try_open(home.path()).map(|log| log.positions()).unwrap_err();
     assert!(matches!(&error, OpenError::Missing { path, .. } if *path == files[2]), "{error}");
-    assert!(error.to_string().contains("resynchronise"), "it says what to do: {error}");
+    assert!(error.to_string().contains("restore it, or stop all instances"), "it says what to do: {error}");
 }
 
 #[tokio::test]

@@ -12,7 +12,7 @@ async fn what_is_sent_comes_back_and_ends_with_the_clients_end_of_file() {
     let mut ssh = bench.ssh("bob");
     let mut client = ssh.arg("hg -R echo serve --stdio").stdin(Stdio::piped()).spawn().unwrap();
     let (mut to, mut from) = (client.stdin.take().unwrap(), client.stdout.take().unwrap());
-    let sent: Vec<u8> = (0..40_000_000_u32).map(|n| (n % 251) as u8).collect();
+    let sent: Vec<u8> = (0..10_000_000_u32).map(|n| (n % 251) as u8).collect();
     let copy = sent.clone();
     let sending = tokio::spawn(async move {
         to.write_all(&copy).await.unwrap();
