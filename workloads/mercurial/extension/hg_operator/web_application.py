@@ -54,13 +54,13 @@ class Application(hgweb_mod.hgweb):
         deadline = None
         while not self._load():
             # Either what is shown is about to change, or there are fewer changesets than the state says: a strip is at
-            # work, which removes some for a moment.
+            # work, which removes some for a moment. What was loaded is not whole, whatever comes of the waiting.
+            self._key = None
             wait = self._unfiltered.ui.configint(b'hg-operator', b'stream-wait', stream_clone.DEFAULT_WAIT_SECONDS)
             deadline = deadline or time.monotonic() + wait
             if time.monotonic() >= deadline:
                 raise stream_clone.RetryLater('the repository is changing')
             time.sleep(stream_clone.LOCK_RETRY_SECONDS)
-            self._key = None
 
     def _load(self):
         """Everything an answer is made of is loaded here, so that it is of one state. False when some is missing."""
