@@ -1,5 +1,7 @@
 //! Every kind of push by real clients of every Mercurial to servers of every Mercurial, over OpenSSH.
 
+use std::process::Command;
+
 use scenarios::{Client, Installation, Mercurial, Options, mercurials};
 
 /// One developer with one repository of their own on the server; the local one has the same name.
@@ -48,20 +50,31 @@ fn kinds_with_server(server: &Mercurial) {
             eprintln!("server {}, client {}: {kind}", server.version, mercurial.version);
             let client = Client::new(&installation, mercurial, &mercurial.version);
             let developer = Developer { installation: &installation, client, path: path(kind, mercurial) };
-            std::fs::create_dir_all(developer.client.folder.join(kind)).unwrap();
-            developer.client.init(&developer.path);
+            developer.begin();
             run(&developer);
         }
     }
 }
 
 impl Developer<'_> {
+    /// A local repository with one changeset, which is made once for all of them.
+    fn begin(&self) {
+        let folder = &self.client.folder;
+        if !folder.join("base").exists() {
+            self.client.init("base");
+        }
+        std::fs::create_dir_all(folder.join(&self.path).parent().unwrap()).unwrap();
+        let copied = Command::new("cp").arg("-r").arg(folder.join("base")).arg(folder.join(&self.path)).status();
+        assert!(copied.unwrap().success());
+    }
+
     fn hg(&self, arguments: &[&str]) -> scenarios::Outcome {
         self.client.hg(&self.path, arguments)
     }
 
-    fn commit(&self, text: &str) -> String {
-        self.client.commit(&self.path, "file", text)
+    fn commit(&self, text: &str) {
+        std::fs::write(self.client.folder.join(&self.path).join("file"), text).unwrap();
+        self.hg(&["commit", "-m", text]).ok();
     }
 
     /// Pushes and requires each of `lines` in what the server says, and exactly one more record, which all get. A
@@ -133,7 +146,8 @@ fn amend(developer: &Developer<'_>) {
 }
 
 fn markers_only(developer: &Developer<'_>) {
-    let gone = developer.commit("second");
+    developer.commit("second");
+    let gone = developer.client.tip(&developer.path);
     developer.push(&EVOLUTION, 0, &CHANGESETS);
     developer.hg(&["update", "-r", "0"]).ok();
     developer.hg(&[&EVOLUTION[..], &["debugobsolete", "--record-parents", &gone]].concat()).ok();

@@ -351,6 +351,26 @@ class Snapshot(History):
             self.assertEqual(self.hashes(other_lane, "copy"), self.hashes(self.lane))
 
 
+class Integrity(History):
+    def test_what_is_stored_is_what_its_hashes_say(self):
+        records = self.make_history()
+        for number, python in enumerate(pythons()):
+            instance, lane = self.mirror("mirror%d" % number, python=python)
+            for record in records:
+                lane.apply(record, hidden=True)
+                self.assertEqual(lane.ask("integrity", "r"), {"damage": None})
+            path = os.path.join(instance.directory("r"), ".hg/store/data/a.i")
+            with open(path, "r+b") as file:
+                file.seek(-1, os.SEEK_END)
+                last = file.read(1)
+                file.seek(-1, os.SEEK_END)
+                file.write(bytes([last[0] ^ 1]))
+            self.assertIn("a@", lane.ask("integrity", "r")["damage"])
+            with open(os.path.join(instance.directory("r"), ".hg/store/00manifest.i"), "wb"):
+                pass
+            self.assertIn("at record %d: " % records[-1]["offset"], lane.ask("integrity", "r")["damage"])
+
+
 class _only:
     """Leaves only `left` bytes free in a small file system."""
 
