@@ -70,12 +70,12 @@ pub async fn run(base: Base, register: Register, mut shutdown: Shutdown) -> Resu
     let publishing = tokio::spawn(Publisher::new(options).run(inputs));
     let gate = gate(&base, ledger.clone())?;
     let master = Arc::new(Master { ledger: ledger.clone(), following, publisher });
-    let admin = listen(base.role.admin_listen).await?;
-    let cancel = CancellationToken::new();
-    let router = common_router(&base).merge(master_router(master));
-    let server = tokio::spawn(transport::serve(admin, base.identity.clone(), router, cancel.clone()));
+    // Whoever is answered by the admin port as by a master finds the SSH port open.
     let closing = CancellationToken::new();
     let front = front::start(&base, ledger, closing.clone()).await?;
+    let admin = listen(base.role.admin_listen).await?;
+    let (cancel, router) = (CancellationToken::new(), common_router(&base).merge(master_router(master)));
+    let server = tokio::spawn(transport::serve(admin, base.identity.clone(), router, cancel.clone()));
 
     let ended = tokio::select! {
         () = process::asked(&mut shutdown) => Ok(()),
