@@ -31,7 +31,9 @@ pub fn run(scale: &Scale, report: &mut Report) {
     clients(scale, report, &client, &servers);
     for (name, paths) in requests(&tip) {
         let count = scale.of(if paths.len() > 1 { 4_000 } else { 1_500 }, 200);
-        let [ours, theirs] = servers.clone().map(|server| per_cpu_second(&server, &paths, count));
+        // The other one is so much slower that a tenth of the requests takes longer.
+        let (ours, theirs) =
+            (per_cpu_second(&servers[0], &paths, count), per_cpu_second(&servers[1], &paths, count / 10));
         let part = ours / theirs;
         let goal = ratio(part, "at least 10", part >= CPU_GOAL);
         let cells = [format!("{name}, per CPU second"), format!("{ours:.0}"), format!("{theirs:.0}"), goal];
