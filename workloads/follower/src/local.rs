@@ -44,6 +44,8 @@ pub struct LocalOptions {
     pub site_hgrc: Option<PathBuf>,
     /// Lane workers.
     pub lanes: usize,
+    /// True while nobody reads or writes the repositories here: on a standby.
+    pub background: bool,
     pub client: Client,
     pub blobs: Blobs,
     /// SSH instances: the log that their lanes follow.
@@ -280,6 +282,7 @@ async fn start_mercurial(options: &LocalOptions) -> Result<Mercurial, mercurial:
         role,
         public_url: options.public_url.clone(),
         site_hgrc: options.site_hgrc.clone(),
+        background: options.background,
     })
     .await
 }

@@ -100,6 +100,7 @@ mod tests {
             role,
             public_url: Some("https://hg.test".into()),
             site_hgrc: Some("/etc/site.rc".into()),
+            background: false,
         }
     }
 

@@ -44,6 +44,8 @@ pub struct Options {
     pub public_url: Option<String>,
     /// The installation's own settings, read after ours.
     pub site_hgrc: Option<PathBuf>,
+    /// Leaves the processor to everybody else first: nobody waits for what is done here.
+    pub background: bool,
 }
 
 /// CONFIG.json (`docs/protocols.md`, "Zygote").
@@ -54,6 +56,7 @@ struct Config<'a> {
     extension: &'a Path,
     gate: Option<&'a Path>,
     spool: &'a Path,
+    background: bool,
     parent: u32,
 }
 
@@ -97,6 +100,7 @@ impl RunDirectory {
             extension: &self.extension,
             gate: options.gate.as_deref(),
             spool: &options.spool,
+            background: options.background,
             parent: process::id(),
         };
         write_private(&self.config, &serde_json::to_vec(&config)?)

@@ -137,6 +137,31 @@ async fn sessions_speak_the_wire_protocol_and_say_how_they_ended() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn children_of_a_background_instance_leave_the_processor_to_others() {
+    for (background, niceness) in [(false, "0"), (true, "10")] {
+        let folder = tempfile::tempdir().unwrap();
+        let mercurial = mercurial::Mercurial::start(mercurial::Options {
+            background,
+            ..site::options(&pythons()[0], folder.path(), Role::Ssh)
+        });
+        let mercurial = timeout(DEADLINE, mercurial).await.unwrap().unwrap();
+        let request = ServeRequest {
+            directory: folder.path().join("nothing"),
+            repository: CreationId(1),
+            path: "a".parse().unwrap(),
+            user: "someone@example.com".parse().unwrap(),
+            may_write: false,
+            environment: Default::default(),
+        };
+        let session = mercurial.serve(&request).await.unwrap();
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", session.child.pid())).unwrap();
+        // proc(5): the 19th field, 17 after the name.
+        let found = stat.rsplit_once(") ").unwrap().1.split(' ').nth(16).unwrap();
+        assert_eq!(found, niceness, "{stat}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn web_workers_answer_and_are_replaced_when_they_die() {
     for python in pythons() {
         let mut site = Site::start(&python, Role::Mirror).await;
@@ -210,6 +235,7 @@ async fn a_python_without_mercurial_is_said_to_be_wrong() {
         role: Role::Ssh,
         public_url: None,
         site_hgrc: None,
+        background: false,
     };
     let error = timeout(DEADLINE, mercurial::Mercurial::start(options)).await.unwrap().err().unwrap();
     assert!(error.to_string().contains("ended before it was ready"), "{error}");

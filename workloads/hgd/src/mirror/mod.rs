@@ -63,6 +63,7 @@ pub async fn run(config: PathBuf) -> Result<(), MirrorError> {
         public_url: None,
         site_hgrc: role.site_hgrc.clone(),
         lanes: role.lanes as usize,
+        background: false,
         client: client.clone(),
         blobs: Blobs::open(role.data_directory.join("blobs"))?,
         own_log: None,

@@ -77,11 +77,11 @@ pub async fn run(config: PathBuf) -> Result<(), SshError> {
     let register = Register::open(&role.register)?;
     let master = register.read()?.and_then(|register| register.value.master);
     let is_master = master.as_ref() == Some(&role.name);
-    let base = open(role).await?;
+    let base = open(role, is_master).await?;
     if is_master { reign::run(base, register, shutdown).await } else { stand_by(base, shutdown).await }
 }
 
-async fn open(role: SshRole) -> Result<Base, SshError> {
+async fn open(role: SshRole, is_master: bool) -> Result<Base, SshError> {
     let identity = Identity::open(&role.tls.directory)?;
     let client = Client::new(identity.clone());
     let open = |name: LogName| {
@@ -107,6 +107,7 @@ async fn open(role: SshRole) -> Result<Base, SshError> {
         public_url: Some(role.public_url.clone()),
         site_hgrc: role.site_hgrc.clone(),
         lanes: role.lanes as usize,
+        background: !is_master,
         client: client.clone(),
         blobs: blobs.clone(),
         own_log: Some(replication.clone()),

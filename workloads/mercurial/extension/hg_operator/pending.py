@@ -4,14 +4,18 @@
 from mercurial import bundle2, changegroup, encoding, obsolete, phases, scmutil
 from mercurial.node import hex
 
-from . import spool
+from . import received, spool
 
 
 class Pending:
-    """`first` is the first new revision, the rest is as `tr.changes` has it, without what does not change anything."""
+    """`first` is the first new revision, the rest is as `tr.changes` has it, without what does not change anything.
 
-    def __init__(self, repo, tr):
+    `bundle_file` is what the client sent, or None.
+    """
+
+    def __init__(self, repo, tr, bundle_file=None):
         self.repo = repo.unfiltered()
+        self._bundle_file = bundle_file
         self.first = tr.changes[b"origrepolen"]
         self.changesets = len(self.repo.changelog) - self.first
         self.bookmarks = {name: move for name, move in tr.changes[b"bookmarks"].items() if move[0] != move[1]}
@@ -32,7 +36,7 @@ class Pending:
         bundle_bytes = marker_bytes = b""
         try:
             if self.changesets:
-                bundle, bundle_bytes = spool.store(bundle_chunks(self.repo, self.first), directory)
+                bundle, bundle_bytes = spool.store(self._bundle_chunks(), directory)
             if self.markers:
                 markers, marker_bytes = spool.store(marker_chunks(self.markers), directory)
         except BaseException:
@@ -54,6 +58,14 @@ class Pending:
             "markers": markers,
         }
         return push, bundle_bytes + marker_bytes
+
+
+    def _bundle_chunks(self):
+        with received.changegroup(self.repo.ui, self._bundle_file, self.changesets) as sent:
+            if sent is None:
+                yield from bundle_chunks(self.repo, self.first)
+            else:
+                yield from _bundle(self.repo, *sent, self.changesets)
 
 
 def text(node):
@@ -101,10 +113,14 @@ def bundle_chunks(repo, first):
     version = changegroup.safeversion(repo)
     # The fast path takes file revisions by linkrev, which is exact here: the new ones belong to new changesets.
     changes = changegroup.getbundler(version, repo).generate(_Below(first), nodes, True, b"hg-operator")
+    return _bundle(repo, version, changes, len(nodes))
+
+
+def _bundle(repo, version, changes, changesets):
     bundler = bundle2.bundle20(repo.ui)
     part = bundler.newpart(b"changegroup", data=changes)
     part.addparam(b"version", version)
-    part.addparam(b"nbchangesets", b"%d" % len(nodes), mandatory=False)
+    part.addparam(b"nbchangesets", b"%d" % changesets, mandatory=False)
     if scmutil.istreemanifest(repo):
         part.addparam(b"treemanifest", b"1")
     return bundler.getchunks()

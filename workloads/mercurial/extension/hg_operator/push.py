@@ -11,7 +11,7 @@ import weakref
 from mercurial import bundle2, error, exchange, extensions, wireprototypes, wireprotov1server
 from mercurial.utils import stringutil
 
-from . import admission, gate, pushlog, spool, state, test_points
+from . import admission, gate, pushlog, received, spool, state, test_points
 from .pending import Pending, served_heads
 
 REPAIRED = b"recorded; being repaired\n"
@@ -27,6 +27,8 @@ class Session:
         self._gate = push_gate
         self._user = user
         self._spool = spool_directory
+        # What the client is sending, where that is kept in a file.
+        self.bundle_file = None
         # The record whose transaction is not known to be over.
         self._offset = None
         self._closed = False
@@ -65,7 +67,7 @@ class Session:
         return tr
 
     def _record(self, repo, tr, heads_before):
-        brought = Pending(repo, tr)
+        brought = Pending(repo, tr, self.bundle_file)
         if not brought:
             return
         ui = repo.ui
@@ -152,8 +154,10 @@ def _unbundle(original, repo, bundle, heads, source, url):
         with _as_abort():
             try:
                 session.wait(repo)
+                session.bundle_file = received.file_of(bundle)
                 return original(repo, bundle, heads, source, url)
             finally:
+                session.bundle_file = None
                 session.settle(repo.ui)
     except error.Abort as abort:
         # Without this a bundle2 client is answered in bundle1's way.

@@ -18,6 +18,8 @@ import tempfile
 import traceback
 
 BACKLOG_CONNECTIONS = 256
+# What a standby applies is read by nobody: on a machine that it shares, masters and mirrors go first.
+BACKGROUND_NICENESS = 10
 _PR_SET_PDEATHSIG = 1
 
 # Imported by the first child that needs them otherwise, which every child would then repeat.
@@ -160,6 +162,8 @@ def main():
     with open(sys.argv[1], encoding="utf-8") as file:
         config = json.load(file)
     die_with(config["parent"])
+    if config.get("background"):
+        os.nice(BACKGROUND_NICENESS)
     baseui = load(config)
     touch_repository(baseui)
     listener = listen(config["socket"])

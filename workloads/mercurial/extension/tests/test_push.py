@@ -9,6 +9,20 @@ from support import Case, serve, wait_until
 BUNDLE1 = ("--config", "devel.legacy.exchange=bundle1")
 EVOLUTION = ("--config", "experimental.evolution=all")
 
+HOOKS = """
+from mercurial import changegroup, context
+
+def forbid_bundling(**_arguments):
+    def refuse(*_arguments, **_named):
+        raise RuntimeError("the changesets are bundled again")
+    changegroup.getbundler = refuse
+
+def commit_another(repo, **_arguments):
+    content = lambda repo, made, path: context.memfilectx(repo, made, path, b"more")
+    parents = (repo[b"tip"].node(), None)
+    context.memctx(repo, parents, b"more", [b"more"], content, user=b"hook", date=b"0 0").commit()
+"""
+
 
 class Kinds(Case):
     def test_changesets(self):
@@ -52,6 +66,35 @@ class Kinds(Case):
         self.assertEqual(record["push"]["tip"], tip)
         self.assertEqual(record["push"]["published"], [tip])
         self.assertTrue(record["payloads"]["bundle"].startswith(b"HG20"))
+
+    def test_what_was_sent_is_recorded_as_it_came(self):
+        """A bundle made again from the new changesets says the same, and costs far more."""
+        self.restart("[hooks]\npretxnclose = python:%s:forbid_bundling" % self.hooks())
+        for name in "abc":
+            self.client.commit(name)
+        self.client.push(self.ssh)
+        self.assertEqual(self.nodes_elsewhere(), self.client.run("log", "-T", "{node}\n").split())
+
+    def test_what_a_hook_adds_is_recorded_too(self):
+        self.restart("[hooks]\npretxnchangegroup = python:%s:commit_another" % self.hooks())
+        self.client.commit("a")
+        self.client.push(self.ssh)
+        (record,) = self.gate.records
+        self.assertEqual(record["push"]["changesets"], 2)
+        self.assertEqual(self.nodes_elsewhere()[0], record["push"]["tip"])
+
+    def hooks(self):
+        path = os.path.join(self.root, "hooks.py")
+        with open(path, "w") as file:
+            file.write(HOOKS)
+        return path
+
+    def nodes_elsewhere(self):
+        """The hashes of all changesets after the records were applied to another instance, the newest first."""
+        other, lane = self.mirror()
+        for record in self.gate.records:
+            lane.apply(record)
+        return self.client.run("log", "-R", other.directory("r"), "-T", "{node}\n").split()
 
     def test_bookmarks_alone(self):
         for number, old_client in enumerate(((), BUNDLE1)):

@@ -62,19 +62,23 @@ pub struct Site {
     shown: Option<ChangesetId>,
 }
 
+pub fn options(python: &Path, folder: &Path, role: Role) -> Options {
+    Options {
+        python: python.to_owned(),
+        run_directory: folder.join("run"),
+        gate: None,
+        spool: folder.join("spool"),
+        role,
+        public_url: None,
+        site_hgrc: None,
+        background: false,
+    }
+}
+
 impl Site {
     pub async fn start(python: &Path, role: Role) -> Site {
         let folder = tempfile::Builder::new().prefix("hg-site-").tempdir().unwrap();
-        let options = Options {
-            python: python.to_owned(),
-            run_directory: folder.path().join("run"),
-            gate: None,
-            spool: folder.path().join("spool"),
-            role,
-            public_url: None,
-            site_hgrc: None,
-        };
-        let mercurial = Mercurial::start(options).await.unwrap();
+        let mercurial = Mercurial::start(options(python, folder.path(), role)).await.unwrap();
         let lanes = LanePool::new(mercurial.clone(), 2);
         hg_ok(python, folder.path(), &["init", "source"]);
         let site = Site { folder, python: python.to_owned(), mercurial, lanes, offset: Offset(1), shown: None };

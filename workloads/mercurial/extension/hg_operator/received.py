@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The changegroup that a client has sent, taken over into the log as it came.
+
+Every instance has what the master had before the push, so that the same changegroup adds the same changesets in the
+same order everywhere. To make one from the new changesets again costs more than two CPU seconds for ten thousand.
+"""
+
+import contextlib
+
+from mercurial import changegroup as cg
+from mercurial import exchange
+
+_READ_BYTES = 256 * 1024
+# Every Mercurial that an instance may run can apply these.
+_VERSIONS = (b"01", b"02", b"03")
+# What else a part may say, such as side data, is not part of a record.
+_PARAMETERS = {b"version", b"nbchangesets", b"targetphase", b"treemanifest"}
+
+
+def file_of(bundle):
+    """The file that Mercurial keeps a bundle2 in while it is processed; None when it is kept in none."""
+    file = getattr(bundle, "_fp", None)
+    return file if hasattr(file, "fileno") and file.seekable() else None
+
+
+@contextlib.contextmanager
+def changegroup(ui, file, changesets):
+    """(version, chunks) of the changegroup in `file` if it brings all the `changesets` new ones and no others.
+
+    None otherwise: of a client that speaks bundle1, or when a hook has added some itself.
+    """
+    if file is None:
+        yield None
+        return
+    position = file.tell()
+    try:
+        part = _part(ui, file)
+        if part is None or _changesets(part) != changesets:
+            yield None
+        else:
+            part = _part(ui, file)
+            yield part.params.get(b"version", b"01"), iter(lambda: part.read(_READ_BYTES), b"")
+    finally:
+        # Whoever is in the middle of processing it goes on where it was.
+        file.seek(position)
+
+
+def _part(ui, file):
+    """The changegroup, when it is of a form that every instance understands."""
+    file.seek(0)
+    for part in exchange.readbundle(ui, file, None).iterparts():
+        if part.type.lower() == b"changegroup":
+            understood = part.params.get(b"version", b"01") in _VERSIONS and _PARAMETERS.issuperset(part.params)
+            return part if understood else None
+    return None
+
+
+def _changesets(part):
+    """How many there are: a changegroup begins with a chunk for each, and an empty one."""
+    count = 0
+    while cg.getchunk(part):
+        count += 1
+    return count
