@@ -248,8 +248,10 @@ mod tests {
 
     #[test]
     fn the_same_findings_change_nothing() {
-        let findings =
-            [ready(true, Reason::AllReady, ""), Finding::new(ConditionType::Suspended, false, Reason::NotSuspended, "")];
+        let findings = [
+            ready(true, Reason::AllReady, ""),
+            Finding::new(ConditionType::Suspended, false, Reason::NotSuspended, ""),
+        ];
         let first = conditions(&[], &findings, Some(1), at(10));
         assert_eq!(conditions(&first, &findings, Some(1), at(99)), first);
         assert_eq!(conditions(&first, &findings[..1], Some(1), at(99)), first[..1]);

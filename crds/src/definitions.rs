@@ -49,7 +49,10 @@ pub enum ManifestError {
     Yaml(#[from] serde_saphyr::SerializeError),
 }
 
-fn fit(derived: &CustomResourceDefinition, rule: Option<Value>) -> Result<CustomResourceDefinition, serde_json::Error> {
+fn fit(
+    derived: &CustomResourceDefinition,
+    rule: Option<Value>,
+) -> Result<CustomResourceDefinition, serde_json::Error> {
     let mut definition = serde_json::to_value(derived)?;
     for version in definition["spec"]["versions"].as_array_mut().into_iter().flatten() {
         let root = &mut version["schema"]["openAPIV3Schema"];

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::api::core::v1 as core;
+use k8s_openapi::api::core::v1::{Affinity, ResourceRequirements, Toleration, TopologySpreadConstraint};
 use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -83,7 +83,7 @@ pub struct SshMasterSpec {
     /// Processor and memory of each pod. Without Kubernetes: not used.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "pods::resources")]
     #[schemars(schema_with = "pods::resources_schema")]
-    pub resources: Option<core::ResourceRequirements>,
+    pub resources: Option<ResourceRequirements>,
     /// Labels a node must have. Without Kubernetes: not used.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "schema::node_selector")]
@@ -92,15 +92,15 @@ pub struct SshMasterSpec {
     /// Without Kubernetes: not used.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "pods::affinity_schema")]
-    pub affinity: Option<core::Affinity>,
+    pub affinity: Option<Affinity>,
     /// Taints of nodes that the pods bear. Without Kubernetes: not used.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "pods::tolerations_schema")]
-    pub tolerations: Vec<core::Toleration>,
+    pub tolerations: Vec<Toleration>,
     /// How the pods are spread, as in a pod. Without Kubernetes: not used.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "pods::topology_spread_schema")]
-    pub topology_spread_constraints: Vec<core::TopologySpreadConstraint>,
+    pub topology_spread_constraints: Vec<TopologySpreadConstraint>,
     /// Annotations of the pods. Without Kubernetes: not used.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "schema::annotations")]

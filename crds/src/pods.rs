@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::api::core::v1 as core;
+use k8s_openapi::api::core::v1::{Affinity, ResourceRequirements, Toleration, TopologySpreadConstraint};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use schemars::{Schema, SchemaGenerator, json_schema};
 use serde::de::{Deserialize, Deserializer};
@@ -14,11 +14,11 @@ const MAX_RESOURCES: usize = 16;
 /// The knobs of the pods of one workload, wherever they stand.
 pub struct Pods<'a> {
     pub image: Option<&'a str>,
-    pub resources: Option<&'a core::ResourceRequirements>,
+    pub resources: Option<&'a ResourceRequirements>,
     pub node_selector: &'a BTreeMap<String, String>,
-    pub affinity: Option<&'a core::Affinity>,
-    pub tolerations: &'a [core::Toleration],
-    pub topology_spread_constraints: &'a [core::TopologySpreadConstraint],
+    pub affinity: Option<&'a Affinity>,
+    pub tolerations: &'a [Toleration],
+    pub topology_spread_constraints: &'a [TopologySpreadConstraint],
     pub pod_annotations: &'a BTreeMap<String, String>,
     pub image_pull_secrets: &'a [crate::SecretRef],
 }
@@ -60,7 +60,7 @@ enum Amount {
     Text(String),
 }
 
-pub(crate) fn resources<'de, D: Deserializer<'de>>(from: D) -> Result<Option<core::ResourceRequirements>, D::Error> {
+pub(crate) fn resources<'de, D: Deserializer<'de>>(from: D) -> Result<Option<ResourceRequirements>, D::Error> {
     let read = Resources::deserialize(from)?;
     let amounts = |amounts: BTreeMap<String, Amount>| {
         let text = |amount| match amount {
@@ -70,11 +70,7 @@ pub(crate) fn resources<'de, D: Deserializer<'de>>(from: D) -> Result<Option<cor
         let amounts: BTreeMap<_, _> = amounts.into_iter().map(|(name, amount)| (name, text(amount))).collect();
         (!amounts.is_empty()).then_some(amounts)
     };
-    Ok(Some(core::ResourceRequirements {
-        claims: None,
-        limits: amounts(read.limits),
-        requests: amounts(read.requests),
-    }))
+    Ok(Some(ResourceRequirements { claims: None, limits: amounts(read.limits), requests: amounts(read.requests) }))
 }
 
 pub(crate) fn resources_schema(_: &mut SchemaGenerator) -> Schema {
@@ -103,18 +99,18 @@ pub(crate) fn resources_schema(_: &mut SchemaGenerator) -> Schema {
 }
 
 pub(crate) fn affinity_schema(generator: &mut SchemaGenerator) -> Schema {
-    generator.subschema_for::<core::Affinity>()
+    generator.subschema_for::<Affinity>()
 }
 
 pub(crate) fn tolerations_schema(generator: &mut SchemaGenerator) -> Schema {
-    let mut toleration = generator.subschema_for::<core::Toleration>();
+    let mut toleration = generator.subschema_for::<Toleration>();
     one_of(&mut toleration, "operator", &["Equal", "Exists"]);
     one_of(&mut toleration, "effect", &["NoSchedule", "PreferNoSchedule", "NoExecute"]);
     list(toleration)
 }
 
 pub(crate) fn topology_spread_schema(generator: &mut SchemaGenerator) -> Schema {
-    let mut spread = generator.subschema_for::<core::TopologySpreadConstraint>();
+    let mut spread = generator.subschema_for::<TopologySpreadConstraint>();
     one_of(&mut spread, "whenUnsatisfiable", &["DoNotSchedule", "ScheduleAnyway"]);
     one_of(&mut spread, "nodeAffinityPolicy", &["Honor", "Ignore"]);
     one_of(&mut spread, "nodeTaintsPolicy", &["Honor", "Ignore"]);

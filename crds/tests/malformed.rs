@@ -153,8 +153,6 @@ const TABLE: &[(&str, &str, &str)] = &[
          registry.example.org/hg-operator:1.0",
     ),
     (
-        "  sshHost: hg.example.org\n",
-    (
         "  publicUrl: https://hg.example.org\n",
         "  publicUrl: hg.example.org\n",
         "my.yaml:5: spec.publicUrl: 'hg.example.org' is not a web address: http:// or https:// with a host and \

@@ -33,7 +33,8 @@ fn names_and_subresources_are_as_designed() {
             assert_eq!(version.name, "v1alpha1");
             let subresources = version.subresources.as_ref().unwrap();
             assert!(subresources.status.is_some());
-            let columns: Vec<_> = version.additional_printer_columns.iter().flatten().map(|c| c.name.as_str()).collect();
+            let columns: Vec<_> =
+                version.additional_printer_columns.iter().flatten().map(|c| c.name.as_str()).collect();
             let scale = subresources.scale.as_ref().map(|scale| scale.status_replicas_path.as_str());
             (names.short_names.clone().unwrap_or_default().join(" "), columns.join(" "), scale)
         })

@@ -34,8 +34,7 @@ fn the_reference_is_current() {
     generated::is_current("docs/reference/resources.md", &page);
 }
 
-type Names =
-    k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinitionNames;
+type Names = k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinitionNames;
 
 fn resource(page: &mut String, names: &Names, schema: &Value, conditions: &[ConditionType]) {
     let short = names.short_names.clone().unwrap_or_default().join(", ");
@@ -119,9 +118,7 @@ fn allowed(field: &Value) -> String {
         return format!("{low} to {high}");
     }
     let most = [("maxLength", "characters"), ("maxItems", "items"), ("maxProperties", "entries")];
-    most.iter()
-        .find_map(|(key, unit)| bound(key).map(|most| format!("at most {most} {unit}")))
-        .unwrap_or_default()
+    most.iter().find_map(|(key, unit)| bound(key).map(|most| format!("at most {most} {unit}"))).unwrap_or_default()
 }
 
 fn reasons(page: &mut String) {

@@ -128,11 +128,14 @@ async fn without_rules_the_same_is_taken(client: &Client, definitions: &[CustomR
             tokio::time::sleep(LOOK_EVERY).await;
             result = create(client, *kind, object.clone(), true).await;
         }
-        wrong.extend(result.err().map(|error| format!("{patch}\n  is refused without rules too: {}", message(&error))));
+        wrong
+            .extend(result.err().map(|error| format!("{patch}\n  is refused without rules too: {}", message(&error))));
     }
     for (number, (kind, _, change, _)) in CHANGES.iter().enumerate() {
         let result = merge(client, *kind, &format!("change-{number}"), change).await;
-        wrong.extend(result.err().map(|error| format!("{change}\n  is refused without rules too: {}", message(&error))));
+        wrong.extend(
+            result.err().map(|error| format!("{change}\n  is refused without rules too: {}", message(&error))),
+        );
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
@@ -195,7 +198,8 @@ async fn create(client: &Client, kind: Kind, object: Value, dry: bool) -> Result
 }
 
 async fn merge(client: &Client, kind: Kind, name: &str, change: &str) -> Result<DynamicObject, kube::Error> {
-    let params = PatchParams { field_validation: Some(ValidationDirective::Strict), ..PatchParams::default() }.dry_run();
+    let params =
+        PatchParams { field_validation: Some(ValidationDirective::Strict), ..PatchParams::default() }.dry_run();
     let change: Value = serde_json::from_str(change).unwrap_or_else(|error| panic!("{change}: {error}"));
     api(client, kind).patch(name, &params, &Patch::Merge(change)).await
 }

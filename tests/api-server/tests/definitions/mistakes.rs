@@ -114,7 +114,11 @@ pub const MISTAKES: &[(Kind, &str, &str)] = &[
     (Kind::SshMaster, r#"{"spec":{"image":"not an image"}}"#, IMAGE),
     (Kind::SshMaster, r#"{"spec":{"resources":{"requests":{"cpu":"much"}}}}"#, "spec.resources.requests.cpu"),
     (Kind::SshMaster, r#"{"spec":{"resources":{"claims":[]}}}"#, "unknown field \"spec.resources.claims\""),
-    (Kind::SshMaster, r#"{"spec":{"tolerations":[{"operator":"Equals"}]}}"#, "supported values: \"Equal\", \"Exists\""),
+    (
+        Kind::SshMaster,
+        r#"{"spec":{"tolerations":[{"operator":"Equals"}]}}"#,
+        "supported values: \"Equal\", \"Exists\"",
+    ),
     (
         Kind::SshMaster,
         r#"{"spec":{"tolerations":[{"effect":"NoRun"}]}}"#,
@@ -161,11 +165,7 @@ pub const MISTAKES: &[(Kind, &str, &str)] = &[
     (Kind::HgRepository, r#"{"spec":{"readOnly":{"reason":"\u0007"}}}"#, REASON),
     (Kind::HgRepository, r#"{"spec":{"deletionPolicy":"Purge"}}"#, "supported values: \"Retain\", \"Delete\""),
     (Kind::HgRepository, r#"{"spec":{"source":{}}}"#, ONE_SOURCE),
-    (
-        Kind::HgRepository,
-        r#"{"spec":{"source":{"url":"https://h/a","bundleUrl":"https://h/a.hg"}}}"#,
-        ONE_SOURCE,
-    ),
+    (Kind::HgRepository, r#"{"spec":{"source":{"url":"https://h/a","bundleUrl":"https://h/a.hg"}}}"#, ONE_SOURCE),
     (Kind::HgRepository, r#"{"spec":{"source":{"url":"ssh://h/a"}}}"#, SOURCE_URL),
     (Kind::HgRepository, r#"{"spec":{"source":{"bundleUrl":"file:///etc/passwd"}}}"#, SOURCE_URL),
 ];
