@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -15,8 +17,8 @@ import (
 )
 
 const (
-	// networkResults is where libcni notes what it did, and kubeletLogs where the kubelet links to logs; neither can be
-	// put elsewhere.
+	// Folders that cannot be put elsewhere: where libcni notes what it did, where the kubelet links to logs, and where it
+	// waits for device plugins.
 	networkResults = "/var/lib/cni/results"
 	kubeletLogs    = "/var/log/containers"
 	devicePlugins  = "/var/lib/kubelet/device-plugins"
@@ -98,7 +100,7 @@ func mountsBelow(mounts, directory string) []string {
 }
 
 func (c Cluster) removeNotes() error {
-	results, err := filepath.Glob(filepath.Join(networkResults, c.Prefix+"-*"))
+	notes, err := c.networkNotes()
 	if err != nil {
 		return err
 	}
@@ -108,16 +110,32 @@ func (c Cluster) removeNotes() error {
 	}
 	for _, link := range links {
 		if target, err := os.Readlink(link); err == nil && strings.HasPrefix(target, c.Directory+"/") {
-			results = append(results, link)
+			notes = append(notes, link)
 		}
 	}
-	for _, note := range results {
-		if err := os.Remove(note); err != nil {
+	socket := filepath.Join(devicePlugins, "kubelet.sock")
+	if _, err := net.Dial("unix", socket); errors.Is(err, syscall.ECONNREFUSED) {
+		notes = append(notes, socket)
+	}
+	for _, note := range notes {
+		if err := os.Remove(note); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
 	}
-	removeEmpty(networkResults, filepath.Dir(networkResults), kubeletLogs)
+	removeEmpty(networkResults, filepath.Dir(networkResults), kubeletLogs, devicePlugins, filepath.Dir(devicePlugins))
 	return nil
+}
+
+// networkNotes are NETWORK-SANDBOX-INTERFACE. That of the loopback interface does not say whose it is, but each sandbox
+// has one of our own network too.
+func (c Cluster) networkNotes() ([]string, error) {
+	notes, err := filepath.Glob(filepath.Join(networkResults, c.Prefix+"-*-eth0"))
+	for _, note := range notes {
+		parts := strings.Split(filepath.Base(note), "-")
+		sandbox := parts[len(parts)-2]
+		notes = append(notes, filepath.Join(networkResults, "cni-loopback-"+sandbox+"-lo"))
+	}
+	return notes, err
 }
 
 // removeEmpty leaves alone what others use too.

@@ -73,6 +73,8 @@ func (p Plan) Commands() []string {
 		at + "link add br0 type bridge",
 		at + "addr add " + ControlPlane + "/24 dev br0",
 		at + "link set br0 up",
+		// kube-proxy leads what goes to a Service elsewhere, once there is any way to go.
+		at + "route add " + Services + " dev br0",
 	}
 	for _, node := range p.Nodes {
 		inside := "-n " + node.Namespace + " "

@@ -13,6 +13,7 @@ func TestOneNodeNeedsNoRoutesToOthers(t *testing.T) {
 		"-n a-cp link add br0 type bridge",
 		"-n a-cp addr add 10.200.0.1/24 dev br0",
 		"-n a-cp link set br0 up",
+		"-n a-cp route add 10.96.0.0/16 dev br0",
 		"netns add a-n1",
 		"-n a-n1 link set lo up",
 		"-n a-cp link add veth1 type veth peer name eth0 netns a-n1",

@@ -56,6 +56,9 @@ disabled_plugins = ["io.containerd.snapshotter.v1.btrfs", "io.containerd.snapsho
 [grpc]
   address = "@SOCKET@"
 
+[plugins."io.containerd.internal.v1.opt"]
+  path = "@DIRECTORY@/opt"
+
 [plugins."io.containerd.grpc.v1.cri"]
   sandbox_image = "@PAUSE@"
   disable_apparmor = true
