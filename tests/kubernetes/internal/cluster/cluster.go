@@ -110,6 +110,9 @@ func (c Cluster) Up(ctx context.Context, say process.Progress, nodes int, images
 	if nodes < 1 || nodes > network.MaxNodes {
 		return fmt.Errorf("a cluster here has 1 to %d nodes", network.MaxNodes)
 	}
+	if os.Geteuid() != 0 {
+		return errors.New("network namespaces and containers need root")
+	}
 	if state, err := c.State(); err == nil && state != nil && state.Nodes == nodes && c.nodesReady(ctx, nodes) == nil {
 		say.Say("the cluster is up already: %d node(s), %s", nodes, state.Server)
 		return nil
