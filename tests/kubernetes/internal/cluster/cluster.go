@@ -133,7 +133,10 @@ func (c Cluster) start(ctx context.Context, say process.Progress, nodes int, ima
 		return err
 	}
 	plan := c.Network(nodes)
-	if err := c.join(plan); err != nil {
+	if err := c.createGroups(plan); err != nil {
+		return err
+	}
+	if err := c.Join(); err != nil {
 		return err
 	}
 	if err := plan.Create(ctx); err != nil {
@@ -177,8 +180,16 @@ func (c Cluster) start(ctx context.Context, say process.Progress, nodes int, ima
 	return controlplane.WriteJSON(c.file("cluster.json"), state)
 }
 
-// join puts this program and so everything that it starts where Down finds it.
-func (c Cluster) join(plan network.Plan) error {
+// Join puts this program, and so everything that it starts, where Down finds it.
+func (c Cluster) Join() error {
+	tree, err := cgroup.NewTree(c.Prefix)
+	if err != nil {
+		return err
+	}
+	return tree.Join()
+}
+
+func (c Cluster) createGroups(plan network.Plan) error {
 	tree, err := cgroup.NewTree(c.Prefix)
 	if err != nil {
 		return err
@@ -187,7 +198,7 @@ func (c Cluster) join(plan network.Plan) error {
 	for _, each := range plan.Nodes {
 		names = append(names, each.Name())
 	}
-	return errors.Join(tree.Create(names), tree.Join())
+	return tree.Create(names)
 }
 
 // nodesReady asks the API server.

@@ -40,6 +40,9 @@ func (d Deployment) Reach(ctx context.Context, own *cluster.Cluster, program str
 	var forwarder *process.Running
 	var err error
 	if own != nil {
+		if err := own.Join(); err != nil {
+			return "", err
+		}
 		forwarder, err = own.Forward(forwarderName, rules...)
 	} else {
 		command := append([]string{program, "port-forward", "--kubeconfig=" + d.Kubeconfig}, rules...)
