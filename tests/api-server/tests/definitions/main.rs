@@ -2,6 +2,7 @@
 //! what would be right.
 
 mod mistakes;
+mod reports;
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -28,6 +29,8 @@ async fn the_api_server_takes_the_definitions_and_refuses_each_mistake() {
     let definitions = crds::definitions().unwrap();
     install(&client, &definitions).await;
     quickstart(&client).await;
+    scale(&client).await;
+    reports::every_field_of_a_status_is_kept(&client).await;
     let said = each_mistake(&client).await;
     let rules: BTreeSet<String> = definitions.iter().flat_map(messages).collect();
     let unsaid: Vec<_> = rules.iter().filter(|rule| !said.iter().any(|said| said.contains(*rule))).collect();
@@ -72,6 +75,17 @@ async fn quickstart(client: &Client) {
     assert_eq!(stored.data["spec"]["service"], json!({ "type": "ClusterIP", "port": 22 }));
     let typed: crds::SshMaster = serde_json::from_value(serde_json::to_value(stored).unwrap()).unwrap();
     assert_eq!(typed.spec.instances, 2);
+}
+
+/// What `kubectl scale` does, and where it ends.
+async fn scale(client: &Client) {
+    create(client, Kind::MirrorPool, Kind::MirrorPool.good("scaled"), false).await.unwrap();
+    let pools = api(client, Kind::MirrorPool);
+    let to = |replicas: u32| Patch::Merge(json!({ "spec": { "replicas": replicas } }));
+    pools.patch_scale("scaled", &PatchParams::default(), &to(4)).await.unwrap();
+    assert_eq!(pools.get("scaled").await.unwrap().data["spec"]["replicas"], 4);
+    let error = pools.patch_scale("scaled", &PatchParams::default(), &to(0)).await.unwrap_err();
+    assert!(message(&error).contains("minActive is more than replicas"), "{error}");
 }
 
 fn json_of(object: &impl serde::Serialize) -> Value {
