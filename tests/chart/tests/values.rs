@@ -75,22 +75,18 @@ fn every_key_is_used() {
 #[test]
 fn every_key_or_its_group_has_a_comment() {
     let (text, _, _) = defaults();
-    let lines: Vec<&str> = text.lines().collect();
-    // A comment holds for all keys up to the next empty line or outer key.
-    let mut explained = false;
-    let mut indent = 0;
-    for line in &lines {
+    // A comment holds, down to the next empty line, for keys at its depth and below.
+    let mut explained: Option<usize> = None;
+    for line in text.lines() {
         let depth = line.len() - line.trim_start().len();
         let line = line.trim();
-        if line.is_empty() || depth < indent {
-            explained = false;
+        if line.is_empty() || explained.is_some_and(|comment| depth < comment) {
+            explained = None;
         }
-        indent = depth;
         if line.starts_with('#') {
-            explained = true;
-        } else if !line.is_empty() && !line.starts_with('-') {
-            let outer = line.ends_with(':');
-            assert!(explained || outer, "nothing says what this does: {line}");
+            explained = explained.or(Some(depth));
+        } else if !line.is_empty() && !line.ends_with(':') {
+            assert!(explained.is_some(), "nothing says what this does: {line}");
         }
     }
 }
