@@ -1,4 +1,4 @@
-//! Files that are made of others are current. `HGOP_UPDATE=1 make test` (or these tests with it) writes them.
+//! Files that are made of others are current. `UPDATE_GENERATED=1 cargo test -p chart` writes them anew.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -7,6 +7,8 @@ use std::fs;
 use std::path::Path;
 
 use chart::{manifest, objects, of_kind, root, run, title};
+
+const AGAIN: &str = "UPDATE_GENERATED=1 cargo test -p chart writes it anew";
 
 fn folder(path: &Path) -> BTreeMap<String, String> {
     let files = fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path());
@@ -17,7 +19,7 @@ fn folder(path: &Path) -> BTreeMap<String, String> {
 }
 
 fn updating() -> bool {
-    std::env::var_os("HGOP_UPDATE").is_some()
+    std::env::var_os("UPDATE_GENERATED").is_some()
 }
 
 /// One test, because the manifest is made of the copies.
@@ -34,14 +36,14 @@ fn copies_are_current() {
             fs::write(copy.join(name), text).unwrap();
         }
     }
-    assert!(folder(&copy) == crds, "{} is not {}; run with HGOP_UPDATE=1", copy.display(), source.display());
+    assert!(folder(&copy) == crds, "{} differs: {AGAIN}", copy.display());
 
     let plain = manifest::plain().unwrap();
     let file = root().join(manifest::FILE);
     if updating() {
         fs::write(&file, &plain).unwrap();
     }
-    assert!(fs::read_to_string(file).unwrap() == plain, "{} is old; run with HGOP_UPDATE=1", manifest::FILE);
+    assert!(fs::read_to_string(file).unwrap() == plain, "{} is old: {AGAIN}", manifest::FILE);
     assert!(!plain.contains("Helm") && !plain.contains("helm.sh"), "traces of Helm");
 }
 
