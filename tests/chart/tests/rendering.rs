@@ -159,6 +159,9 @@ fn one_image_everywhere() {
     assert_eq!(of("image.repository=example.org:5000/hg,image.tag=1.2"), "example.org:5000/hg:1.2");
     let digest = format!("sha256:{}", "0".repeat(64));
     assert_eq!(of(&format!("image.repository=a/hg,image.digest={digest}")), format!("a/hg@{digest}"));
+    let all = rendered(&["--set", "instances.image=b/hg:1"]);
+    let variables = &of_kind(&all, "Deployment")[0]["spec"]["template"]["spec"]["containers"][0]["env"];
+    assert!(variables.as_array().unwrap().contains(&json!({"name": "INSTANCE_IMAGE", "value": "b/hg:1"})));
 }
 
 #[test]
