@@ -3,7 +3,7 @@
 
 pub mod gate;
 mod mirrors;
-mod requests;
+pub mod requests;
 pub mod view;
 
 use std::collections::{HashMap, HashSet};

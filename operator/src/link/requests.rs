@@ -32,20 +32,15 @@ pub enum ImportRequest {
 
 /// How an import does.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase")]
 pub struct ImportState {
     pub state: ImportStage,
     #[serde(default)]
-    pub error: Option<String>,
+    pub message: String,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase")]
 pub enum ImportStage {
-    None,
-    #[serde(alias = "queued", alias = "importing")]
     Running,
-    #[serde(alias = "imported")]
     Done,
     Failed,
 }
@@ -130,7 +125,14 @@ impl Link {
         self.shared.tell::<serde_json::Value>(world, &url, from).await.map(drop)
     }
 
-    pub async fn import_state(&self, world: &World, path: &RepositoryPath) -> Result<ImportState, AskError> {
-        self.shared.ask(world, &format!("/v1/registry/{path}/import")).await
+    /// None: this master was not asked for one; it forgets them when it restarts.
+    pub async fn import_state(&self, world: &World, path: &RepositoryPath) -> Result<Option<ImportState>, AskError> {
+        let (shared, url) = (&self.shared, format!("/v1/registry/{path}/import"));
+        let state = async |target: &Target| match shared.client.get_json::<ImportState>(target, &url).await {
+            Ok(state) => Ok(Some(state)),
+            Err(error) if error.status().is_some_and(|status| status == 404) => Ok(None),
+            Err(error) => Err(error),
+        };
+        shared.any(world, state).await
     }
 }

@@ -6,6 +6,8 @@ mod report;
 mod roles;
 mod rollout;
 mod steps;
+#[cfg(test)]
+mod tests;
 mod validate;
 
 use std::sync::Arc;

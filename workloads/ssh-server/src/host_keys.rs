@@ -73,6 +73,25 @@ pub fn make_user_key(path: &Path) -> Result<String, HostKeysError> {
     key.map_err(|error| HostKeysError::Damaged { path: path.to_owned(), reason: error.to_string() })
 }
 
+/// New host keys, for whoever keeps them elsewhere than in a folder: the files' names and texts.
+pub fn generate_host_keys() -> Result<Vec<(&'static str, String)>, HostKeysError> {
+    let text = |(kind, name)| {
+        let text = generate(kind)?.to_openssh(LineEnding::LF);
+        let text = text.map_err(|error| HostKeysError::Generate(error.to_string()))?;
+        Ok((name, text.to_string()))
+    };
+    KINDS.into_iter().map(text).collect()
+}
+
+/// `SHA256:...` of the public half of such a text, as `ssh-keygen -l` prints it; or why it cannot be used.
+pub fn fingerprint(text: &str) -> Result<String, String> {
+    let key = PrivateKey::from_openssh(text).map_err(|error| error.to_string())?;
+    if key.is_encrypted() {
+        return Err("it has a passphrase".to_owned());
+    }
+    Ok(key.fingerprint(HashAlg::Sha256).to_string())
+}
+
 fn generate(kind: Kind) -> Result<PrivateKey, HostKeysError> {
     let failed = |error: &dyn std::fmt::Display| HostKeysError::Generate(error.to_string());
     match kind {
