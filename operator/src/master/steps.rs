@@ -73,7 +73,7 @@ pub async fn foundations(context: &Context, observed: &Observed, owner: &Owner) 
 }
 
 fn new_host_keys() -> Result<Data, Problem> {
-    let keys = ssh_server::generate_host_keys()
+    let keys = tokio::task::block_in_place(ssh_server::generate_host_keys)
         .map_err(|error| Problem::human(Reason::SecretInvalid, format!("host keys cannot be made: {error}")))?;
     Ok(keys.into_iter().map(|(name, text)| (name.to_owned(), ByteString(text.into_bytes()))).collect())
 }

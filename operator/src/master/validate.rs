@@ -52,12 +52,15 @@ pub const HOST_KEYS: [&str; 2] = ["ssh_host_ed25519_key", "ssh_host_rsa_key"];
 fn host_keys(name: &str, secret: Option<&Secret>) -> Result<(), Problem> {
     let field = "spec.hostKeysSecretRef.name";
     let Some(secret) = secret else { return Err(missing(field, name)) };
-    for key in HOST_KEYS {
-        let Some(key_text) = text(secret, key) else {
-            let sentence = format!("{field}: Secret '{name}' has no key '{key}', which is to hold a private key");
-            return Err(Problem::user(Reason::SecretInvalid, sentence));
-        };
-        if let Err(reason) = ssh_server::fingerprint(key_text) {
+    let texts: Vec<(&str, &str)> =
+        HOST_KEYS.into_iter().filter_map(|key| text(secret, key).map(|text| (key, text))).collect();
+    if texts.is_empty() {
+        let [first, second] = HOST_KEYS;
+        let sentence = format!("{field}: Secret '{name}' has neither '{first}' nor '{second}', which are to hold keys");
+        return Err(Problem::user(Reason::SecretInvalid, sentence));
+    }
+    for (key, text) in texts {
+        if let Err(reason) = ssh_server::fingerprint(text) {
             let sentence = format!("{field}: '{key}' of Secret '{name}' is not a private key of OpenSSH: {reason}");
             return Err(Problem::user(Reason::SecretInvalid, sentence));
         }
