@@ -92,6 +92,15 @@ pub fn make_user_key(path: &Path) -> Result<String, HostKeysError> {
     key.map_err(|error| HostKeysError::Damaged { path: path.to_owned(), reason: error.to_string() })
 }
 
+/// `SHA256:...` of the public half of such a text, as `ssh-keygen -l` prints it; or why it cannot be used.
+pub fn fingerprint(text: &str) -> Result<String, String> {
+    let key = PrivateKey::from_openssh(text).map_err(|error| error.to_string())?;
+    if key.is_encrypted() {
+        return Err("it has a passphrase".to_owned());
+    }
+    Ok(key.fingerprint(HashAlg::Sha256).to_string())
+}
+
 fn generate(kind: Kind) -> Result<PrivateKey, HostKeysError> {
     let failed = |error: &dyn std::fmt::Display| HostKeysError::Generate(error.to_string());
     match kind {
