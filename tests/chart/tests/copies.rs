@@ -71,7 +71,7 @@ fn the_documented_overlay_sets_the_image() {
     let built = objects(&built).unwrap();
     let operator = &of_kind(&built, "Deployment")[0]["spec"]["template"]["spec"]["containers"][0];
     assert_eq!(operator["image"], "example.org/hg-operator:1.2");
-    let images = operator["env"].as_array().unwrap().iter().filter(|variable| variable["name"] == "INSTANCE_IMAGE");
+    let images = operator["env"].as_array().unwrap().iter().filter(|variable| variable["name"] == "HG_OPERATOR_IMAGE");
     assert_eq!(images.map(|variable| &variable["value"]).collect::<Vec<_>>(), ["example.org/hg-operator:1.2"]);
     assert_eq!(operator["env"].as_array().unwrap().len(), 4, "the others are still there");
 }

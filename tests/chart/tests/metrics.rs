@@ -26,7 +26,8 @@ fn of_source(text: &str) -> BTreeSet<String> {
         let prefix = format!("{PREFIX}{}", prefixed.split('{').next().unwrap_or_default());
         let calls = text.split("(\"").skip(1).filter_map(|call| call.split_once("\", \""));
         let is_name = |name: &&str| {
-            !name.starts_with(PREFIX) && name.chars().all(|character| character.is_ascii_lowercase() || character == '_')
+            !name.starts_with(PREFIX)
+                && name.chars().all(|character| character.is_ascii_lowercase() || character == '_')
         };
         found.extend(calls.map(|(name, _)| name).filter(is_name).map(|name| format!("{prefix}{name}")));
     }

@@ -119,7 +119,8 @@ fn users_may_do_what_their_role_says(cluster: &Cluster) {
     cluster.kubectl("create rolebinding viewers -n code --clusterrole=view --user=vera");
     cluster.kubectl("create rolebinding editors -n code --clusterrole=edit --user=ed");
     for crd in CRDS {
-        let (resource, status) = (format!("{crd}.hg-operator.dev"), format!("{crd}.hg-operator.dev --subresource=status"));
+        let (resource, status) =
+            (format!("{crd}.hg-operator.dev"), format!("{crd}.hg-operator.dev --subresource=status"));
         // Aggregation takes the controller a moment.
         let start = std::time::Instant::now();
         while !cluster.may("ed", "create", &resource, "code") {

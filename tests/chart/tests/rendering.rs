@@ -153,7 +153,7 @@ fn one_image_everywhere() {
         let operator = of_kind(&all, "Deployment")[0]["spec"]["template"]["spec"]["containers"][0].clone();
         let image = operator["image"].as_str().unwrap().to_owned();
         assert_eq!(of_kind(&all, "Pod")[0]["spec"]["containers"][0]["image"], operator["image"]);
-        assert!(operator["env"].as_array().unwrap().contains(&json!({"name": "INSTANCE_IMAGE", "value": image})));
+        assert!(operator["env"].as_array().unwrap().contains(&json!({"name": "HG_OPERATOR_IMAGE", "value": image})));
         image
     };
     assert_eq!(of("image.repository=example.org:5000/hg,image.tag=1.2"), "example.org:5000/hg:1.2");
@@ -161,7 +161,7 @@ fn one_image_everywhere() {
     assert_eq!(of(&format!("image.repository=a/hg,image.digest={digest}")), format!("a/hg@{digest}"));
     let all = rendered(&["--set", "instances.image=b/hg:1"]);
     let variables = &of_kind(&all, "Deployment")[0]["spec"]["template"]["spec"]["containers"][0]["env"];
-    assert!(variables.as_array().unwrap().contains(&json!({"name": "INSTANCE_IMAGE", "value": "b/hg:1"})));
+    assert!(variables.as_array().unwrap().contains(&json!({"name": "HG_OPERATOR_IMAGE", "value": "b/hg:1"})));
 }
 
 #[test]
