@@ -14,8 +14,8 @@ pub fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap_or(Path::new(".")).to_owned()
 }
 
-/// The folder of `helm` and `kubectl`: `HGOP_KUBERNETES`, or what tests/kubernetes/build.sh has built, or builds now. A
-/// test without them fails: skipping would say that the chart is fine.
+/// The folder of `helm` and `kubectl`: `HGOP_KUBERNETES`, or what tests/kubernetes/build.sh has built, or builds now.
+/// A test without them fails: skipping would say that the chart is fine.
 fn programs() -> Result<PathBuf, String> {
     if let Some(folder) = std::env::var_os("HGOP_KUBERNETES") {
         return Ok(folder.into());

@@ -1,4 +1,5 @@
-//! The chart on a real API server: what an upgrade and an uninstall leave, and what the roles allow. No node runs pods.
+//! The chart on a real API server: what an upgrade and an uninstall leave, and what the roles allow. No node runs
+//! pods.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
