@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .ONESHELL:
 .DEFAULT_GOAL := run
-.PHONY: run build test bench setup cluster cluster-down cluster-setup install-packages
+.PHONY: run build test bench setup cluster cluster-down cluster-setup install-packages test-testbed
 
 # The newest Mercurial and the test runners live here; Debian's Mercurial is beside it as the older one.
 export HGOP_VENV ?= $(CURDIR)/target/venv
@@ -81,6 +81,15 @@ cluster: setup cluster-setup
 	"$$programs/testbed" cluster up --dir "$(CLUSTER_DIR)" --nodes "$(NODES)" --image target/images/pause.tar
 	"$$programs/testbed" cluster import --dir "$(CLUSTER_DIR)" target/images/hg-operator.tar
 	"$$programs/testbed" deploy --dir "$(CLUSTER_DIR)" --image $(LOCAL_IMAGE)
+
+# The part of the test cluster that is plain Go: seconds, and nothing of Kubernetes is built.
+test-testbed:
+	@cd tests/kubernetes
+	unformatted=$$(gofmt -l .)
+	[ -z "$$unformatted" ] || { echo "gofmt -w $$unformatted" >&2; exit 1; }
+	set -x
+	go vet ./internal/... ./pause
+	go test ./internal/...
 
 cluster-down:
 	@if [ -n "$${KUBECONFIG:-}" ]; then
