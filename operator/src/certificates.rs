@@ -28,7 +28,8 @@ pub fn new_authority(now: SystemTime) -> Result<Data, Problem> {
 pub fn authority(secret: &Secret) -> Result<Authority, Problem> {
     let name = secret.metadata.name.as_deref().unwrap_or_default();
     let lacks = |key: &str| {
-        let sentence = format!("Secret '{name}' has no usable '{key}': put it back, or delete the Secret for a new one");
+        let sentence =
+            format!("Secret '{name}' has no usable '{key}': put it back, or delete the Secret for a new one");
         Problem::human(Reason::SecretInvalid, sentence)
     };
     let certificate = text(secret, AUTHORITY_CERTIFICATE).ok_or_else(|| lacks(AUTHORITY_CERTIFICATE))?;

@@ -2,8 +2,11 @@
 //! them.
 
 use k8s_openapi::api::core::v1::ObjectReference;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use kube::{Client, Resource, ResourceExt};
+
+use crate::problem::{Class, Problem};
 
 macro_rules! reasons {
     ($($name:ident: $type:ident, $meaning:literal,)*) => {
@@ -57,6 +60,17 @@ impl Events {
         K: Resource<DynamicType = ()> + ResourceExt,
     {
         self.tell_of(&about.object_ref(&()), reason, note).await;
+    }
+
+    /// Something is in the way, and the Ready condition did not say so before.
+    pub async fn tell_problem<K>(&self, about: &K, before: &[Condition], problem: &Problem)
+    where
+        K: Resource<DynamicType = ()> + ResourceExt,
+    {
+        let known = |one: &Condition| one.type_ == "Ready" && one.reason == problem.reason.as_str();
+        if problem.class != Class::Retry && !before.iter().any(known) {
+            self.tell(about, EventReason::Failed, problem.sentence.clone()).await;
+        }
     }
 
     /// An event that cannot be told is not worth a failure.

@@ -24,7 +24,11 @@ pub static METRICS: LazyLock<Metrics> = LazyLock::new(|| {
     let counter = |name: &str, help: &str, labels: &[&str]| register_int_counter_vec!(name, help, labels).ok();
     let gauge = |name: &str, help: &str, labels: &[&str]| register_int_gauge_vec!(name, help, labels).ok();
     Metrics {
-        reconciles: counter("hg_operator_reconciles_total", "Looks at a resource, by how they ended", &["kind", "result"]),
+        reconciles: counter(
+            "hg_operator_reconciles_total",
+            "Looks at a resource, by how they ended",
+            &["kind", "result"],
+        ),
         reconcile_seconds: register_histogram_vec!(
             "hg_operator_reconcile_seconds",
             "How long a look at a resource took",

@@ -30,9 +30,8 @@ pub fn must_not_shrink(wanted: &Storage, claims: &[Arc<PersistentVolumeClaim>]) 
 
 /// Claims that are to grow.
 pub fn growing(wanted: &Storage, claims: &[Arc<PersistentVolumeClaim>]) -> Vec<Arc<PersistentVolumeClaim>> {
-    let smaller = |claim: &&Arc<PersistentVolumeClaim>| {
-        requested(claim).is_some_and(|has| has.bytes < wanted.size.bytes)
-    };
+    let smaller =
+        |claim: &&Arc<PersistentVolumeClaim>| requested(claim).is_some_and(|has| has.bytes < wanted.size.bytes);
     claims.iter().filter(smaller).cloned().collect()
 }
 
@@ -49,7 +48,7 @@ pub fn template(wanted: &Storage, stateful_set: Option<&StatefulSet>) -> Storage
         .map(|claim| claim.storage_class_name.clone());
     Storage {
         mode: wanted.mode,
-        size: size().unwrap_or(wanted.size),
+        size: size().unwrap_or_else(|| wanted.size.clone()),
         storage_class_name: class.unwrap_or_else(|| wanted.storage_class_name.clone()),
     }
 }
@@ -68,7 +67,8 @@ pub async fn grow(
 ) -> Result<bool, Problem> {
     let growing = growing(wanted, claims);
     for claim in &growing {
-        let patch = json!({"metadata": {"uid": claim.uid()}, "spec": {"resources": {"requests": {"storage": wanted.size}}}});
+        let patch =
+            json!({"metadata": {"uid": claim.uid()}, "spec": {"resources": {"requests": {"storage": wanted.size}}}});
         let parameters = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
         METRICS.wrote("patch", "PersistentVolumeClaim");
         let name = claim.name_any();

@@ -2,7 +2,7 @@
 
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::api::PostParams;
-use kube::{Api, Client, ResourceExt};
+use kube::{Api, Client};
 
 use super::{Applicable, refused};
 use crate::events::{EventReason, Events};
@@ -33,8 +33,7 @@ impl Once<'_> {
         let mut found = match api.get_opt(&name.name).await.map_err(refused)? {
             Some(found) => found,
             None => {
-                let parameters =
-                    PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
+                let parameters = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
                 let kind = K::kind(&());
                 METRICS.wrote("create", &kind);
                 let made = api.create(&parameters, &make()?).await.map_err(refused)?;

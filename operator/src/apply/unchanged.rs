@@ -12,7 +12,8 @@ pub fn contains(observed: &Value, wanted: &Value) -> bool {
             observed.get(name).map_or_else(|| is_empty(wanted), |observed| contains(observed, wanted))
         }),
         (Value::Array(observed), Value::Array(wanted)) => {
-            observed.len() == wanted.len() && observed.iter().zip(wanted).all(|(observed, wanted)| contains(observed, wanted))
+            observed.len() == wanted.len()
+                && observed.iter().zip(wanted).all(|(observed, wanted)| contains(observed, wanted))
         }
         (observed, wanted) => observed == wanted,
     }
@@ -42,7 +43,8 @@ mod tests {
     #[test]
     fn defaults_and_foreign_fields_do_not_count_but_wanted_ones_do() {
         let observed = json!({"a": 1, "b": {"c": "x", "d": 2}, "e": [{"f": 1, "g": 2}], "h": {}});
-        for same in [json!({}), json!({"a": 1}), json!({"b": {"c": "x"}, "e": [{"f": 1}]}), json!({"i": {}, "j": []})] {
+        for same in [json!({}), json!({"a": 1}), json!({"b": {"c": "x"}, "e": [{"f": 1}]}), json!({"i": {}, "j": []})]
+        {
             assert!(contains(&observed, &same), "{same}");
         }
         for other in [json!({"a": 2}), json!({"e": []}), json!({"e": [{"f": 1}, {}]}), json!({"i": {"k": 1}})] {

@@ -8,11 +8,12 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Patch, PatchParams};
 use kube::{Api, ResourceExt};
 use protocol::InstanceName;
+use protocol::endpoints::Endpoints;
 use serde_json::json;
 use tokio::time::Instant;
 
 use super::gate::decide::{Gate, Seen, Turn};
-use super::{Shared, Surroundings, Wanted, is_of};
+use super::{Shared, Surroundings, is_of};
 use crate::events::EventReason;
 use crate::metrics::METRICS;
 use crate::names::{ACTIVE_GATE, Component, FIELD_MANAGER, Workload, http_service, is_selected};
@@ -24,7 +25,7 @@ pub(super) async fn turn(shared: &Shared, around: &Surroundings, gate: &mut Gate
     let world = &around.world;
     gate.see(start.elapsed(), &seen(world, &shared.master));
     let report = gate.report(start.elapsed());
-    match shared.tell::<Wanted>(world, "/v1/endpoints", &report).await {
+    match shared.tell::<Endpoints>(world, "/v1/endpoints", &report).await {
         Ok(answer) => gate.answered(&report, &answer.endpoints),
         Err(error) => tracing::debug!(master = %shared.master, %error, "no master to report readers to"),
     }
@@ -88,9 +89,7 @@ fn seen(world: &World, master: &Name) -> Vec<Seen> {
 
 fn pods(world: &World, pool: &MirrorPool) -> Vec<Arc<Pod>> {
     let (namespace, name) = (pool.namespace(), pool.name_any());
-    world.pods.find(|pod| {
-        pod.namespace() == namespace && is_selected(Some(pod.labels()), Component::Mirror, &name)
-    })
+    world.pods.find(|pod| pod.namespace() == namespace && is_selected(Some(pod.labels()), Component::Mirror, &name))
 }
 
 fn mirror(pool: &MirrorPool, pod: &Pod, in_service: &[InstanceName]) -> Option<Seen> {
@@ -108,7 +107,7 @@ fn mirror(pool: &MirrorPool, pod: &Pod, in_service: &[InstanceName]) -> Option<S
         open,
         in_service: in_service.contains(&name),
         ended,
-        leaving: ordinal >= pool.spec.replicas || pod.meta().deletion_timestamp.is_some(),
+        leaving: ordinal >= pool.spec.replicas || pod.metadata.deletion_timestamp.is_some(),
         name,
     })
 }
@@ -121,7 +120,7 @@ fn in_service(world: &World, pool: &MirrorPool) -> Vec<InstanceName> {
         slice.namespace() == namespace && slice.labels().get("kubernetes.io/service-name") == Some(&service)
     });
     let mut names = Vec::new();
-    for endpoint in slices.iter().flat_map(|slice| slice.endpoints.iter().flatten()) {
+    for endpoint in slices.iter().flat_map(|slice| slice.endpoints.iter()) {
         let serves = endpoint.conditions.as_ref().is_none_or(|conditions| {
             conditions.ready.unwrap_or(true) || conditions.serving.or(conditions.ready).unwrap_or(true)
         });

@@ -12,7 +12,6 @@ use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Secret;
 use kube::Client;
-use protocol::endpoints::Endpoints;
 use protocol::status::Status;
 use protocol::{InstanceName, RepositoryPath, RepositorySettings};
 use tokio::time::Instant;
@@ -233,6 +232,3 @@ fn wake_repositories(shared: &Shared, around: &Surroundings) {
 fn is_of<K: kube::ResourceExt>(object: &K, named: &str, master: &Name) -> bool {
     object.namespace().as_deref() == Some(&master.namespace) && named == master.name
 }
-
-/// What the master answers to a report of readers.
-type Wanted = Endpoints;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use protocol::{Registry, RepositoryPath, RepositorySettings};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use transport::{ClientError, Target};
 
 use super::{Link, Shared};
@@ -20,6 +21,14 @@ pub enum AskError {
     NoMaster,
     #[error("the master refuses: {0}")]
     Refused(String),
+}
+
+#[derive(Clone, Copy)]
+enum Ask<'a> {
+    Get(&'a str),
+    Post(&'a str, &'a Value),
+    Put(&'a str, &'a Value),
+    Delete(&'a str),
 }
 
 /// Where a repository is filled from.
@@ -47,7 +56,7 @@ pub enum ImportStage {
 
 impl Shared {
     pub(super) async fn ask<T: DeserializeOwned>(&self, world: &World, path: &str) -> Result<T, AskError> {
-        self.any(world, async |target| self.client.get_json::<T>(target, path).await).await
+        self.any(world, Ask::Get(path)).await
     }
 
     pub(super) async fn tell<T: DeserializeOwned>(
@@ -56,17 +65,13 @@ impl Shared {
         path: &str,
         body: &impl Serialize,
     ) -> Result<T, AskError> {
-        self.any(world, async |target| self.client.post_json::<T>(target, path, body).await).await
+        self.any(world, Ask::Post(path, &value(body))).await
     }
 
     /// The first instance that answers as master; the one that the register names is asked first.
-    async fn any<T>(
-        &self,
-        world: &World,
-        ask: impl AsyncFn(&Target) -> Result<T, ClientError>,
-    ) -> Result<T, AskError> {
+    async fn any<T: DeserializeOwned>(&self, world: &World, ask: Ask<'_>) -> Result<T, AskError> {
         for target in self.targets(world) {
-            match tokio::time::timeout(DEADLINE, ask(&target)).await {
+            match tokio::time::timeout(DEADLINE, self.one(&target, ask)).await {
                 Ok(Ok(answer)) => return Ok(answer),
                 Ok(Err(ClientError::Status { status, message, .. })) if is_the_masters(status.as_u16()) => {
                     return Err(AskError::Refused(message));
@@ -76,6 +81,19 @@ impl Shared {
             }
         }
         Err(AskError::NoMaster)
+    }
+
+    async fn one<T: DeserializeOwned>(&self, target: &Target, ask: Ask<'_>) -> Result<T, ClientError> {
+        match ask {
+            Ask::Get(path) => self.client.get_json(target, path).await,
+            Ask::Post(path, body) => self.client.post_json(target, path, body).await,
+            Ask::Put(path, body) => self.client.put_json(target, path, body).await,
+            Ask::Delete(path) => {
+                self.client.delete(target, path).await?;
+                let json = |source| ClientError::Json { to: target.clone(), source };
+                serde_json::from_value(Value::Null).map_err(json)
+            }
+        }
     }
 
     /// Reads what the master knows of all repositories.
@@ -102,8 +120,7 @@ impl Link {
         settings: &RepositorySettings,
     ) -> Result<(), AskError> {
         let (shared, url) = (&self.shared, format!("/v1/registry/{path}"));
-        let put = async |target: &Target| shared.client.put_json::<serde_json::Value>(target, &url, settings).await;
-        shared.any(world, put).await?;
+        shared.any::<Value>(world, Ask::Put(&url, &value(settings))).await?;
         if let Some(known) = &mut shared.told().settings {
             known.insert(path.clone(), settings.clone());
         }
@@ -113,7 +130,7 @@ impl Link {
     /// Deletes a repository that the master is known to have.
     pub async fn delete(&self, world: &World, path: &RepositoryPath) -> Result<(), AskError> {
         let (shared, url) = (&self.shared, format!("/v1/registry/{path}"));
-        shared.any(world, async |target: &Target| shared.client.delete(target, &url).await).await?;
+        shared.any::<()>(world, Ask::Delete(&url)).await?;
         if let Some(known) = &mut shared.told().settings {
             known.remove(path);
         }
@@ -122,17 +139,22 @@ impl Link {
 
     pub async fn import(&self, world: &World, path: &RepositoryPath, from: &ImportRequest) -> Result<(), AskError> {
         let url = format!("/v1/registry/{path}/import");
-        self.shared.tell::<serde_json::Value>(world, &url, from).await.map(drop)
+        self.shared.tell::<Value>(world, &url, from).await.map(drop)
     }
 
     /// None: this master was not asked for one; it forgets them when it restarts.
     pub async fn import_state(&self, world: &World, path: &RepositoryPath) -> Result<Option<ImportState>, AskError> {
         let (shared, url) = (&self.shared, format!("/v1/registry/{path}/import"));
-        let state = async |target: &Target| match shared.client.get_json::<ImportState>(target, &url).await {
-            Ok(state) => Ok(Some(state)),
-            Err(error) if error.status().is_some_and(|status| status == 404) => Ok(None),
-            Err(error) => Err(error),
-        };
-        shared.any(world, state).await
+        let Some(target) = shared.targets(world).into_iter().next() else { return Err(AskError::NoMaster) };
+        match tokio::time::timeout(DEADLINE, shared.one(&target, Ask::Get(&url))).await {
+            Ok(Ok(state)) => Ok(Some(state)),
+            Ok(Err(error)) if error.status().is_some_and(|status| status == 404) => Ok(None),
+            Ok(Err(_)) | Err(_) => Err(AskError::NoMaster),
+        }
     }
+}
+
+/// Ours are plain structures, which always have a JSON form.
+fn value(body: &impl Serialize) -> Value {
+    serde_json::to_value(body).unwrap_or_default()
 }

@@ -21,7 +21,7 @@ use crate::names::{
     ADMIN_PORT, AUTHORIZED_KEYS, DATA_FOLDER, HOST_KEYS_FOLDER, PROBE_PORT, ROLE, SSH_PORT, TLS_FOLDER, USERS_FOLDER,
     Workload, host_keys_secret, operator_secret, selector,
 };
-use crate::objects::pod::{Template, stateful_set};
+use crate::objects::pod::{self, Template, stateful_set};
 use crate::objects::services::{Front, front, headless};
 use crate::objects::{access, policies};
 use crate::problem::Problem;
@@ -62,7 +62,7 @@ pub fn build(observed: &Observed, made: Made, image: &str) -> Result<Objects, Pr
     let template = Template {
         workload,
         knobs: spec.pods(),
-        image,
+        image: pod::image(observed.stateful_set.as_deref(), image),
         config_hash: &unchanged::hash(&json!(files)),
         secrets: &secrets,
         replicas: spec.instances,
@@ -141,7 +141,11 @@ fn role(
         admin_listen: everywhere(ADMIN_PORT),
         probe_listen: Some(everywhere(PROBE_PORT)),
         public_url: spec.public_url.clone(),
-        peers: instances.iter().filter(|(peer, _)| *peer != name).map(|(peer, at)| (peer.clone(), at.clone())).collect(),
+        peers: instances
+            .iter()
+            .filter(|(peer, _)| *peer != name)
+            .map(|(peer, at)| (peer.clone(), at.clone()))
+            .collect(),
         in_sync,
         register: Register::Lease {
             lease: Lease { namespace: workload.namespace.to_owned(), name: workload.name.to_owned() },
@@ -172,7 +176,8 @@ fn mirrors(pools: &[Pool]) -> Mirrors {
     let specs = || pools.iter().map(|pool| &pool.pool.spec);
     let Some(records) = specs().map(|spec| spec.max_lag.records).max() else { return Mirrors::default() };
     let seconds = specs().map(|spec| spec.max_lag.seconds).max().unwrap_or(MaxLag::default().seconds);
-    Mirrors { min_active: specs().map(|spec| spec.min_active).sum(), max_lag: MaxLag { records, seconds } }
+    let floor: u32 = specs().map(|spec| spec.min_active).sum();
+    Mirrors { min_active: floor.min(LARGEST_FLOOR), max_lag: MaxLag { records, seconds } }
 }
 
 /// The log goes segment by segment: several must fit into what is kept.
@@ -180,6 +185,8 @@ fn segment_bytes(kept: u64) -> u64 {
     (kept / SEGMENTS_KEPT).clamp(SMALLEST_SEGMENT_BYTES, config::Log::default().segment_bytes)
 }
 
+/// Of `hgd`'s configuration.
+const LARGEST_FLOOR: u32 = 100;
 const SEGMENTS_KEPT: u64 = 8;
 const SMALLEST_SEGMENT_BYTES: u64 = 64 * 1024;
 /// Repositories that one instance works on at once.

@@ -15,7 +15,6 @@ use std::time::Duration;
 
 use crds::SshMaster;
 use k8s_openapi::jiff::Timestamp;
-use kube::ResourceExt;
 
 use crate::apply::{Hand, Owner};
 use crate::context::Context;
@@ -35,7 +34,7 @@ const LOOK_AGAIN_SOON: Duration = Duration::from_secs(10);
 const LOG_AGAIN: Duration = Duration::from_secs(10);
 
 pub async fn reconcile(context: &Context, name: &Name) -> Outcome {
-    let master = context.world.masters.get(name).filter(|master| master.meta().deletion_timestamp.is_none());
+    let master = context.world.masters.get(name).filter(|master| master.metadata.deletion_timestamp.is_none());
     let Some(master) = master else {
         context.drop_link(name);
         return Outcome::Done;
@@ -165,6 +164,9 @@ async fn report(
     {
         let note = format!("{to} is master after {from}");
         context.events.tell(observed.master.as_ref(), EventReason::MasterChanged, note).await;
+    }
+    if let Err(problem) = done {
+        context.events.tell_problem(observed.master.as_ref(), &before.conditions, problem).await;
     }
     context.report(&context.world.masters, key, &status).await?;
     Ok(None)

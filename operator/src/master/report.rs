@@ -79,11 +79,7 @@ fn findings(observed: &Observed, done: Result<&Done, &Problem>) -> Vec<Finding> 
     let ready = ready(observed, done, [&available, &progressing, &standby]);
     let log_writable = match available.status {
         ConditionStatus::True => Finding::new(ConditionType::LogWritable, true, Reason::LogOpen, ""),
-        _ => Finding {
-            about: ConditionType::LogWritable,
-            status: ConditionStatus::Unknown,
-            ..available.clone()
-        },
+        _ => Finding { about: ConditionType::LogWritable, status: ConditionStatus::Unknown, ..available.clone() },
     };
     let suspended = observed.master.spec.suspend;
     let reason = if suspended { Reason::SuspendedBySpec } else { Reason::NotSuspended };
@@ -105,9 +101,8 @@ fn ready(observed: &Observed, done: Result<&Done, &Problem>, parts: [&Finding; 3
         return Finding::new(ConditionType::Ready, false, problem.reason, problem.sentence.clone());
     }
     let [available, progressing, standby] = parts;
-    let missing = |finding: &Finding| {
-        Finding::new(ConditionType::Ready, false, finding.reason, finding.message.clone())
-    };
+    let missing =
+        |finding: &Finding| Finding::new(ConditionType::Ready, false, finding.reason, finding.message.clone());
     if available.status != ConditionStatus::True {
         return missing(available);
     }
@@ -180,7 +175,8 @@ fn standby(observed: &Observed) -> Finding {
     if observed.master.spec.instances < 2 {
         return Finding::new(about, false, Reason::NoStandby, "spec.instances is 1");
     }
-    let names = observed.register.as_ref().and_then(|lease| lease.annotations().get("hg-operator.dev/in-sync").cloned());
+    let names =
+        observed.register.as_ref().and_then(|lease| lease.annotations().get("hg-operator.dev/in-sync").cloned());
     let names = names.unwrap_or_default();
     let follows = |name: &str| observed.pods.iter().any(|pod| pod.name_any() == name && is_ready(pod));
     match names.split(',').map(str::trim).find(|name| !name.is_empty() && follows(name)) {
@@ -193,10 +189,15 @@ fn directory(observed: &Observed) -> Finding {
     let about = ConditionType::DirectoryReachable;
     let name = &observed.master.spec.directory.authorized_keys.secret_ref.name;
     match &observed.users {
-        None => Finding::new(about, false, Reason::SecretMissing, format!("there is no Secret '{name}' in this namespace")),
-        Some(secret) if !secret.data.as_ref().is_some_and(|data| data.contains_key(AUTHORIZED_KEYS)) => {
-            Finding::new(about, false, Reason::SecretInvalid, format!("Secret '{name}' has no key '{AUTHORIZED_KEYS}'"))
+        None => {
+            Finding::new(about, false, Reason::SecretMissing, format!("there is no Secret '{name}' in this namespace"))
         }
+        Some(secret) if !secret.data.as_ref().is_some_and(|data| data.contains_key(AUTHORIZED_KEYS)) => Finding::new(
+            about,
+            false,
+            Reason::SecretInvalid,
+            format!("Secret '{name}' has no key '{AUTHORIZED_KEYS}'"),
+        ),
         Some(_) => Finding::new(about, true, Reason::SecretFound, ""),
     }
 }

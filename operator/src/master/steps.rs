@@ -48,11 +48,8 @@ pub async fn foundations(context: &Context, observed: &Observed, owner: &Owner) 
         labels: serde_json::from_value(selector(workload.component, workload.name)).ok(),
         ..ObjectMeta::default()
     };
-    let secret = |object: &Name, data: Data| Secret {
-        metadata: metadata(object),
-        data: Some(data),
-        ..Secret::default()
-    };
+    let secret =
+        |object: &Name, data: Data| Secret { metadata: metadata(object), data: Some(data), ..Secret::default() };
     let authority = name(ca_secret(workload.name));
     let make = || {
         let mut made = secret(&authority, certificates::new_authority(SystemTime::now())?);
@@ -126,7 +123,7 @@ pub async fn label(context: &Context, observed: &Observed) -> Result<(), Problem
     let pods: Vec<roles::Pod> = observed
         .pods
         .iter()
-        .filter(|pod| pod.meta().deletion_timestamp.is_none())
+        .filter(|pod| pod.metadata.deletion_timestamp.is_none())
         .map(|pod| roles::Pod { name: pod.name_any(), role: pod.labels().get(ROLE).cloned() })
         .collect();
     let api: Api<Pod> = Api::namespaced(context.client.clone(), &observed.name.namespace);
@@ -183,7 +180,7 @@ pub fn rollout(context: &Context, observed: &Observed) -> Step {
             name: pod.name_any(),
             revision: pod.labels().get("controller-revision-hash").cloned().unwrap_or_default(),
             ready: is_ready(pod),
-            going: pod.meta().deletion_timestamp.is_some(),
+            going: pod.metadata.deletion_timestamp.is_some(),
         })
         .collect();
     rollout::decide(&rollout::State {

@@ -17,8 +17,10 @@ use crate::snapshots::{Snapshot, master, pool};
 use crate::world::cache::Name;
 
 fn secret(name: &str, keys: &[(&str, &str)]) -> Secret {
-    let data: serde_json::Map<String, Value> =
-        keys.iter().map(|(key, text)| ((*key).to_owned(), json!(k8s_openapi::ByteString(text.as_bytes().into())))).collect();
+    let data: serde_json::Map<String, Value> = keys
+        .iter()
+        .map(|(key, text)| ((*key).to_owned(), json!(k8s_openapi::ByteString(text.as_bytes().into()))))
+        .collect();
     serde_json::from_value(json!({"metadata": {"name": name, "namespace": "code"}, "data": data})).unwrap()
 }
 
@@ -130,7 +132,8 @@ fn the_template_does_not_change_with_what_a_pod_need_not_be_replaced_for() {
         objects.stateful_set.value()["spec"]["template"].clone()
     };
     let before = template(json!({}));
-    for change in [json!({"service": {"port": 2200}}), json!({"suspend": true}), json!({"storage": {"size": "90Gi"}})] {
+    for change in [json!({"service": {"port": 2200}}), json!({"suspend": true}), json!({"storage": {"size": "90Gi"}})]
+    {
         assert_eq!(template(change.clone()), before, "{change}");
     }
     assert_ne!(template(json!({"publicUrl": "https://other.example.org"})), before);
@@ -159,11 +162,7 @@ fn each_problem_has_its_sentence() {
             "spec.hostKeysSecretRef.name: there is no Secret 'keys' in this namespace",
         ),
         (
-            Observed {
-                register: Some(of(register())),
-                claims: vec![of(claim("80Gi"))],
-                ..observed(json!({}))
-            },
+            Observed { register: Some(of(register())), claims: vec![of(claim("80Gi"))], ..observed(json!({})) },
             Class::User,
             Reason::StorageShrinks,
             "spec.storage.size: 50Gi is less than the 80Gi that volume claim 'data-hg-ssh-0' asks for",
@@ -199,16 +198,19 @@ fn conditions_say_what_is_so() {
     observed.pods = vec![of(pod("hg-ssh-0", true)), of(pod("hg-ssh-1", true))];
     observed.view = Some(Arc::new(crate::link::view::View { answers: true, ..Default::default() }));
     let all = told(&observed, Ok(&done));
-    assert_eq!(all, [
-        "Ready=True AllReady",
-        "Available=True MasterAccepts",
-        "Progressing=False Applied",
-        "Degraded=False AllReady",
-        "StandbyInSync=True InSync",
-        "DirectoryReachable=True SecretFound",
-        "LogWritable=True LogOpen",
-        "Suspended=False NotSuspended",
-    ]);
+    assert_eq!(
+        all,
+        [
+            "Ready=True AllReady",
+            "Available=True MasterAccepts",
+            "Progressing=False Applied",
+            "Degraded=False AllReady",
+            "StandbyInSync=True InSync",
+            "DirectoryReachable=True SecretFound",
+            "LogWritable=True LogOpen",
+            "Suspended=False NotSuspended",
+        ]
+    );
     observed.pods[1] = of(pod("hg-ssh-1", false));
     let all = told(&observed, Ok(&done));
     assert_eq!((all[0].as_str(), all[4].as_str()), ("Ready=False StandbyBehind", "StandbyInSync=False StandbyBehind"));

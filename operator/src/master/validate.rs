@@ -42,7 +42,8 @@ fn users(name: &str, secret: Option<&Secret>) -> Result<(), Problem> {
     if secret.data.as_ref().is_some_and(|data| data.contains_key(AUTHORIZED_KEYS)) {
         return Ok(());
     }
-    let sentence = format!("{field}: Secret '{name}' has no key '{AUTHORIZED_KEYS}', which is to hold one public key a line");
+    let sentence =
+        format!("{field}: Secret '{name}' has no key '{AUTHORIZED_KEYS}', which is to hold one public key a line");
     Err(Problem::user(Reason::SecretInvalid, sentence))
 }
 
@@ -56,7 +57,8 @@ fn host_keys(name: &str, secret: Option<&Secret>) -> Result<(), Problem> {
         HOST_KEYS.into_iter().filter_map(|key| text(secret, key).map(|text| (key, text))).collect();
     if texts.is_empty() {
         let [first, second] = HOST_KEYS;
-        let sentence = format!("{field}: Secret '{name}' has neither '{first}' nor '{second}', which are to hold keys");
+        let sentence =
+            format!("{field}: Secret '{name}' has neither '{first}' nor '{second}', which are to hold keys");
         return Err(Problem::user(Reason::SecretInvalid, sentence));
     }
     for (key, text) in texts {

@@ -23,14 +23,22 @@ const GRACE_SECONDS: u32 = 60;
 pub struct Template<'a> {
     pub workload: Workload<'a>,
     pub knobs: Pods<'a>,
-    /// The operator's own, where the resource names none.
-    pub image: &'a str,
+    /// Where the resource names none.
+    pub image: String,
     /// Of what a pod reads only when it starts: another one replaces the pods.
     pub config_hash: &'a str,
     /// Secrets to mount, each with its folder.
     pub secrets: &'a [(String, &'static str)],
     pub replicas: u32,
     pub storage: Storage,
+}
+
+/// The image of pods whose resource names none: what they have, so that another operator replaces none of them; `own` when
+/// there are none yet.
+pub fn image(found: Option<&StatefulSet>, own: &str) -> String {
+    let containers = found.and_then(|set| set.spec.as_ref()?.template.spec.as_ref());
+    let image = containers.and_then(|spec| spec.containers.first()?.image.clone());
+    image.unwrap_or_else(|| own.to_owned())
 }
 
 pub fn stateful_set(template: &Template<'_>) -> Wanted<StatefulSet> {
@@ -73,9 +81,9 @@ fn pod(template: &Template<'_>, labels: &Value) -> Value {
         json!({"name": "config", "configMap": {"name": workload.object()}}),
         json!({"name": "tmp", "emptyDir": {}}),
     ];
-    volumes.extend(template.secrets.iter().map(|(secret, folder)| {
-        json!({"name": volume(folder), "secret": {"secretName": secret, "defaultMode": 0o440}})
-    }));
+    volumes.extend(template.secrets.iter().map(
+        |(secret, folder)| json!({"name": volume(folder), "secret": {"secretName": secret, "defaultMode": 0o440}}),
+    ));
     let mut spec = json!({
         "automountServiceAccountToken": workload.component == Component::Ssh,
         "enableServiceLinks": false,
@@ -139,7 +147,7 @@ fn container(template: &Template<'_>) -> Value {
     );
     let mut container = json!({
         "name": "hgd",
-        "image": template.knobs.image.unwrap_or(template.image),
+        "image": template.knobs.image.unwrap_or(&template.image),
         "imagePullPolicy": "IfNotPresent",
         "command": ["/usr/local/bin/hgd"],
         "args": [role, "--config", format!("{CONFIG_FOLDER}/$(POD_NAME).json")],

@@ -19,7 +19,7 @@ use crate::certificates::Data;
 use crate::names::{
     ADMIN_PORT, Component, DATA_FOLDER, HTTP_PORT, PROBE_PORT, TLS_FOLDER, Workload, http_service, selector,
 };
-use crate::objects::pod::{Template, stateful_set};
+use crate::objects::pod::{self, Template, stateful_set};
 use crate::objects::policies;
 use crate::objects::services::{Front, front, headless};
 use crate::problem::Problem;
@@ -59,7 +59,7 @@ pub fn build(
     let template = Template {
         workload,
         knobs: spec.pods(),
-        image,
+        image: pod::image(observed.stateful_set.as_deref(), image),
         config_hash: &unchanged::hash(&json!(first)),
         secrets: &secrets,
         replicas,

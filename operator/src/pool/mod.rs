@@ -70,7 +70,7 @@ impl Observed {
 }
 
 pub async fn reconcile(context: &Context, name: &Name) -> Outcome {
-    let pool = context.world.pools.get(name).filter(|pool| pool.meta().deletion_timestamp.is_none());
+    let pool = context.world.pools.get(name).filter(|pool| pool.metadata.deletion_timestamp.is_none());
     let Some(pool) = pool else { return Outcome::Done };
     match look(context, name, &pool).await {
         Ok(outcome) => outcome,
@@ -201,6 +201,9 @@ async fn report(
     let only_lag = report::without_lag(&status) == report::without_lag(&before);
     if only_lag && context.reported(&key).is_some_and(|ago| ago < LAG_AGAIN) {
         return Ok(Some(LAG_AGAIN));
+    }
+    if let Some(problem) = problem {
+        context.events.tell_problem(observed.pool.as_ref(), &before.conditions, problem).await;
     }
     context.report(&context.world.pools, key, &status).await?;
     Ok(None)

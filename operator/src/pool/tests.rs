@@ -120,12 +120,15 @@ fn the_worst_mirror_is_first_and_lag_alone_is_not_told_again() {
     assert_eq!(report::without_lag(&status), report::without_lag(&later));
     let told: Vec<String> =
         status.conditions.iter().map(|one| format!("{}={} {}", one.type_, one.status, one.reason)).collect();
-    assert_eq!(told, [
-        "Ready=True AllReady",
-        "Available=True MirrorsServe",
-        "Progressing=False Applied",
-        "Degraded=False AllReady",
-        "Replicating=False BeyondLag",
-        "AtFloor=True FloorReached",
-    ]);
+    assert_eq!(
+        told,
+        [
+            "Ready=True AllReady",
+            "Available=True MirrorsServe",
+            "Progressing=False Applied",
+            "Degraded=False AllReady",
+            "Replicating=False BeyondLag",
+            "AtFloor=True FloorReached",
+        ]
+    );
 }

@@ -12,6 +12,9 @@ use tokio::time::Instant;
 
 use decide::Outcome;
 
+/// Nothing is due: a wake ends this earlier.
+const LONGEST_WAIT: Duration = Duration::from_secs(3600);
+
 /// A shared handle; whoever sees a change wakes what it concerns.
 pub struct Queue<K> {
     inner: Arc<Inner<K>>,
@@ -63,7 +66,8 @@ impl<K: Clone + Ord + std::hash::Hash + Send + 'static> Queue<K> {
                     queue.change(|queue, now| queue.finished(now, &key, outcome, rand::random()));
                 });
             }
-            let due = self.lock().next_due().map_or(Duration::from_secs(3600), |due| due);
+            let due = self.lock().next_due();
+            let due = due.unwrap_or_else(|| self.now() + LONGEST_WAIT);
             tokio::select! {
                 () = self.inner.changed.notified() => {}
                 () = tokio::time::sleep_until(self.inner.start + due) => {}

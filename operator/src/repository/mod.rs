@@ -50,8 +50,6 @@ impl Observed {
 /// What was done, as far as the report tells it.
 #[derive(Debug, Default)]
 pub struct Done {
-    /// The master has what the spec says.
-    pub known: bool,
     pub import: import::Import,
 }
 
@@ -59,13 +57,13 @@ pub async fn reconcile(context: &Context, name: &Name) -> Outcome {
     let Some(repository) = context.world.repositories.get(name) else { return Outcome::Done };
     let master = Name::new(name.namespace.clone(), repository.spec.master_ref.name.clone());
     let observed = Observed {
-        master: context.world.masters.get(&master).filter(|master| master.meta().deletion_timestamp.is_none()),
+        master: context.world.masters.get(&master).filter(|master| master.metadata.deletion_timestamp.is_none()),
         link: context.link(&master),
         holder: context.world.paths.who(&repository).into_iter().next(),
         name: name.clone(),
         repository,
     };
-    let ended = if observed.repository.meta().deletion_timestamp.is_some() {
+    let ended = if observed.repository.metadata.deletion_timestamp.is_some() {
         delete(context, &observed).await.map(|()| Outcome::Done)
     } else {
         look(context, &observed).await
@@ -88,6 +86,9 @@ async fn look(context: &Context, observed: &Observed) -> Result<Outcome, Problem
         if only_mirrors && !settled && before.mirrors_in_sync.is_some() {
             again = Some(MIRRORS_SETTLE);
         } else {
+            if let Err(problem) = &done {
+                context.events.tell_problem(observed.repository.as_ref(), &before.conditions, problem).await;
+            }
             context.report(&context.world.repositories, key.clone(), &status).await?;
         }
     }
@@ -134,7 +135,7 @@ async fn act(context: &Context, observed: &Observed) -> Result<Done, Problem> {
         tracing::info!(repository = %observed.name, path = %spec.path, "the master has it as it is wanted");
     }
     let import = import::import(&context.world, link, observed).await?;
-    Ok(Done { known: true, import })
+    Ok(Done { import })
 }
 
 fn no_master() -> Problem {

@@ -42,13 +42,15 @@ pub fn of_master(world: &World, change: &Change<SshMaster>) -> Vec<Key> {
     let suspended = |master: &Option<std::sync::Arc<SshMaster>>| master.as_ref().map(|master| master.spec.suspend);
     let Some(master) = change.objects().next() else { return keys };
     let name = Name::of(master.as_ref());
-    let of_it = |namespace: Option<String>, named: &str| namespace.as_deref() == Some(&name.namespace) && named == name.name;
+    let of_it =
+        |namespace: Option<String>, named: &str| namespace.as_deref() == Some(&name.namespace) && named == name.name;
     if !keys.is_empty() {
         let pools = world.pools.find(|pool| of_it(pool.namespace(), &pool.spec.master_ref.name));
         keys.extend(pools.iter().map(|pool| Key::Pool(Name::of(pool.as_ref()))));
     }
     if suspended(&change.before) != suspended(&change.after) {
-        let all = world.repositories.find(|repository| of_it(repository.namespace(), &repository.spec.master_ref.name));
+        let all =
+            world.repositories.find(|repository| of_it(repository.namespace(), &repository.spec.master_ref.name));
         keys.extend(all.iter().map(|repository| Key::Repository(Name::of(repository.as_ref()))));
     }
     keys
@@ -95,7 +97,13 @@ fn itself<K: ResourceExt>(change: &Change<K>) -> Option<Name> {
     let matters = |object: &K| {
         let metadata = object.meta();
         let finalizers = metadata.finalizers.clone();
-        (object.uid(), metadata.generation, metadata.deletion_timestamp.is_some(), finalizers, object.annotations().clone())
+        (
+            object.uid(),
+            metadata.generation,
+            metadata.deletion_timestamp.is_some(),
+            finalizers,
+            object.annotations().clone(),
+        )
     };
     let (before, after) = (change.before.as_deref().map(matters), change.after.as_deref().map(matters));
     if before == after && before.is_some() {

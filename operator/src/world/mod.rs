@@ -21,7 +21,7 @@ use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
 use kube::{Api, Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 
-use cache::{Cache, Change, Name};
+use cache::{Cache, Change};
 pub use concerns::Key;
 pub use paths::Paths;
 use watch::{Health, Plan};

@@ -129,7 +129,8 @@ impl Gate {
         let turn = |(name, mirror): (&InstanceName, &Mirror)| {
             let stays = mirror.wanted && !mirror.leaving && !mirror.ended;
             // What is open and wanted stays so until it is confirmed again: a new operator closes nothing.
-            let (opens, closes) = (stays && mirror.confirmed && !mirror.open, !stays && (mirror.open || mirror.opening));
+            let (opens, closes) =
+                (stays && mirror.confirmed && !mirror.open, !stays && (mirror.open || mirror.opening));
             (mirror.present && (opens || closes)).then(|| Turn { name: name.clone(), open: opens })
         };
         self.mirrors.iter().filter_map(turn).collect()

@@ -28,7 +28,9 @@ pub enum Step {
     Done,
     /// Said in the condition.
     Wait(String),
-    Restart { pod: String },
+    Restart {
+        pod: String,
+    },
 }
 
 pub fn decide(state: &State<'_>) -> Step {
