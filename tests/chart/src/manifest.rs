@@ -6,7 +6,7 @@ use crate::render;
 pub const FILE: &str = "deploy/hg-operator.yaml";
 
 const HEAD: &str = "\
-# Made of charts/hg-operator with its default values by tests/chart; do not edit. docs/install.md says how to use it.
+# Generated from charts/hg-operator with its default values; a test keeps it current (docs/install.md).
 ---
 apiVersion: v1
 kind: Namespace

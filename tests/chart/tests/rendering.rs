@@ -107,6 +107,18 @@ fn crds_outlive_the_release_unless_asked_otherwise() {
     assert_eq!(policy(&["--set", "crds.keep=false"]), vec![Value::Null; 3]);
 }
 
+/// Helm reads and writes them anew on the way.
+#[test]
+fn crds_are_what_the_manifests_say() {
+    let all = rendered(&[]);
+    for crd in of_kind(&all, "CustomResourceDefinition") {
+        let plural = crd["spec"]["names"]["plural"].as_str().unwrap();
+        let manifest = fs::read_to_string(root().join(format!("crds/manifests/{plural}.yaml"))).unwrap();
+        let manifest: Value = serde_saphyr::from_str(&manifest).unwrap();
+        assert_eq!(crd["spec"], manifest["spec"], "{plural}");
+    }
+}
+
 #[test]
 fn pods_are_restricted() {
     let all = rendered(&[]);
