@@ -18,6 +18,10 @@ pub struct MirrorRole {
     /// Where clients (or the balancer) reach `httpListen`; without `/` at its end.
     pub advertised_url: String,
     pub admin_listen: SocketAddr,
+    /// Plain HTTP for probes and metrics, to whoever can reach it: `/healthz`, `/readyz`, `/metrics`. None when left
+    /// out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub probe_listen: Option<SocketAddr>,
     /// Where peers reach `adminListen`; that address itself when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub advertised_peer: Option<Address>,

@@ -7,6 +7,7 @@ mod balancer;
 mod cli;
 mod commands;
 mod mirror;
+mod probes;
 mod process;
 mod ssh;
 

@@ -67,7 +67,7 @@ impl Default for Limits {
             header_wait: Duration::from_secs(30),
             body_wait: Duration::from_secs(30),
             write_wait: Duration::from_secs(60),
-            drain: Duration::from_secs(30),
+            drain: Duration::from_secs(25),
             unknown_wait: Duration::from_secs(1),
         }
     }

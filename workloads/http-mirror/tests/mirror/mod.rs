@@ -45,12 +45,12 @@ impl Mirror {
         let (peers, watched_peers) = watch::channel(Arc::default());
         let registry = prometheus::Registry::new();
         let metrics = FrontMetrics::new(&registry, web.clone()).unwrap();
-        let pages = admin::router(admin::Admin {
+        let probes = admin::probes(admin::Probes {
             health: watch::channel(Readiness::Ready).1,
             readiness: watched_readiness.clone(),
             registry: registry.clone(),
-            status: Arc::new(|| serde_json::json!({"applied": 1})),
         });
+        let pages = probes.merge(admin::status(Arc::new(|| serde_json::json!({"applied": 1}))));
         let front = Front::new(
             watched_routes,
             watched_applied,
