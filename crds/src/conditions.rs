@@ -159,8 +159,8 @@ impl Finding {
     }
 }
 
-/// The conditions to report: those of `findings`, in their order, each with the time of its last change of status. What
-/// is not found any more is not reported; the same findings again give the same conditions.
+/// The conditions to report: those of `findings`, in their order, each with the time of its last change of status.
+/// What is not found any more is not reported; the same findings again give the same conditions.
 pub fn conditions(
     before: &[Condition],
     findings: &[Finding],

@@ -64,8 +64,8 @@ pub struct SshMasterSpec {
     /// Where people reach SSH. Without Kubernetes: not used.
     #[serde(default)]
     pub service: Service,
-    /// The secret with the host's private keys, one key each, named as OpenSSH names the files. Without it the operator
-    /// makes keys once and keeps them.
+    /// The secret with the host's private keys, one key each, named as OpenSSH names the files. Without it the
+    /// operator makes keys once and keeps them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host_keys_secret_ref: Option<SecretRef>,
     /// Who may log in, and what groups they are in.

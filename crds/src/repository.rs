@@ -5,7 +5,7 @@ use protocol::{RepositoryPath, RepositorySettings};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::bounds::{self, says};
+use crate::bounds;
 use crate::{HgRepositoryStatus, MasterRef, ReadOnly, schema};
 
 /// One repository.
@@ -73,7 +73,7 @@ pub struct HgRepositorySpec {
 /// Where a new repository is filled from: exactly one of the two.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[schemars(extend("x-kubernetes-validations" = [schema::rule("has(self.url) != has(self.bundleUrl)", says::ONE_SOURCE)]))]
+#[schemars(extend("x-kubernetes-validations" = [schema::one_source_rule()]))]
 pub struct ImportSource {
     /// A Mercurial repository that is pulled from.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "bounds::source_url")]

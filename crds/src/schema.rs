@@ -24,6 +24,10 @@ pub(crate) fn node_port_rule() -> Value {
     rule("!has(self.nodePort) || self.type != 'ClusterIP'", says::NODE_PORT)
 }
 
+pub(crate) fn one_source_rule() -> Value {
+    rule("has(self.url) != has(self.bundleUrl)", says::ONE_SOURCE)
+}
+
 /// Names of Services, pods and the label of a StatefulSet's revision are made of it, and they have 63 characters.
 pub(crate) fn workload_name_rule() -> Value {
     rule("self.metadata.name.matches('^[a-z]([-a-z0-9]{0,38}[a-z0-9])?$')", says::WORKLOAD_NAME)

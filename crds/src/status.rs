@@ -1,5 +1,5 @@
-//! What the operator reports of each resource. It changes on transitions and pushes only; what moves all the time, such
-//! as lag between two looks, is a metric.
+//! What the operator reports of each resource. It changes on transitions and pushes only; what moves all the time,
+//! such as lag between two looks, is a metric.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use protocol::status::MirrorState;

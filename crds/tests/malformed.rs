@@ -127,8 +127,8 @@ const TABLE: &[(&str, &str, &str)] = &[
     (
         "  sshHost: hg.example.org\n",
         "  sshHost: h\n  storage: {size: \"0\"}\n",
-        "my.yaml:7: spec.storage.size: '0' is not the size of a volume: a whole number above 0 such as 500Mi or 20Gi is \
-         allowed",
+        "my.yaml:7: spec.storage.size: '0' is not the size of a volume: a whole number above 0 such as 500Mi or \
+         20Gi is allowed",
     ),
     (
         "  sshHost: hg.example.org\n",
@@ -255,8 +255,10 @@ const TABLE: &[(&str, &str, &str)] = &[
 #[test]
 fn what_is_for_pods_is_read() {
     let knobs = "  sshHost: h\n  image: registry.example.org/hg:1\n  resources:\n    requests: {cpu: 2, memory: 1Gi}\n\
-                 \u{20} nodeSelector: {disk: ssd}\n  tolerations: [{key: hg, operator: Exists}]\n  podAnnotations: {a: b}\n\
-                 \u{20} topologySpreadConstraints: [{maxSkew: 1, topologyKey: zone, whenUnsatisfiable: DoNotSchedule}]\n\
+                 \u{20} nodeSelector: {disk: ssd}\n  tolerations: [{key: hg, operator: Exists}]\n\
+                 \u{20} podAnnotations: {a: b}\n\
+                 \u{20} topologySpreadConstraints:\n\
+                 \u{20} - {maxSkew: 1, topologyKey: zone, whenUnsatisfiable: DoNotSchedule}\n\
                  \u{20} affinity: {nodeAffinity: {preferredDuringSchedulingIgnoredDuringExecution: []}}\n\
                  \u{20} imagePullSecrets: [{name: pull}]\n";
     let read = crds::parse("my.yaml", &with("  sshHost: hg.example.org\n", knobs)).unwrap();

@@ -1,5 +1,5 @@
-//! The generated manifests: current, small, and as the design wants them. `UPDATE_GENERATED=1 cargo test -p crds` writes
-//! them anew.
+//! The generated manifests: current, small, and as the design wants them. `UPDATE_GENERATED=1 cargo test -p crds`
+//! writes them anew.
 
 #![allow(clippy::unwrap_used)]
 

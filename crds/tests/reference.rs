@@ -1,4 +1,4 @@
-//! `docs/reference/resources.md`, written from the definitions. `UPDATE_GENERATED=1 cargo test -p crds` writes it anew.
+//! `docs/reference/resources.md`, written from the definitions. `UPDATE_GENERATED=1 cargo test -p crds` writes it.
 
 #![allow(clippy::unwrap_used)]
 
@@ -18,8 +18,8 @@ const HEAD: &str = "\
 Generated from the types of `crds/`; a test keeps this page current (`UPDATE_GENERATED=1 cargo test -p crds` writes it
 and `crds/manifests/` anew). `kubectl explain hgm.spec` shows the same on a cluster.
 
-What is not listed is not accepted. *Required* fields have no default. Rules are checked by the API server, which answers
-with the sentence that stands here; `hgd all-in-one` reads the same fields from a file and says the same sentences.
+What is not listed is not accepted. *Required* fields have no default. Rules are checked by the API server, which
+answers with the sentence that stands here; `hgd all-in-one` reads the same fields from a file.
 ";
 
 #[test]
