@@ -47,6 +47,8 @@ test: setup
 		wait "$$tests"
 	done
 	cargo clippy --workspace --all-targets -- -D warnings
+	# helm and kubectl render the chart. Built once a machine; the tests would build them too, but silently.
+	tests/kubernetes/build.sh helm testbed
 	# The scenarios start this program; nextest builds only what it runs itself.
 	cargo build -p hgd
 	cargo nextest run --workspace

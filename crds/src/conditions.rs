@@ -105,6 +105,7 @@ closed! {
         MasterNotReady: "The SshMaster is not ready.",
         PathTaken: "An older HgRepository has the same path on the same SshMaster.",
         SpecInvalid: "The spec asks for what is not allowed.",
+        RegisterLost: "The register is missing while volumes exist: only a person may say who is master.",
         StorageShrinks: "spec.storage.size is less than the volumes have.",
         ForeignObject: "An object with the name of ours belongs to somebody else.",
         Forbidden: "The operator is not allowed to do what it must.",

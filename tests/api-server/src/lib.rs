@@ -44,6 +44,10 @@ impl ApiServer {
         ApiServer { testbed, ready, _directory: directory }
     }
 
+    pub fn kubeconfig(&self) -> &Path {
+        &self.ready.kubeconfig
+    }
+
     /// As the administrator.
     pub async fn client(&self) -> kube::Client {
         let kubeconfig = Kubeconfig::read_from(&self.ready.kubeconfig).unwrap();

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use crate::{Installation, Mercurial};
+use crate::{Installation, Mercurial, Ready};
 
 /// What a command said.
 #[derive(Debug)]
@@ -41,8 +41,11 @@ pub struct Client {
 
 impl Client {
     pub fn new(installation: &Installation, mercurial: &Mercurial, folder: &str) -> Client {
-        let ready = installation.ready();
-        let folder = installation.path().join("clients").join(folder);
+        Client::of(installation.ready(), mercurial, installation.path().join("clients").join(folder))
+    }
+
+    /// Of an installation that says it is ready like this.
+    pub fn of(ready: &Ready, mercurial: &Mercurial, folder: PathBuf) -> Client {
         std::fs::create_dir_all(&folder).unwrap();
         let identity = ready.ssh.identity_file.display();
         let ssh = format!(

@@ -236,7 +236,7 @@ pub fn hgd() -> PathBuf {
 }
 
 /// `GET` over plain HTTP/1.0, which needs no library: the body of a 200.
-fn get(base: &str, path: &str) -> Result<String, String> {
+pub fn get(base: &str, path: &str) -> Result<String, String> {
     let host = base.strip_prefix("http://").ok_or("an http URL")?.split('/').next().unwrap_or_default();
     let mut stream = TcpStream::connect(host).map_err(|error| error.to_string())?;
     let request = format!("GET {path} HTTP/1.0\r\nHost: {host}\r\n\r\n");

@@ -16,9 +16,10 @@ mod wire;
 
 pub use client::{Client, Outcome};
 pub use developers::{Developers, Pushed};
-pub use installation::{Installation, Options, hgd};
+pub use installation::{Installation, Options, Ready, ReadySsh, get, hgd};
 pub use keep_alive::{Answer, KeepAlive};
 pub use mercurials::{Mercurial, mercurials};
+pub use processes::signal;
 pub use pusher::{Kinds, New, Pusher, State};
 pub use registry::{RegistryClient, settings};
 pub use wait::{DEADLINE, wait_for, wait_longer_for};

@@ -105,6 +105,6 @@ fn name_of(pid: u32) -> Option<String> {
     Some(Path::new(config).file_stem()?.to_str()?.to_owned())
 }
 
-pub(crate) fn signal(pid: u32, signal: Signal) {
+pub fn signal(pid: u32, signal: Signal) {
     let _already_gone = kill_process(Pid::from_raw(pid.cast_signed()).unwrap(), signal);
 }

@@ -78,6 +78,16 @@ impl RegistryClient {
         registry.by_path(&path.parse().unwrap()).expect("a repository of that path").id
     }
 
+    /// What the master answers.
+    pub fn ask<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
+        self.runtime.block_on(self.client.get_json(&self.master, path))
+    }
+
+    /// `POST` to the master, who answers nothing.
+    pub fn tell(&self, path: &str, value: &impl Serialize) -> Result<(), ClientError> {
+        self.runtime.block_on(self.client.post_json(&self.master, path, value))
+    }
+
     /// What an instance or mirror answers on its admin port.
     pub fn get<T: DeserializeOwned>(
         &self,

@@ -19,9 +19,17 @@ const SYNONYMS: &[(&str, &str)] = &[
     ("quorum", "in-sync set"),
 ];
 
-/// Other people's names: Kubernetes' field and library, the clock's start.
-const FOREIGN: &[&str] =
-    &["replicas", "UNIX_EPOCH", "unix_epoch", "since_unix_epoch", "EPOCH", "from_unix_epoch", "LeaderElection"];
+/// Other people's names: Kubernetes' fields and library, the clock's start.
+const FOREIGN: &[&str] = &[
+    "replicas",
+    "UNIX_EPOCH",
+    "unix_epoch",
+    "since_unix_epoch",
+    "EPOCH",
+    "from_unix_epoch",
+    "LeaderElection",
+    "secondary",
+];
 
 pub(crate) fn banned(source: &Source<'_>) -> Vec<Finding> {
     if !matches!(source.extension(), "rs" | "py" | "go") {

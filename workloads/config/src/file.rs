@@ -96,8 +96,33 @@ mod tests {
         assert_eq!(parse::<SshRole>(&print(&ssh).unwrap()).unwrap(), ssh);
         assert!(print(&ssh).unwrap().contains("\"segmentBytes\": 67108864"));
         let mirror: MirrorRole = parse(MIRROR).unwrap();
-        assert_eq!((mirror.web.light, mirror.web.heavy, mirror.peer().port()), (8, 2, 7010));
+        assert_eq!((mirror.web.light, mirror.web.heavy), (8, 2));
+        assert_eq!(mirror.peer(), Some("127.0.0.1:7010".parse().unwrap()));
+        let mut anywhere = MirrorRole { admin_listen: "0.0.0.0:7000".parse().unwrap(), ..mirror.clone() };
+        assert_eq!(anywhere.peer(), None);
+        anywhere.advertised_peer = Some("web-mirror-0.web.hg.svc:7000".parse().unwrap());
+        assert_eq!(anywhere.peer(), anywhere.advertised_peer);
         assert_eq!(parse::<MirrorRole>(&print(&mirror).unwrap()).unwrap(), mirror);
+    }
+
+    #[test]
+    fn an_instance_in_a_pod_is_configured() {
+        let changes = [
+            (r#""/data/register.json""#, r#"{"lease": {"namespace": "hg", "name": "main"}}"#),
+            (r#"{"directory": "/data/tls/ssh-0"}"#, r#"{"directory": "/etc/hg-operator/tls", "name": "ssh-0"}"#),
+            (
+                r#""adminListen": "127.0.0.1:7000","#,
+                r#""adminListen": "0.0.0.0:7000", "probeListen": "0.0.0.0:7001","#,
+            ),
+        ];
+        let text = changes.iter().fold(SSH.to_owned(), |text, (before, after)| text.replace(before, after));
+        let ssh: SshRole = parse(&text).unwrap();
+        let lease = crate::Lease { namespace: "hg".into(), name: "main".into() };
+        assert_eq!(ssh.register, crate::Register::Lease { lease });
+        assert_eq!(ssh.tls.name, Some("ssh-0".parse().unwrap()));
+        assert_eq!(ssh.probe_listen, Some("0.0.0.0:7001".parse().unwrap()));
+        assert_eq!(parse::<SshRole>(&print(&ssh).unwrap()).unwrap(), ssh);
+        assert_eq!(parse::<SshRole>(SSH).unwrap().register, crate::Register::File("/data/register.json".into()));
     }
 
     #[test]
@@ -106,7 +131,8 @@ mod tests {
         let path = directory.path().join("balancer.json");
         let masters = [("ssh-0".parse().unwrap(), "127.0.0.1:7000".parse().unwrap())].into();
         let listen = "127.0.0.1:8080".parse().unwrap();
-        let role = BalancerRole { listen, masters, tls: crate::Tls { directory: "/data/tls/balancer".into() } };
+        let role =
+            BalancerRole { listen, masters, tls: crate::Tls { directory: "/data/tls/balancer".into(), name: None } };
         save(&path, &role).unwrap();
         assert_eq!(load::<BalancerRole>(&path).unwrap(), role);
         assert!(load::<BalancerRole>(&directory.path().join("none")).is_err());
@@ -119,8 +145,8 @@ mod tests {
                 r#""sshListen""#,
                 r#""sshLissen""#,
                 "4: sshLissen: unknown field 'sshLissen', expected one of 'name', 'dataDirectory', 'sshListen', \
-                 'hostKeysDirectory', 'adminListen', 'publicUrl', 'peers', 'inSync', 'register', 'python', \
-                 'siteHgrc', 'directory', 'mirrors', 'log', 'lanes', 'tls', 'readOnlyReason'",
+                 'hostKeysDirectory', 'adminListen', 'probeListen', 'publicUrl', 'peers', 'inSync', 'register', \
+                 'python', 'siteHgrc', 'directory', 'mirrors', 'log', 'lanes', 'tls', 'readOnlyReason'",
             ),
             (r#""127.0.0.1:2222""#, r#""localhost""#, "4: sshListen: an address with port is allowed: 127.0.0.1:7000"),
             (
@@ -150,6 +176,21 @@ mod tests {
                 "12: directory.groups.developers: invalid type: string \"*\", expected a sequence",
             ),
             ("\n}", "\n}}", "14: trailing characters"),
+            (
+                r#""/data/register.json""#,
+                r#"{"lease": {"namespace": "hg"}}"#,
+                "10: register.lease: missing field 'name'",
+            ),
+            (
+                r#""/data/register.json""#,
+                r#"{"leese": {}}"#,
+                "10: register.leese: unknown field 'leese', expected 'lease'",
+            ),
+            (
+                r#""/data/register.json""#,
+                "7",
+                "10: register: invalid type: integer '7', expected a path, or {\"lease\": {\"namespace\", \"name\"}}",
+            ),
         ];
         for (line, other, sentence) in table {
             assert_eq!(SSH.matches(line).count(), 1, "{line} is there once");

@@ -9,6 +9,7 @@ mod balancer;
 mod bounds;
 mod file;
 mod mirror;
+mod register;
 mod shared;
 mod ssh;
 
@@ -16,5 +17,6 @@ pub use address::{Address, AddressError};
 pub use balancer::BalancerRole;
 pub use file::{LoadError, load, print, save};
 pub use mirror::{MirrorRole, Web};
+pub use register::{Lease, Register};
 pub use shared::Tls;
 pub use ssh::{Directory, Durability, Log, MaxLag, Mirrors, Retention, SshRole};

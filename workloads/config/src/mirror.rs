@@ -18,6 +18,10 @@ pub struct MirrorRole {
     /// Where clients (or the balancer) reach `httpListen`; without `/` at its end.
     pub advertised_url: String,
     pub admin_listen: SocketAddr,
+    /// Plain HTTP for probes and metrics, to whoever can reach it: `/healthz`, `/readyz`, `/metrics`. None when left
+    /// out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub probe_listen: Option<SocketAddr>,
     /// Where peers reach `adminListen`; that address itself when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub advertised_peer: Option<Address>,
@@ -59,8 +63,9 @@ impl Default for Web {
 }
 
 impl MirrorRole {
-    /// Where peers reach this mirror.
-    pub fn peer(&self) -> Address {
-        self.advertised_peer.clone().unwrap_or_else(|| self.admin_listen.into())
+    /// Where peers reach this mirror. None: it listens on every address, and is not told by which one they come.
+    pub fn peer(&self) -> Option<Address> {
+        let listens = (!self.admin_listen.ip().is_unspecified()).then(|| self.admin_listen.into());
+        self.advertised_peer.clone().or(listens)
     }
 }

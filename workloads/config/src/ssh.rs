@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use protocol::InstanceName;
 use serde::{Deserialize, Serialize};
 
-use crate::{Address, Tls, bounds, shared};
+use crate::{Address, Register, Tls, bounds, shared};
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -18,6 +18,10 @@ pub struct SshRole {
     /// The same for all instances of one installation, so that a promotion does not look like an attack to clients.
     pub host_keys_directory: PathBuf,
     pub admin_listen: SocketAddr,
+    /// Plain HTTP for probes and metrics, to whoever can reach it: `/healthz`, `/readyz`, `/metrics`. None when left
+    /// out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub probe_listen: Option<SocketAddr>,
     /// Where readers reach the mirrors; without `/` at its end.
     pub public_url: String,
     /// The other SSH instances, by name: where their admin port is reached.
@@ -26,8 +30,8 @@ pub struct SshRole {
     /// The standbys of the first generation; later ones stand in the register.
     #[serde(default)]
     pub in_sync: BTreeSet<InstanceName>,
-    /// The register's file.
-    pub register: PathBuf,
+    /// Who is master, and whose acknowledgement a commit needs.
+    pub register: Register,
     /// The Python interpreter that can import Mercurial.
     pub python: PathBuf,
     /// An hgrc of the site, read before ours.

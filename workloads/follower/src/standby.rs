@@ -36,6 +36,8 @@ pub struct Standby {
     pub blobs: Blobs,
     /// Of this instance's own lanes, for the master's status and retention.
     pub progress: watch::Receiver<Option<Progress>>,
+    /// Told whether the master sends, and this standby stores.
+    pub following: watch::Sender<bool>,
 }
 
 impl Standby {
@@ -61,7 +63,9 @@ impl Standby {
     }
 
     async fn follow(self: &Arc<Self>, target: &Target, turn: &mut Turn) -> StandbyError {
-        match self.exchange(target, turn).await {
+        let ended = self.exchange(target, turn).await;
+        self.following.send_replace(false);
+        match ended {
             Ok(never) => match never {},
             Err(error) => error,
         }
@@ -92,6 +96,7 @@ impl Standby {
             // One cut may not reach the fork: the next Hello tells.
             return Err(StandbyError::Truncated);
         }
+        self.following.send_replace(true);
         let written = Arc::new(LogName::ALL.map(|_| Notify::new()));
         let mut tasks = JoinSet::new();
         for name in LogName::ALL {

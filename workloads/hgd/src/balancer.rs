@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use ::balancer::{BalancerOptions, Settings};
 use config::BalancerRole;
 use tokio::net::TcpListener;
-use transport::{CancellationToken, Client, Identity, Target};
+use transport::{CancellationToken, Client, Target};
 
 use crate::process;
 
@@ -24,7 +24,7 @@ pub enum BalancerError {
 pub async fn run(config: PathBuf) -> Result<(), BalancerError> {
     let mut shutdown = process::shutdown_on_signal()?;
     let role: BalancerRole = config::load(&config)?;
-    let client = Client::new(Identity::open(&role.tls.directory)?);
+    let client = Client::new(process::identity(&role.tls)?);
     let address = role.listen.to_string();
     let listener = TcpListener::bind(role.listen).await.map_err(|source| BalancerError::Listen { address, source })?;
     let masters = role.masters.iter().map(|(name, address)| Target::new(name.clone(), address.as_str())).collect();

@@ -8,6 +8,7 @@ use rustix::process::{Pid, Signal};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tracing_subscriber::EnvFilter;
+use transport::{Identity, IdentityError};
 
 /// True once the process was asked to stop.
 pub type Shutdown = watch::Receiver<bool>;
@@ -18,6 +19,14 @@ pub fn prepare() {
     let filter = EnvFilter::try_from_env("HGD_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
     let subscriber = tracing_subscriber::fmt().json().flatten_event(true).with_env_filter(filter);
     let _already = subscriber.with_writer(io::stderr).try_init();
+}
+
+/// The certificates that a role is told to show.
+pub fn identity(tls: &config::Tls) -> Result<Identity, IdentityError> {
+    match &tls.name {
+        Some(name) => Identity::open_named(&tls.directory, name),
+        None => Identity::open(&tls.directory),
+    }
 }
 
 /// Runs a role to its end and turns its error into one line and exit code 1.

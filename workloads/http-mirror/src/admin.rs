@@ -13,24 +13,27 @@ use tokio::sync::watch;
 
 use crate::readiness::Readiness;
 
-/// What the pages show.
+/// What probes and Prometheus are shown.
 #[derive(Clone)]
-pub struct Admin {
-    /// Not ready here means: restart me.
+pub struct Probes {
+    /// Not ready here means: restart me. Hence it never depends on another process.
     pub health: watch::Receiver<Readiness>,
     pub readiness: watch::Receiver<Readiness>,
     pub registry: Registry,
-    /// Answers `/status.json`; called for each request, so it only reads levels.
-    pub status: Arc<dyn Fn() -> serde_json::Value + Send + Sync>,
 }
 
-pub fn router(admin: Admin) -> Router {
+/// `/healthz`, `/readyz` and `/metrics`.
+pub fn probes(probes: Probes) -> Router {
     Router::new()
-        .route("/healthz", get(|State(admin): State<Admin>| async move { level(&admin.health) }))
-        .route("/readyz", get(|State(admin): State<Admin>| async move { level(&admin.readiness) }))
+        .route("/healthz", get(|State(probes): State<Probes>| async move { level(&probes.health) }))
+        .route("/readyz", get(|State(probes): State<Probes>| async move { level(&probes.readiness) }))
         .route("/metrics", get(metrics))
-        .route("/status.json", get(|State(admin): State<Admin>| async move { axum::Json((admin.status)()) }))
-        .with_state(admin)
+        .with_state(probes)
+}
+
+/// `/status.json`; called for each request, so it only reads levels.
+pub fn status(status: Arc<dyn Fn() -> serde_json::Value + Send + Sync>) -> Router {
+    Router::new().route("/status.json", get(move || async move { axum::Json(status()) }))
 }
 
 fn level(watched: &watch::Receiver<Readiness>) -> Response {
@@ -39,8 +42,8 @@ fn level(watched: &watch::Receiver<Readiness>) -> Response {
     (status, format!("{}\n", level.sentence())).into_response()
 }
 
-async fn metrics(State(admin): State<Admin>) -> Response {
-    match TextEncoder::new().encode_to_string(&admin.registry.gather()) {
+async fn metrics(State(probes): State<Probes>) -> Response {
+    match TextEncoder::new().encode_to_string(&probes.registry.gather()) {
         Ok(text) => ([(CONTENT_TYPE, prometheus::TEXT_FORMAT)], text).into_response(),
         Err(error) => {
             (StatusCode::INTERNAL_SERVER_ERROR, format!("metrics cannot be written: {error}\n")).into_response()

@@ -6,6 +6,7 @@
 
 mod child;
 mod connection;
+mod fetch;
 mod frame;
 mod hgrc;
 mod lane;
@@ -19,6 +20,7 @@ mod zygote;
 
 pub use child::Child;
 pub use connection::ConnectError;
+pub use fetch::{FetchChild, FetchRequest, Fetched};
 pub use lane::{LaneError, LaneErrorKind, LanePool};
 pub use request::{Bytestring, ContentHashes, Integrity, LaneState, Operation, PushRequest, Request};
 pub use run_directory::{Options, Role};

@@ -4,7 +4,9 @@
 
 mod ledger;
 mod messages;
+mod metrics;
 mod server;
 
 pub use ledger::{Ledger, LedgerError};
+pub use metrics::GateMetrics;
 pub use server::{Gate, listen, serve};

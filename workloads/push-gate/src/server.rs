@@ -16,6 +16,7 @@ use tokio::time::Instant;
 
 use crate::ledger::{Ledger, LedgerError};
 use crate::messages::{Answer, Append, NOT_AVAILABLE, OUTCOME_UNKNOWN, PushedBytes, Request};
+use crate::metrics::GateMetrics;
 
 /// How long a push waits for its repository's lane before it is refused.
 const LANE_WAIT: Duration = Duration::from_secs(30);
@@ -29,6 +30,7 @@ pub struct Gate {
     pub blobs: Blobs,
     /// Where children put bundles that are too large for a frame.
     pub incoming: PathBuf,
+    pub metrics: GateMetrics,
 }
 
 /// Removes what an earlier process left at `path` and listens there; only this user may connect.
@@ -77,6 +79,7 @@ impl Session {
     async fn run(mut self) -> io::Result<()> {
         while let Some(request) = self.read_request().await? {
             let answer = self.answer(request).await?;
+            self.gate.metrics.count(&answer);
             let bytes = serde_json::to_vec(&answer)?;
             let length = u32::try_from(bytes.len()).map_err(|_| invalid("an answer of over 4 GiB"))?;
             self.stream.write_all(&length.to_be_bytes()).await?;

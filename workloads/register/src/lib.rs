@@ -1,14 +1,20 @@
-//! Who writes, and whose disk is this: the file register of all-in-one ({generation, master, in-sync set}, changed by
-//! conditional writes only) and the instance that a data directory belongs to.
+//! Who writes, and whose disk is this: the register ({generation, master, in-sync set}, changed by conditional writes
+//! only; a file in all-in-one, a Lease on Kubernetes) and the instance that a data directory belongs to.
 //!
-//! Everything here blocks (file locks and fsync): call it at start, or from a blocking task.
+//! [`instance`] blocks (file locks and fsync): call it at start.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 mod durable;
+mod error;
 mod file;
 pub mod instance;
+mod lease;
+mod register;
 mod state;
 
-pub use file::{ReadError, Register, TakeError, WriteError};
+pub use error::{ReadError, TakeError, WriteError};
+pub use file::FileRegister;
+pub use lease::{GENERATION, IN_SYNC, LeaseRegister, PREVIOUS_HOLDER};
+pub use register::Register;
 pub use state::{State, Version, Versioned};

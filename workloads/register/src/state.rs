@@ -15,19 +15,19 @@ pub struct State {
     pub in_sync: BTreeSet<InstanceName>,
 }
 
-/// Grows by one at each write. A write names the version that it read, so that two writers cannot both win.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Version(pub u64);
-
-impl Version {
-    /// What the first write expects: nothing has been written yet.
-    pub const NONE: Version = Version(0);
+/// Another one after each write. A write names the version that it read, so that two writers cannot both win.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Version {
+    /// What the first write of a file expects: nothing has been written yet.
+    None,
+    /// The number of the write that made the file.
+    File(u64),
+    /// The Lease's `resourceVersion`.
+    Lease(String),
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Versioned<T> {
     pub version: Version,
-    #[serde(flatten)]
     pub value: T,
 }

@@ -182,6 +182,28 @@ mod tests {
         PublicKey::from_openssh(&format!("ssh-ed25519 {body}")).unwrap()
     }
 
+    /// The kubelet replaces a secret by moving one link; the file's own name stays a link for ever.
+    #[test]
+    fn a_secret_that_is_replaced_under_its_link_is_taken_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let fill = |version: &str, user: &str| {
+            std::fs::create_dir(folder.path().join(version)).unwrap();
+            let file = folder.path().join(version).join("authorized_keys");
+            std::fs::write(file, format!("ssh-ed25519 {KEY} {user}\n")).unwrap();
+            std::os::unix::fs::symlink(version, folder.path().join("..data_tmp")).unwrap();
+            std::fs::rename(folder.path().join("..data_tmp"), folder.path().join("..data")).unwrap();
+        };
+        fill("..1", "ann");
+        let file = folder.path().join("authorized_keys");
+        std::os::unix::fs::symlink("..data/authorized_keys", &file).unwrap();
+        let keys = AuthorizedKeys::open(&file, Groups::default()).unwrap();
+        assert!(keys.find("ann", &key(KEY)).is_some());
+        // Of the same length, in the same moment: only the file is another.
+        fill("..2", "bob");
+        keys.look();
+        assert!(keys.find("ann", &key(KEY)).is_none() && keys.find("bob", &key(KEY)).is_some());
+    }
+
     #[test]
     fn the_first_word_of_the_comment_is_the_user() {
         let users = parse(&format!(

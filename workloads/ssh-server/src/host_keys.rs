@@ -34,8 +34,13 @@ enum Kind {
 
 const KINDS: [(Kind, &str); 2] = [(Kind::Ed25519, "ssh_host_ed25519_key"), (Kind::Rsa, "ssh_host_rsa_key")];
 
+/// New keys for an installation, as [`load_or_generate`] reads them from files of these names. Blocks, for a second.
+pub fn generate_host_keys() -> Result<Vec<(&'static str, String)>, HostKeysError> {
+    KINDS.iter().map(|(kind, name)| Ok((*name, text(&generate(*kind)?)?))).collect()
+}
+
 /// Reads the keys of `directory`; makes the ones that are not there. Blocks. Several processes may do this at once:
-/// the first one's keys count.
+/// the first one's keys count. Where nothing can be made, as in a secret's volume, one key is enough.
 pub fn load_or_generate(directory: &Path) -> Result<HostKeys, HostKeysError> {
     let failed = |path: &Path| {
         let path = path.to_owned();
@@ -47,8 +52,14 @@ pub fn load_or_generate(directory: &Path) -> Result<HostKeys, HostKeysError> {
     let mut keys = Vec::new();
     for (kind, name) in KINDS {
         let path = directory.join(name);
-        if !path.try_exists().map_err(failed(&path))? {
-            place(&path, &generate(kind)?).map_err(failed(&path))?;
+        if !path.try_exists().map_err(failed(&path))?
+            && let Err(error) = place(&path, &generate(kind)?)
+        {
+            if is_read_only(&error) && others_exist(directory) {
+                tracing::warn!(%error, path = %path.display(), "there is no host key of this kind");
+                continue;
+            }
+            return Err(failed(&path)(error));
         }
         let text = std::fs::read_to_string(&path).map_err(failed(&path))?;
         let key = PrivateKey::from_openssh(&text)
@@ -63,6 +74,14 @@ pub fn load_or_generate(directory: &Path) -> Result<HostKeys, HostKeysError> {
     Ok(HostKeys(keys))
 }
 
+fn is_read_only(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied)
+}
+
+fn others_exist(directory: &Path) -> bool {
+    KINDS.iter().any(|(_, name)| directory.join(name).exists())
+}
+
 /// Makes an ed25519 key for somebody who has none, at `path` (mode 0600); answers its public half, type and key.
 /// One that is there already stays.
 pub fn make_user_key(path: &Path) -> Result<String, HostKeysError> {
@@ -71,6 +90,15 @@ pub fn make_user_key(path: &Path) -> Result<String, HostKeysError> {
     let text = std::fs::read_to_string(path).map_err(failed)?;
     let key = PrivateKey::from_openssh(&text).and_then(|key| key.public_key().to_openssh());
     key.map_err(|error| HostKeysError::Damaged { path: path.to_owned(), reason: error.to_string() })
+}
+
+/// `SHA256:...` of the public half of such a text, as `ssh-keygen -l` prints it; or why it cannot be used.
+pub fn fingerprint(text: &str) -> Result<String, String> {
+    let key = PrivateKey::from_openssh(text).map_err(|error| error.to_string())?;
+    if key.is_encrypted() {
+        return Err("it has a passphrase".to_owned());
+    }
+    Ok(key.fingerprint(HashAlg::Sha256).to_string())
 }
 
 fn generate(kind: Kind) -> Result<PrivateKey, HostKeysError> {
@@ -88,9 +116,14 @@ fn generate(kind: Kind) -> Result<PrivateKey, HostKeysError> {
     }
 }
 
+fn text(key: &PrivateKey) -> Result<String, HostKeysError> {
+    let text = key.to_openssh(LineEnding::LF).map_err(|error| HostKeysError::Generate(error.to_string()))?;
+    Ok(text.to_string())
+}
+
 /// Complete or not at all, and never over a key that is there.
 fn place(path: &Path, key: &PrivateKey) -> io::Result<()> {
-    let text = key.to_openssh(LineEnding::LF).map_err(io::Error::other)?;
+    let text = text(key).map_err(io::Error::other)?;
     let temporary = path.with_extension(format!("{:016x}", rand::random::<u64>()));
     let mut file = OpenOptions::new().create_new(true).write(true).mode(0o600).open(&temporary)?;
     let written = file.write_all(text.as_bytes()).and_then(|()| file.sync_all());
@@ -126,6 +159,24 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
+
+    #[test]
+    fn keys_of_a_secret_are_read_through_its_links() {
+        let directory = tempfile::tempdir().unwrap();
+        let made = generate_host_keys().unwrap();
+        assert_eq!(made.iter().map(|(name, _)| *name).collect::<Vec<_>>(), KINDS.map(|(_, name)| name));
+        let volume = directory.path().join("..version");
+        std::fs::create_dir(&volume).unwrap();
+        for (name, text) in &made {
+            std::fs::write(volume.join(name), text).unwrap();
+            std::fs::set_permissions(volume.join(name), std::fs::Permissions::from_mode(0o440)).unwrap();
+            std::os::unix::fs::symlink(format!("..version/{name}"), directory.path().join(name)).unwrap();
+        }
+        assert_eq!(load_or_generate(directory.path()).unwrap().0.len(), 2);
+        let read_only = io::Error::from(io::ErrorKind::ReadOnlyFilesystem);
+        assert!(is_read_only(&read_only) && others_exist(directory.path()));
+        assert!(!others_exist(&volume.join("none")));
+    }
 
     #[test]
     fn keys_are_made_once_and_for_the_owner_only() {

@@ -33,7 +33,7 @@ impl Default for Limits {
             idle: Duration::from_secs(600),
             keepalive: Duration::from_secs(10),
             stall: Duration::from_secs(60),
-            drain: Duration::from_secs(30),
+            drain: Duration::from_secs(20),
         }
     }
 }

@@ -7,15 +7,14 @@ use protocol::InstanceName;
 use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, KeyUsagePurpose};
 use rcgen::{Issuer, KeyPair};
 use rustls_pki_types::pem::PemObject;
-use rustls_pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
+use crate::certificate::Validity;
 use crate::store::{self, WriteError};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 const AUTHORITY_LIFETIME: Duration = Duration::from_secs(20 * 365 * 24 * 60 * 60);
 const CERTIFICATE_LIFETIME: Duration = Duration::from_secs(365 * 24 * 60 * 60);
-/// With less than this left, a certificate is made again.
-const RENEW_BELOW: Duration = Duration::from_secs(365 * 24 * 60 * 60 / 3);
 /// Clocks of different machines may differ by this.
 const CLOCK_SKEW: Duration = DAY;
 
@@ -32,6 +31,15 @@ pub enum AuthorityError {
     #[error("{} has ca.pem or ca.key without the other: put the missing one back, or remove both for a new authority",
         directory.display())]
     Half { directory: PathBuf },
+    #[error("the key of the authority does not belong to its certificate")]
+    Mismatch,
+}
+
+/// A certificate with its key, both PEM.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Certified {
+    pub certificate: String,
+    pub key: String,
 }
 
 /// Holds the authority's key. Only the supervisor (without Kubernetes) and the operator have one.
@@ -55,23 +63,65 @@ impl Authority {
     }
 
     fn create(certificate_file: &Path, key_file: &Path) -> Result<Authority, AuthorityError> {
-        let key = KeyPair::generate()?;
-        let certificate = authority_parameters().self_signed(&key)?.pem();
-        store::replace(key_file, key.serialize_pem().as_bytes(), store::SECRET)?;
+        let Certified { certificate, key } = Authority::make(SystemTime::now())?;
+        store::replace(key_file, key.as_bytes(), store::SECRET)?;
         store::replace(certificate_file, certificate.as_bytes(), store::PUBLIC)?;
-        Authority::from_pem(certificate, &key.serialize_pem())
+        Authority::from_pem(certificate, &key)
+    }
+
+    /// A new authority, for whoever keeps it elsewhere than in a folder; [`Authority::from_pem`] reads it.
+    pub fn make(now: SystemTime) -> Result<Certified, AuthorityError> {
+        let key = KeyPair::generate()?;
+        let certificate = authority_parameters(now).self_signed(&key)?.pem();
+        Ok(Certified { certificate, key: key.serialize_pem() })
     }
 
     /// Our certificates all have the same subject and key identifier method, hence what the issuer needs to know is in
     /// the key alone.
-    fn from_pem(certificate: String, key: &str) -> Result<Authority, AuthorityError> {
-        let issuer = Issuer::new(authority_parameters(), KeyPair::from_pem(key)?);
+    pub fn from_pem(certificate: String, key: &str) -> Result<Authority, AuthorityError> {
+        if !is_key_of(key, &certificate) {
+            return Err(AuthorityError::Mismatch);
+        }
+        let issuer = Issuer::new(authority_parameters(SystemTime::now()), KeyPair::from_pem(key)?);
         Ok(Authority { certificate, issuer })
     }
 
+    /// What others trust: the text of `ca.pem`.
+    pub fn certificate(&self) -> &str {
+        &self.certificate
+    }
+
+    /// A new certificate for `name`, valid for a year. `addresses` are other names and IP addresses under which the
+    /// instance may be reached.
+    pub fn certify(
+        &self,
+        name: &InstanceName,
+        addresses: &[String],
+        now: SystemTime,
+    ) -> Result<Certified, AuthorityError> {
+        let pair = KeyPair::generate()?;
+        let certificate = leaf_parameters(&all_names(name, addresses), now)?.signed_by(&pair, &self.issuer)?.pem();
+        Ok(Certified { certificate, key: pair.serialize_pem() })
+    }
+
+    /// When `certified` has to be made again; None: now, because it is not of this authority, its key is another's, it
+    /// names something else, or two thirds of its time are over.
+    pub fn renewal(
+        &self,
+        certified: &Certified,
+        name: &InstanceName,
+        addresses: &[String],
+        now: SystemTime,
+    ) -> Option<SystemTime> {
+        let Certified { certificate, key } = certified;
+        let validity = Validity::of(certificate, &self.certificate)?;
+        let good = validity.contains(now) && validity.renewal() > now;
+        let good = good && is_key_of(key, certificate) && has_names(certificate, &all_names(name, addresses));
+        good.then(|| validity.renewal())
+    }
+
     /// Makes `ca.pem`, `cert.pem` and `key.pem` in `directory` what an [`crate::Identity`] of this name needs, and
-    /// says whether anything changed. What is there stays when it is of this authority, names the same and has more
-    /// than a third of its year left. `addresses` are other names and IP addresses under which it may be reached.
+    /// says whether anything changed. What is there stays until [`Authority::renewal`].
     pub fn issue(&self, name: &InstanceName, addresses: &[String], directory: &Path) -> Result<bool, AuthorityError> {
         self.issue_at(name, addresses, directory, SystemTime::now())
     }
@@ -84,32 +134,36 @@ impl Authority {
         now: SystemTime,
     ) -> Result<bool, AuthorityError> {
         make_directory(directory)?;
-        let mut names = vec![name.to_string()];
-        names.extend(addresses.iter().filter(|address| *address != name.as_str()).cloned());
         let (ca, certificate, key) = (directory.join("ca.pem"), directory.join("cert.pem"), directory.join("key.pem"));
         if let (Some(ca), Some(certificate), Some(key)) = (read(&ca)?, read(&certificate)?, read(&key)?)
             && ca == self.certificate
-            && still_good(&ca, &certificate, &key, &names, now).is_some()
+            && self.renewal(&Certified { certificate, key }, name, addresses, now).is_some()
         {
             return Ok(false);
         }
-        let pair = KeyPair::generate()?;
-        let made = leaf_parameters(&names, now)?.signed_by(&pair, &self.issuer)?.pem();
+        let made = self.certify(name, addresses, now)?;
         // A reader between these writes finds a key that does not fit the certificate and keeps what it has.
         store::replace(&ca, self.certificate.as_bytes(), store::PUBLIC)?;
-        store::replace(&key, pair.serialize_pem().as_bytes(), store::SECRET)?;
-        store::replace(&certificate, made.as_bytes(), store::PUBLIC)?;
+        store::replace(&key, made.key.as_bytes(), store::SECRET)?;
+        store::replace(&certificate, made.certificate.as_bytes(), store::PUBLIC)?;
         Ok(true)
     }
 }
 
-fn authority_parameters() -> CertificateParams {
+impl std::fmt::Debug for Certified {
+    /// Without the key.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Certified").field("certificate", &self.certificate).finish_non_exhaustive()
+    }
+}
+
+fn authority_parameters(now: SystemTime) -> CertificateParams {
     let mut parameters = CertificateParams::default();
     parameters.distinguished_name = rcgen::DistinguishedName::new();
     parameters.distinguished_name.push(DnType::CommonName, "hg-operator authority");
     parameters.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     parameters.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-    set_validity(&mut parameters, SystemTime::now(), AUTHORITY_LIFETIME);
+    set_validity(&mut parameters, now, AUTHORITY_LIFETIME);
     parameters
 }
 
@@ -130,26 +184,33 @@ fn set_validity(parameters: &mut CertificateParams, now: SystemTime, lifetime: D
     parameters.not_after = (now + lifetime).into();
 }
 
-/// Some: signed by `ca`, belongs to `key`, names exactly `names`, and is valid long enough.
-fn still_good(ca: &str, certificate: &str, key: &str, names: &[String], now: SystemTime) -> Option<()> {
-    let ca = CertificateDer::from_pem_slice(ca.as_bytes()).ok()?;
-    let certificate = CertificateDer::from_pem_slice(certificate.as_bytes()).ok()?;
-    let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).ok()?;
-    let provider = rustls::crypto::aws_lc_rs::default_provider();
-    let key = provider.key_provider.load_private_key(key).ok()?;
-    rustls::sign::CertifiedKey::new(vec![certificate.clone()], key).keys_match().ok()?;
-    let anchor = webpki::anchor_from_trusted_cert(&ca).ok()?;
-    let leaf = webpki::EndEntityCert::try_from(&certificate).ok()?;
-    let renewal = UnixTime::since_unix_epoch(now.duration_since(SystemTime::UNIX_EPOCH).ok()? + RENEW_BELOW);
-    let algorithms = provider.signature_verification_algorithms.all;
-    let usage = webpki::KeyUsage::client_auth();
-    leaf.verify_for_usage(algorithms, &[anchor], &[], renewal, usage, None, None).ok()?;
+/// The instance's own name is the first: it is how a peer is known.
+fn all_names(name: &InstanceName, addresses: &[String]) -> Vec<String> {
+    let mut names = vec![name.to_string()];
+    names.extend(addresses.iter().filter(|address| *address != name.as_str()).cloned());
+    names
+}
+
+fn is_key_of(key: &str, certificate: &str) -> bool {
+    let attempt = || {
+        let certificate = CertificateDer::from_pem_slice(certificate.as_bytes()).ok()?;
+        let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).ok()?;
+        let key = rustls::crypto::aws_lc_rs::default_provider().key_provider.load_private_key(key).ok()?;
+        rustls::sign::CertifiedKey::new(vec![certificate], key).keys_match().ok()
+    };
+    attempt().is_some()
+}
+
+/// Exactly `names`, as far as DNS names go, in this order; at least the IP addresses of `names`.
+fn has_names(certificate: &str, names: &[String]) -> bool {
+    let Ok(certificate) = CertificateDer::from_pem_slice(certificate.as_bytes()) else { return false };
+    let Ok(leaf) = webpki::EndEntityCert::try_from(&certificate) else { return false };
     let named = names.iter().all(|name| {
         rustls_pki_types::ServerName::try_from(name.as_str())
             .is_ok_and(|name| leaf.verify_is_valid_for_subject_name(&name).is_ok())
     });
     let dns = names.iter().filter(|name| name.parse::<std::net::IpAddr>().is_err());
-    (named && leaf.valid_dns_names().eq(dns)).then_some(())
+    named && leaf.valid_dns_names().eq(dns)
 }
 
 fn make_directory(path: &Path) -> Result<(), AuthorityError> {
@@ -185,6 +246,35 @@ mod tests {
         for secret in [directory.path().join("ca/ca.key"), own.join("key.pem")] {
             assert_eq!(std::fs::metadata(secret).unwrap().permissions().mode() & 0o777, 0o600);
         }
+    }
+
+    #[test]
+    fn certificates_are_made_in_memory_and_say_when_to_renew() {
+        let now = SystemTime::now();
+        let made = Authority::make(now).unwrap();
+        let authority = Authority::from_pem(made.certificate.clone(), &made.key).unwrap();
+        let name = "hg-ssh-0".parse().unwrap();
+        let addresses = ["hg-ssh-0.hg-ssh-instances.hg.svc".to_owned(), "127.0.0.1".to_owned()];
+        let certified = authority.certify(&name, &addresses, now).unwrap();
+        let renewal = authority.renewal(&certified, &name, &addresses, now).unwrap();
+        let days = renewal.duration_since(now).unwrap().as_secs() / DAY.as_secs();
+        assert_eq!(days, 242, "two thirds of a year and a day, of which one day is past");
+        assert_eq!(authority.renewal(&certified, &name, &addresses, renewal - DAY), Some(renewal));
+        for (other, addresses, at) in [
+            (&certified, &addresses[..], renewal + DAY),
+            (&certified, &addresses[..1], renewal + 400 * DAY),
+            (&certified, &addresses[1..], now),
+            (&Certified { key: made.key.clone(), ..certified.clone() }, &addresses[..], now),
+            (&Certified { certificate: "nothing".into(), ..certified.clone() }, &addresses[..], now),
+        ] {
+            assert_eq!(authority.renewal(other, &name, addresses, at), None);
+        }
+        assert_eq!(authority.renewal(&certified, &"hg-ssh-1".parse().unwrap(), &addresses, now), None);
+        let other = Authority::make(now).unwrap();
+        assert!(matches!(Authority::from_pem(made.certificate, &other.key), Err(AuthorityError::Mismatch)));
+        let other = Authority::from_pem(other.certificate, &other.key).unwrap();
+        assert_eq!(other.renewal(&certified, &name, &addresses, now), None);
+        assert!(!format!("{certified:?}").contains("PRIVATE"));
     }
 
     #[test]

@@ -1,13 +1,16 @@
-//! What one process shows to others and trusts: `ca.pem`, `cert.pem` and `key.pem` in one folder.
+//! What one process shows to others and trusts: the authority, its own certificate and its key, in one folder.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use protocol::InstanceName;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use rustls_pki_types::pem::PemObject;
+
+use crate::Certified;
 
 /// Files are looked at again at the first handshake after this time.
 const REREAD_AFTER: Duration = Duration::from_secs(30);
@@ -33,7 +36,8 @@ pub struct Identity {
 }
 
 struct Inner {
-    directory: PathBuf,
+    /// None: given in memory, hence never read again.
+    places: Option<Places>,
     current: Mutex<Current>,
 }
 
@@ -44,6 +48,13 @@ struct Current {
     client: Arc<ClientConfig>,
 }
 
+struct Places {
+    directory: PathBuf,
+    authority: PathBuf,
+    certificate: PathBuf,
+    key: PathBuf,
+}
+
 #[derive(PartialEq, Eq)]
 struct Files {
     authority: Vec<u8>,
@@ -52,11 +63,33 @@ struct Files {
 }
 
 impl Identity {
+    /// Of `ca.pem`, `cert.pem` and `key.pem`.
     pub fn open(directory: &Path) -> Result<Identity, IdentityError> {
-        let files = Files::read(directory)?;
-        let (server, client) = files.configure(directory)?;
+        Identity::at(Places::new(directory, ""))
+    }
+
+    /// Of `ca.pem`, `<name>-cert.pem` and `<name>-key.pem`: several instances' files can be in one folder.
+    pub fn open_named(directory: &Path, name: &InstanceName) -> Result<Identity, IdentityError> {
+        Identity::at(Places::new(directory, &format!("{name}-")))
+    }
+
+    fn at(places: Places) -> Result<Identity, IdentityError> {
+        let files = places.read()?;
+        let (server, client) = files.configure(&places)?;
         let current = Mutex::new(Current { files, checked: Instant::now(), server, client });
-        Ok(Identity { inner: Arc::new(Inner { directory: directory.to_owned(), current }) })
+        Ok(Identity { inner: Arc::new(Inner { places: Some(places), current }) })
+    }
+
+    /// Of what an authority has just made, for whoever has no folder for it. `authority` is its certificate.
+    pub fn from_pem(authority: &str, certified: &Certified) -> Result<Identity, IdentityError> {
+        let files = Files {
+            authority: authority.as_bytes().to_vec(),
+            certificate: certified.certificate.as_bytes().to_vec(),
+            key: certified.key.as_bytes().to_vec(),
+        };
+        let (server, client) = files.configure(&Places::new(Path::new("memory"), ""))?;
+        let current = Mutex::new(Current { files, checked: Instant::now(), server, client });
+        Ok(Identity { inner: Arc::new(Inner { places: None, current }) })
     }
 
     /// Looks at the files now; says whether they changed and are in use.
@@ -92,46 +125,57 @@ impl Inner {
 
     fn reread(&self, current: &mut Current) -> Result<bool, IdentityError> {
         current.checked = Instant::now();
-        let files = Files::read(&self.directory)?;
+        let Some(places) = &self.places else { return Ok(false) };
+        let files = places.read()?;
         if files == current.files {
             return Ok(false);
         }
-        let (server, client) = files.configure(&self.directory)?;
+        let (server, client) = files.configure(places)?;
         *current = Current { files, checked: current.checked, server, client };
-        tracing::info!(directory = %self.directory.display(), "certificates replaced");
+        tracing::info!(directory = %places.directory.display(), "certificates replaced");
         Ok(true)
     }
 }
 
-impl Files {
-    fn read(directory: &Path) -> Result<Files, IdentityError> {
-        let read = |name: &str| {
-            let path = directory.join(name);
-            std::fs::read(&path).map_err(|source| IdentityError::Read { path, source })
-        };
-        Ok(Files { authority: read("ca.pem")?, certificate: read("cert.pem")?, key: read("key.pem")? })
+impl Places {
+    fn new(directory: &Path, prefix: &str) -> Places {
+        Places {
+            directory: directory.to_owned(),
+            authority: directory.join("ca.pem"),
+            certificate: directory.join(format!("{prefix}cert.pem")),
+            key: directory.join(format!("{prefix}key.pem")),
+        }
     }
 
-    fn configure(&self, directory: &Path) -> Result<(Arc<ServerConfig>, Arc<ClientConfig>), IdentityError> {
-        let pem = |name: &str| {
-            let path = directory.join(name);
+    fn read(&self) -> Result<Files, IdentityError> {
+        let read =
+            |path: &Path| std::fs::read(path).map_err(|source| IdentityError::Read { path: path.to_owned(), source });
+        Ok(Files { authority: read(&self.authority)?, certificate: read(&self.certificate)?, key: read(&self.key)? })
+    }
+}
+
+impl Files {
+    fn configure(&self, places: &Places) -> Result<(Arc<ServerConfig>, Arc<ClientConfig>), IdentityError> {
+        let pem = |path: &Path| {
+            let path = path.to_owned();
             move |source| IdentityError::Pem { path, source }
         };
-        let tls = |source| IdentityError::Tls { directory: directory.to_owned(), source };
-        let certificates = |bytes: &[u8], name: &str| {
-            CertificateDer::pem_slice_iter(bytes).collect::<Result<Vec<_>, _>>().map_err(pem(name))
+        let directory = &places.directory;
+        let tls = |source| IdentityError::Tls { directory: directory.clone(), source };
+        let certificates = |bytes: &[u8], path: &Path| {
+            CertificateDer::pem_slice_iter(bytes).collect::<Result<Vec<_>, _>>().map_err(pem(path))
         };
         let mut roots = RootCertStore::empty();
-        for root in certificates(&self.authority, "ca.pem")? {
+        for root in certificates(&self.authority, &places.authority)? {
             roots.add(root).map_err(tls)?;
         }
         let roots = Arc::new(roots);
-        let chain = certificates(&self.certificate, "cert.pem")?;
-        let key = PrivateKeyDer::from_pem_slice(&self.key).map_err(pem("key.pem"))?;
+        let chain = certificates(&self.certificate, &places.certificate)?;
+        let key = PrivateKeyDer::from_pem_slice(&self.key).map_err(pem(&places.key))?;
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let verifier = rustls::server::WebPkiClientVerifier::builder_with_provider(roots.clone(), provider.clone())
             .build()
-            .map_err(|source| IdentityError::Verifier { directory: directory.to_owned(), source })?;
+            .map_err(|source| IdentityError::Verifier { directory: directory.clone(), source })?;
         let server = server(provider.clone(), verifier, chain.clone(), key.clone_key()).map_err(tls)?;
         let client = client(provider, roots, chain, key).map_err(tls)?;
         Ok((Arc::new(server), Arc::new(client)))
@@ -173,6 +217,39 @@ fn client(
 mod tests {
     use super::*;
     use crate::Authority;
+
+    /// A secret's volume holds the files of all instances, behind a link that the kubelet moves when they change.
+    #[test]
+    fn files_of_several_instances_are_read_from_one_folder_through_a_moving_link() {
+        let directory = tempfile::tempdir().unwrap();
+        let now = std::time::SystemTime::now();
+        let made = Authority::make(now).unwrap();
+        let authority = Authority::from_pem(made.certificate, &made.key).unwrap();
+        let folder = directory.path();
+        let fill = |version: &str| {
+            std::fs::create_dir(folder.join(version)).unwrap();
+            for name in ["ssh-0", "ssh-1"] {
+                let certified = authority.certify(&name.parse().unwrap(), &[], now).unwrap();
+                std::fs::write(folder.join(format!("{version}/{name}-cert.pem")), certified.certificate).unwrap();
+                std::fs::write(folder.join(format!("{version}/{name}-key.pem")), certified.key).unwrap();
+            }
+            std::fs::write(folder.join(version).join("ca.pem"), authority.certificate()).unwrap();
+            std::os::unix::fs::symlink(version, folder.join("..data_tmp")).unwrap();
+            std::fs::rename(folder.join("..data_tmp"), folder.join("..data")).unwrap();
+        };
+        fill("..1");
+        for file in ["ca.pem", "ssh-0-cert.pem", "ssh-0-key.pem", "ssh-1-cert.pem", "ssh-1-key.pem"] {
+            std::os::unix::fs::symlink(format!("..data/{file}"), folder.join(file)).unwrap();
+        }
+        let [first, second] = ["ssh-0", "ssh-1"].map(|name| Identity::open_named(folder, &name.parse().unwrap()));
+        let (first, _) = (first.unwrap(), second.unwrap());
+        assert!(!first.reread().unwrap());
+        fill("..2");
+        assert!(first.reread().unwrap());
+        let missing = Identity::open_named(folder, &"ssh-2".parse().unwrap()).err().unwrap().to_string();
+        assert!(missing.contains("ssh-2-cert.pem"), "{missing}");
+        assert!(matches!(Identity::open(folder), Err(IdentityError::Read { .. })));
+    }
 
     #[test]
     fn changed_files_are_taken_up_and_broken_ones_are_not() {

@@ -4,6 +4,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 mod authority;
+mod certificate;
 mod client;
 mod download;
 mod identity;
@@ -17,7 +18,8 @@ pub use axum::body::Body;
 pub use hyper::body::Incoming;
 pub use tokio_util::sync::CancellationToken;
 
-pub use authority::{Authority, AuthorityError};
+pub use authority::{Authority, AuthorityError, Certified};
+pub use certificate::Validity;
 pub use client::{Client, ClientError, Target};
 pub use identity::{Identity, IdentityError};
 pub use json::MAX_JSON_BYTES;

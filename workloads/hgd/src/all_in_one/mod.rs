@@ -72,7 +72,7 @@ pub async fn run(options: AllInOne) -> Result<(), AllInOneError> {
     let users = users::prepare(&data, &secret.unwrap_or_default())?;
     let plan = plan::plan(&options, &data, &resources, &users)?;
     let client = certificates(&data, &plan)?;
-    first_register(&data, &plan)?;
+    first_register(&data, &plan).await?;
 
     let pids = Pids::default();
     let children = Children::start(&plan.children, &pids);
@@ -89,7 +89,7 @@ pub async fn run(options: AllInOne) -> Result<(), AllInOneError> {
         },
     };
     eprintln!("hgd: stopping");
-    children.stop(master(&data)).await;
+    children.stop(master(&data).await).await;
     cancel.cancel();
     let _its_end_is_enough = server.await;
     let _not_written = std::fs::remove_file(data.join(READY_FILE));
@@ -150,18 +150,18 @@ fn certificates(data: &Path, plan: &Plan) -> Result<Client, AllInOneError> {
 }
 
 /// Who is master now, as far as the register says.
-fn master(data: &Path) -> Option<InstanceName> {
-    let register = Register::open(&data.join("register.json")).ok()?;
-    register.read().ok()??.value.master
+async fn master(data: &Path) -> Option<InstanceName> {
+    let register = Register::file(&data.join("register.json")).ok()?;
+    register.read().await.ok()??.value.master
 }
 
 /// The first start names the first instance as master and the others as its in-sync standbys.
-fn first_register(data: &Path, plan: &Plan) -> Result<(), AllInOneError> {
-    let register = Register::open(&data.join("register.json"))?;
-    if register.read()?.is_none() {
+async fn first_register(data: &Path, plan: &Plan) -> Result<(), AllInOneError> {
+    let register = Register::file(&data.join("register.json"))?;
+    if register.read().await?.is_none() {
         let master = plan.ssh.keys().next().cloned();
         let state = State { generation: protocol::Generation(0), master, in_sync: plan.in_sync.clone() };
-        register.write(Version::NONE, state)?;
+        register.write(&Version::None, state).await?;
     }
     Ok(())
 }

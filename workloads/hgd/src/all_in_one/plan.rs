@@ -90,7 +90,7 @@ struct Maker<'a> {
 
 impl Maker<'_> {
     fn tls(&self, name: &InstanceName) -> Tls {
-        Tls { directory: self.data.join("pki").join(name.as_str()) }
+        Tls { directory: self.data.join("pki").join(name.as_str()), name: None }
     }
 
     /// `DIR/hgrc`, when the person has put one there.
@@ -118,10 +118,11 @@ impl Maker<'_> {
             ssh_listen,
             host_keys_directory: self.data.join("host-keys"),
             admin_listen,
+            probe_listen: None,
             public_url,
             peers: peers.map(|(peer, address)| (peer.clone(), address.clone())).collect(),
             in_sync: in_sync.clone(),
-            register: self.data.join("register.json"),
+            register: config::Register::File(self.data.join("register.json")),
             python: self.options.python.clone(),
             site_hgrc: self.site_hgrc(),
             directory: Directory {
@@ -160,6 +161,7 @@ impl Maker<'_> {
             http_listen,
             advertised_url: format!("http://{http_listen}"),
             admin_listen,
+            probe_listen: None,
             advertised_peer: None,
             masters: self.ssh.clone(),
             python: self.options.python.clone(),

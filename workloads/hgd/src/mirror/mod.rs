@@ -1,5 +1,6 @@
 //! `hgd mirror`: follows the master's logs, and serves what all mirrors may show over HTTP.
 
+mod metrics;
 mod neighbours;
 mod routes;
 mod start;
@@ -9,15 +10,17 @@ use std::sync::Arc;
 
 use config::MirrorRole;
 use follower::{Kind, Local, LocalOptions, MirrorFeed, MirrorFeedError, Verification};
-use http_mirror::{Front, FrontMetrics, Peers, Readiness, admin};
+use http_mirror::{Front, FrontMetrics, Peers, admin};
 use log::blobs::Blobs;
 use mercurial::{WebOptions, WebPool};
-use prometheus::Registry;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use transport::{CancellationToken, Client, Identity, Target};
 
+use crate::probes::Probes;
 use crate::process::{self, Shutdown};
+
+const NOT_READY: &str = "this mirror does not show everything that is published yet; it will when it has caught up";
 
 #[derive(Debug, thiserror::Error)]
 pub enum MirrorError {
@@ -35,10 +38,12 @@ pub enum MirrorError {
     Feed(#[from] MirrorFeedError),
     #[error(transparent)]
     Start(#[from] start::StartError),
-    #[error("the HTTP front's metrics cannot be made: {0}")]
+    #[error("metrics cannot be made: {0}")]
     Metrics(#[from] prometheus::Error),
     #[error("{address} cannot be listened on: {source}")]
     Listen { address: String, source: std::io::Error },
+    #[error("peers cannot reach this mirror at {0}: say with 'advertisedPeer' where they can")]
+    Peer(std::net::SocketAddr),
     #[error("{0}")]
     Io(#[from] std::io::Error),
 }
@@ -46,8 +51,10 @@ pub enum MirrorError {
 pub async fn run(config: PathBuf) -> Result<(), MirrorError> {
     let mut shutdown = process::shutdown_on_signal()?;
     let role: MirrorRole = config::load(&config)?;
+    let peer = role.peer().ok_or(MirrorError::Peer(role.admin_listen))?;
+    let probes = Probes::start(role.probe_listen).await?;
     let _held = register::instance::open(&role.data_directory, &role.name)?;
-    let identity = Identity::open(&role.tls.directory)?;
+    let identity = process::identity(&role.tls)?;
     let client = Client::new(identity.clone());
     let masters: Vec<Target> =
         role.masters.iter().map(|(name, address)| Target::new(name.clone(), address.as_str())).collect();
@@ -69,52 +76,53 @@ pub async fn run(config: PathBuf) -> Result<(), MirrorError> {
         own_log: None,
     })
     .await?;
-    serve(role, local, client, identity, masters, shutdown).await
+    serve(Start { role, peer, client, identity, masters, probes }, local, shutdown).await
 }
 
-async fn serve(
+/// What is known before anything of it is read from the disk.
+struct Start {
     role: MirrorRole,
-    local: Local,
+    /// Where peers reach this mirror.
+    peer: config::Address,
     client: Client,
     identity: Identity,
     masters: Vec<Target>,
-    mut shutdown: Shutdown,
-) -> Result<(), MirrorError> {
-    let metrics = Registry::new();
+    probes: Probes,
+}
+
+async fn serve(start: Start, local: Local, mut shutdown: Shutdown) -> Result<(), MirrorError> {
+    let Start { role, peer, client, identity, masters, probes } = start;
     let web = WebOptions { light: role.web.light as usize, heavy: role.web.heavy as usize, ..WebOptions::default() };
     let web = WebPool::new(local.mercurial().clone(), web);
     let (master, known_master) = watch::channel(None);
     let verification = Verification::new(&local, client.clone(), known_master.clone());
     let neighbours = neighbours::watch(client.clone(), known_master, masters.clone(), role.name.clone());
     let (peer_urls, sources) = (neighbours.urls, neighbours.sources);
-    let readiness = readiness(local.ready());
     let front = Front::new(
         routes::watch(&local),
         local.table().watch(),
-        readiness.clone(),
+        probes.readiness(),
         Peers::new(peer_urls),
         web.clone(),
-        FrontMetrics::new(&metrics, web)?,
+        FrontMetrics::new(&probes.metrics, web)?,
     );
     let (public, internal) = (listen(role.http_listen).await?, listen(role.admin_listen).await?);
     let cancel = CancellationToken::new();
-    let pages = admin::Admin {
-        health: watch::channel(Readiness::Ready).1,
-        readiness,
-        registry: metrics,
-        status: status(&local, &role),
-    };
-    let router = admin::router(pages).merge(follower::peers::router(local.peers()));
+    probes.metrics.register(Box::new(metrics::Replication::new(&local)?))?;
+    let router = probes.router().merge(admin::status(status(&local, &role)));
+    let router = router.merge(follower::peers::router(local.peers()));
     let internal = tokio::spawn(transport::serve(internal, identity, router, cancel.clone()));
     let public = tokio::spawn(http_mirror::serve(public, front, cancel.clone()));
-    let feed = MirrorFeed::new(&local, client, role.advertised_url.clone(), role.peer().to_string(), master);
+    let feed = MirrorFeed::new(&local, client, role.advertised_url.clone(), peer.to_string(), master);
     let ended = tokio::select! {
         () = process::asked(&mut shutdown) => Ok(()),
         error = feed.run(masters) => Err(error.into()),
         error = local.failed() => Err(error.into()),
         () = forward(sources, &local) => Ok(()),
         () = verification.run() => Ok(()),
+        never = probes.follow(local.ready(), NOT_READY) => match never {},
     };
+    probes.stopping();
     if let Err(MirrorError::Feed(MirrorFeedError::OutOfRange { .. })) = &ended {
         start::forget(&role.data_directory)?;
     }
@@ -133,21 +141,6 @@ async fn forward(mut sources: watch::Receiver<Vec<Target>>, local: &Local) {
             return std::future::pending().await;
         }
     }
-}
-
-fn readiness(mut ready: watch::Receiver<bool>) -> watch::Receiver<Readiness> {
-    let not_ready = "this mirror does not show everything that is published yet; it will when it has caught up";
-    let level = move |ready: bool| match ready {
-        true => Readiness::Ready,
-        false => Readiness::NotReady(not_ready.to_owned()),
-    };
-    let (tell, told) = watch::channel(level(*ready.borrow_and_update()));
-    tokio::spawn(async move {
-        while ready.changed().await.is_ok() {
-            tell.send_replace(level(*ready.borrow_and_update()));
-        }
-    });
-    told
 }
 
 fn status(local: &Local, role: &MirrorRole) -> Arc<dyn Fn() -> serde_json::Value + Send + Sync> {

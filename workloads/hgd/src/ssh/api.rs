@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::extract::{Path, Request, State};
 use axum::http::{StatusCode, header};
 use axum::middleware::{self, Next};
@@ -14,6 +14,7 @@ use protocol::endpoints::ServingReport;
 use protocol::status::Status;
 use protocol::{ChangesetId, Digest, InstanceName, Registry, RepositoryPath, RepositorySettings, UserName};
 use push_gate::{Ledger, LedgerError};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncReadExt, AsyncSeekExt};
 use tokio::sync::{mpsc, oneshot};
@@ -21,6 +22,7 @@ use tokio_util::io::ReaderStream;
 use transport::Peer;
 
 use super::follow::{Following, follow};
+use super::imports::{Import, Imports, Refusal};
 use super::publication::Input;
 use crate::all_in_one::SUPERVISOR;
 
@@ -31,6 +33,7 @@ pub struct Master {
     pub ledger: Arc<Ledger>,
     pub following: Arc<Following>,
     pub publisher: mpsc::Sender<Input>,
+    pub imports: Arc<Imports>,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -56,7 +59,7 @@ pub fn blobs_router(blobs: Blobs) -> Router {
 }
 
 pub fn master_router(master: Arc<Master>) -> Router {
-    let changes = put(put_repository).delete(delete_repository).post(strip);
+    let changes = put(put_repository).delete(delete_repository).post(act).get(import_state);
     Router::new()
         .route("/v1/registry/{*path}", changes.route_layer(middleware::from_fn(only_the_supervisor)))
         .route("/v1/registry", get(registry))
@@ -113,17 +116,34 @@ async fn delete_repository(State(master): State<Arc<Master>>, Path(path): Path<R
     answer(master.ledger.delete(&path).await.map(|offset| offset.0))
 }
 
-/// `POST /v1/registry/{path}/strip`: the wildcard takes the last word too.
-async fn strip(
-    State(master): State<Arc<Master>>,
-    Path(path): Path<String>,
-    Json(request): Json<StripRequest>,
-) -> Response {
-    let path = path.strip_suffix("/strip").and_then(|path| path.parse::<RepositoryPath>().ok());
-    let Some(path) = path else {
-        return (StatusCode::NOT_FOUND, "only /v1/registry/{path}/strip takes POST").into_response();
-    };
-    answer(master.ledger.strip(&path, request.changesets, request.user).await.map(|offset| offset.0))
+/// `POST /v1/registry/{path}/strip` and `/import`: the wildcard takes the last word too.
+async fn act(State(master): State<Arc<Master>>, Path(path): Path<String>, body: Bytes) -> Result<Response, Refusal> {
+    match path.rsplit_once('/').unwrap_or_default() {
+        (path, "strip") => {
+            let StripRequest { changesets, user } = read(&body)?;
+            Ok(answer(master.ledger.strip(&named(path)?, changesets, user).await.map(|offset| offset.0)))
+        }
+        (path, "import") => {
+            master.imports.start(&named(path)?, read(&body)?).await?;
+            Ok(StatusCode::ACCEPTED.into_response())
+        }
+        _ => Err((StatusCode::NOT_FOUND, "only .../strip and .../import take POST".to_owned())),
+    }
+}
+
+async fn import_state(State(master): State<Arc<Master>>, Path(path): Path<String>) -> Result<Json<Import>, Refusal> {
+    match path.strip_suffix("/import") {
+        Some(path) => master.imports.state(&named(path)?).await.map(Json),
+        None => Err((StatusCode::NOT_FOUND, "only .../import takes GET".to_owned())),
+    }
+}
+
+fn named(path: &str) -> Result<RepositoryPath, Refusal> {
+    path.parse().map_err(|error: protocol::NameError| (StatusCode::NOT_FOUND, error.to_string()))
+}
+
+fn read<T: DeserializeOwned>(body: &Bytes) -> Result<T, Refusal> {
+    serde_json::from_slice(body).map_err(|error| (StatusCode::BAD_REQUEST, error.to_string()))
 }
 
 fn answer(result: Result<u64, LedgerError>) -> Response {

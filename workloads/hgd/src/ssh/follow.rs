@@ -15,8 +15,8 @@ use protocol::stream::{FollowerKind, FromFollower, FromMaster, HEARTBEAT_MILLISE
 use protocol::{Generation, InstanceName, LogName, Offset, Timestamp};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
-use transport::Peer;
 use transport::messages::{MessageReader, MessageSender, channel};
+use transport::{CancellationToken, Peer};
 
 use super::publication::Input;
 
@@ -42,6 +42,8 @@ pub struct Following {
     pub ssh_instances: BTreeSet<InstanceName>,
     /// Numbers connections, so that the end of an old one is not taken for the end of its successor.
     pub connections: AtomicU64,
+    /// Ends all streams, which have no other end.
+    pub stop: CancellationToken,
 }
 
 impl Following {
@@ -155,6 +157,7 @@ async fn serve(
     let why = match hello.kind {
         FollowerKind::Standby => tokio::select! {
             _ = tasks.join_next() => "the stream to it ended",
+            () = following.stop.cancelled() => "this master stops",
             why = read_standby(following, &hello.name, connection, reader) => why,
         },
         FollowerKind::Mirror => {
@@ -163,6 +166,7 @@ async fn serve(
             let _publisher_gone = following.publisher.send(Input::Connected { name, connection, url, peer }).await;
             tokio::select! {
                 _ = tasks.join_next() => "the stream to it ended",
+                () = following.stop.cancelled() => "this master stops",
                 why = read_mirror(following, &hello.name, connection, reader, window) => why,
             }
         }

@@ -19,42 +19,48 @@ use transport::CancellationToken;
 use super::{Base, SshError, listen};
 
 /// How long a command waits for its repository to be made.
-const MAKING: Duration = Duration::from_secs(20);
+pub(super) const MAKING: Duration = Duration::from_secs(20);
 
-struct Opener {
-    ledger: Arc<Ledger>,
-    mercurial: Mercurial,
-    pool: LanePool,
-    table: Arc<LaneTable>,
-    repositories: std::path::PathBuf,
+/// Starts Mercurial on the master's repositories.
+pub(super) struct Opener {
+    pub ledger: Arc<Ledger>,
+    pub mercurial: Mercurial,
+    pub pool: LanePool,
+    pub table: Arc<LaneTable>,
+    pub repositories: std::path::PathBuf,
 }
 
 /// Listens; the task it answers ends after `stop`, when the last command has drained.
-pub async fn start(base: &Base, ledger: Arc<Ledger>, stop: CancellationToken) -> Result<JoinHandle<()>, SshError> {
+pub async fn start(base: &Base, opener: Arc<Opener>, stop: CancellationToken) -> Result<JoinHandle<()>, SshError> {
     let failed = |error: &dyn std::fmt::Display| SshError::Front(error.to_string());
     let keys = &base.role.directory;
     let directory =
         AuthorizedKeys::open(&keys.authorized_keys_file, keys.groups.clone()).map_err(|error| failed(&error))?;
     let host_keys = load_or_generate(&base.role.host_keys_directory).map_err(|error| failed(&error))?;
+    let metrics = Metrics::new()?;
+    metrics.register(&base.probes.metrics)?;
     let options = ssh_server::Options {
         host_keys,
         directory: Directory::AuthorizedKeys(directory),
         limits: Limits::default(),
-        metrics: Metrics::new().map_err(|error| failed(&error))?,
+        metrics,
     };
-    let opener = Arc::new(Opener {
-        ledger,
-        mercurial: base.local.mercurial().clone(),
-        pool: base.local.pool().clone(),
-        table: base.local.table(),
-        repositories: base.local.repositories(),
-    });
     let open: Open = Arc::new(move |request| opener.clone().open(request).boxed());
     let listener = listen(base.role.ssh_listen).await?;
     Ok(tokio::spawn(ssh_server::serve(listener, options, open, stop)))
 }
 
 impl Opener {
+    pub fn new(base: &Base, ledger: Arc<Ledger>) -> Arc<Opener> {
+        Arc::new(Opener {
+            ledger,
+            mercurial: base.local.mercurial().clone(),
+            pool: base.local.pool().clone(),
+            table: base.local.table(),
+            repositories: base.local.repositories(),
+        })
+    }
+
     async fn open(self: Arc<Self>, request: OpenRequest) -> Result<Hg, OpenRefused> {
         let missing = || OpenRefused::does_not_exist(&request.path);
         let repository = self.ledger.by_path(&request.path).await.ok_or_else(missing)?;
@@ -99,7 +105,7 @@ impl Opener {
     }
 
     /// A child that was killed may have left a transaction and a lock; pushes wait until both are gone.
-    async fn recover(&self, id: CreationId) {
+    pub async fn recover(&self, id: CreationId) {
         self.table.update(id, |lane| lane.recovering += 1);
         let directory = self.repositories.join(id.directory());
         let request = Request { directory, operation: Operation::Recover { break_locks: false } };

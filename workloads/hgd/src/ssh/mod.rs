@@ -2,8 +2,11 @@
 //! decides what mirrors may show, as standby it copies the log from the master.
 
 mod api;
+mod claim;
 mod follow;
 mod front;
+mod imports;
+mod metrics;
 mod publication;
 mod reign;
 mod settled;
@@ -17,10 +20,11 @@ use follower::{Local, LocalOptions, Standby};
 use log::Log;
 use log::blobs::Blobs;
 use protocol::{InstanceName, LogName};
-use register::Register;
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use transport::{CancellationToken, Client, Identity, Target};
 
+use crate::probes::Probes;
 use crate::process::{self, Shutdown};
 
 pub use api::PeerAddress;
@@ -55,6 +59,8 @@ pub enum SshError {
     Standby(follower::StandbyError),
     #[error("{0}")]
     Io(#[from] std::io::Error),
+    #[error("metrics cannot be made: {0}")]
+    Metrics(#[from] prometheus::Error),
     #[error("the SSH front cannot start: {0}")]
     Front(String),
 }
@@ -68,21 +74,30 @@ pub(crate) struct Base {
     local: Local,
     client: Client,
     identity: Identity,
+    probes: Probes,
 }
+
+const NOT_FOLLOWING: &str = "this standby does not follow the master yet; it will when the master answers";
 
 pub async fn run(config: PathBuf) -> Result<(), SshError> {
-    let shutdown = process::shutdown_on_signal()?;
+    let mut shutdown = process::shutdown_on_signal()?;
     let role: SshRole = config::load(&config)?;
+    let probes = Probes::start(role.probe_listen).await?;
     let _held = register::instance::open(&role.data_directory, &role.name)?;
-    let register = Register::open(&role.register)?;
-    let master = register.read()?.and_then(|register| register.value.master);
-    let is_master = master.as_ref() == Some(&role.name);
-    let base = open(role, is_master).await?;
-    if is_master { reign::run(base, register, shutdown).await } else { stand_by(base, shutdown).await }
+    let (register, state) = tokio::select! {
+        known = claim::read(&role.register, &probes) => known?,
+        () = process::asked(&mut shutdown) => return Ok(()),
+    };
+    let is_master = state.as_ref().and_then(|state| state.master.as_ref()) == Some(&role.name);
+    let base = open(role, is_master, probes).await?;
+    match state {
+        Some(state) if is_master => reign::run(base, register, state.in_sync, shutdown).await,
+        _ => stand_by(base, shutdown).await,
+    }
 }
 
-async fn open(role: SshRole, is_master: bool) -> Result<Base, SshError> {
-    let identity = Identity::open(&role.tls.directory)?;
+async fn open(role: SshRole, is_master: bool, probes: Probes) -> Result<Base, SshError> {
+    let identity = process::identity(&role.tls)?;
     let client = Client::new(identity.clone());
     let open = |name: LogName| {
         Log::open(log::Options {
@@ -115,12 +130,13 @@ async fn open(role: SshRole, is_master: bool) -> Result<Base, SshError> {
     .await?;
     local.set_sources(role.peers.iter().map(|(name, address)| Target::new(name.clone(), address.as_str())).collect());
     tokio::spawn(sweep::run(replication.clone(), blobs.clone()));
-    Ok(Base { role, replication, publication, blobs, local, client, identity })
+    Ok(Base { role, replication, publication, blobs, local, client, identity, probes })
 }
 
 /// The router that both kinds serve on the admin port.
 fn common_router(base: &Base) -> axum::Router {
-    follower::peers::router(base.local.peers()).merge(api::blobs_router(base.blobs.clone()))
+    let repositories = follower::peers::router(base.local.peers());
+    repositories.merge(api::blobs_router(base.blobs.clone())).merge(base.probes.router())
 }
 
 async fn listen(address: std::net::SocketAddr) -> Result<TcpListener, SshError> {
@@ -132,6 +148,7 @@ async fn stand_by(base: Base, mut shutdown: Shutdown) -> Result<(), SshError> {
     let cancel = CancellationToken::new();
     let server = tokio::spawn(transport::serve(admin, base.identity.clone(), common_router(&base), cancel.clone()));
     let masters = peers(&base.role);
+    let (following, follows) = watch::channel(false);
     let standby = Arc::new(Standby {
         name: base.role.name.clone(),
         client: base.client.clone(),
@@ -139,13 +156,17 @@ async fn stand_by(base: Base, mut shutdown: Shutdown) -> Result<(), SshError> {
         publication: base.publication.clone(),
         blobs: base.blobs.clone(),
         progress: base.local.progress(),
+        following,
     });
+    metrics::Instance::register(&base, metrics::Reign::Standby)?;
     let ended = tokio::select! {
         () = process::asked(&mut shutdown) => Ok(()),
         error = standby.run(masters) => Err(SshError::Standby(error)),
         error = base.local.failed() => Err(error.into()),
         error = log_stopped(&base) => Err(error),
+        never = base.probes.follow(follows, NOT_FOLLOWING) => match never {},
     };
+    base.probes.stopping();
     cancel.cancel();
     let _its_end_is_enough = server.await;
     base.local.stop().await;

@@ -18,6 +18,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, interval};
 
 use super::api::PeerAddress;
+use super::metrics::Mirrors;
 use super::settled::Settled;
 
 const TICK: Duration = Duration::from_millis(200);
@@ -55,6 +56,7 @@ pub struct PublisherOptions {
     /// What a mirror that connects now has to see of the publication log before it is ready.
     pub welcome: watch::Sender<Offset>,
     pub settled: Settled,
+    pub metrics: Mirrors,
 }
 
 struct Mirror {
@@ -131,7 +133,7 @@ impl Publisher {
                     None => return Ok(()),
                 },
                 Some(appended) = self.appending.join_next() => self.appended(appended)?,
-                _ = ticks.tick() => self.core.tick(self.now()),
+                _ = ticks.tick() => self.tick(),
                 _ = trims.tick() => self.trim(),
             }
             // What was in the logs before this reign is taken first: it says what was decided already.
@@ -144,6 +146,11 @@ impl Publisher {
 
     fn now(&self) -> Duration {
         self.started.elapsed()
+    }
+
+    fn tick(&mut self) {
+        self.core.tick(self.now());
+        self.options.metrics.set(&self.core);
     }
 
     fn committed(&mut self, entry: Entry) -> Result<(), PublisherError> {

@@ -151,7 +151,7 @@ def _unbundle(original, repo, bundle, heads, source, url):
     if session is None:
         return original(repo, bundle, heads, source, url)
     try:
-        with _as_abort():
+        with as_abort():
             try:
                 session.wait(repo)
                 session.bundle_file = received.file_of(bundle)
@@ -170,7 +170,7 @@ def _pushkey(original, repo, proto, *args):
     if session is None:
         return original(repo, proto, *args)
     try:
-        with _as_abort():
+        with as_abort():
             try:
                 session.wait(repo)
                 return original(repo, proto, *args)
@@ -182,7 +182,7 @@ def _pushkey(original, repo, proto, *args):
         return wireprototypes.bytesresponse(b"0\n")
 
 
-class _as_abort:
+class as_abort:
     """Turns what the disk or a lock may raise into an abort, which reaches the client as a sentence."""
 
     def __enter__(self):

@@ -22,12 +22,12 @@ def run(connection, request, descriptors, config, baseui):
         os.dup2(descriptor, target)
         os.close(descriptor)
     for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _interrupt)
+        signal.signal(number, interrupt)
     code = _serve(request, config, baseui, log)
     connection.send({"exit": code})
 
 
-def _interrupt(_number, _frame):
+def interrupt(_number, _frame):
     # As in Mercurial's own commands: a transaction in progress is rolled back on the way out.
     raise error.SignalInterrupt
 

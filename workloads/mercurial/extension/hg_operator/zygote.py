@@ -64,7 +64,7 @@ def load(config):
     extensions.populateui(baseui)
     for name in _PRELOADED:
         importlib.import_module("mercurial." + name)
-    for name in ("serve", "lane", "web"):
+    for name in ("fetch", "serve", "lane", "web"):
         importlib.import_module("hg_operator." + name)
     from hg_operator import locking
 
@@ -115,7 +115,7 @@ def child(sock, config, baseui, zygote):
 
 
 def _run(sock, config, baseui):
-    from hg_operator import frames, lane, serve, web
+    from hg_operator import fetch, frames, lane, serve, web
 
     connection = frames.Connection(sock)
     received = connection.receive_with_descriptors()
@@ -126,12 +126,14 @@ def _run(sock, config, baseui):
     mode = request.get("mode")
     if mode == "serve":
         serve.run(connection, request, descriptors, config, baseui)
+    elif mode == "fetch":
+        fetch.run(connection, request, config, baseui)
     elif mode == "lane":
         lane.run(connection, config, baseui)
     elif mode == "web":
         web.run(connection, config, baseui)
     else:
-        raise frames.FrameError("a connection's mode is serve, lane or web, not %r" % (mode,))
+        raise frames.FrameError("a connection's mode is serve, fetch, lane or web, not %r" % (mode,))
 
 
 def listen(path):

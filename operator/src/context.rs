@@ -1,0 +1,101 @@
+//! What every look at a resource works with.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use kube::Client;
+use kube::api::{Patch, PatchParams};
+use serde::Serialize;
+use serde_json::json;
+use tokio::time::Instant;
+
+use crate::apply::{Applicable, Written, refused};
+use crate::events::Events;
+use crate::link::{Link, Surroundings};
+use crate::metrics::METRICS;
+use crate::names::STATUS_MANAGER;
+use crate::problem::Problem;
+use crate::queue::Queue;
+use crate::world::cache::{Cache, Name};
+use crate::world::{Key, World};
+
+#[derive(Clone)]
+pub struct Context {
+    pub client: Client,
+    pub world: World,
+    pub queue: Queue<Key>,
+    pub events: Events,
+    pub written: Written,
+    /// The image of pods whose resource names none.
+    pub image: Arc<str>,
+    links: Arc<Mutex<HashMap<Name, Arc<Link>>>>,
+    reported: Arc<Mutex<HashMap<Key, Instant>>>,
+}
+
+impl Context {
+    pub fn new(client: Client, world: World, queue: Queue<Key>, events: Events, image: &str) -> Context {
+        Context {
+            client,
+            world,
+            queue,
+            events,
+            written: Written::default(),
+            image: image.into(),
+            links: Arc::default(),
+            reported: Arc::default(),
+        }
+    }
+
+    pub fn link(&self, master: &Name) -> Option<Arc<Link>> {
+        self.links.lock().unwrap_or_else(PoisonError::into_inner).get(master).cloned()
+    }
+
+    pub fn keep_link(&self, master: Name, link: Arc<Link>) {
+        self.links.lock().unwrap_or_else(PoisonError::into_inner).insert(master, link);
+    }
+
+    pub fn drop_link(&self, master: &Name) {
+        self.links.lock().unwrap_or_else(PoisonError::into_inner).remove(master);
+    }
+
+    pub fn surroundings(&self) -> Surroundings {
+        Surroundings {
+            client: self.client.clone(),
+            world: self.world.clone(),
+            queue: self.queue.clone(),
+            events: self.events.clone(),
+        }
+    }
+
+    /// How long ago this process last wrote its status; None: never.
+    pub fn reported(&self, key: &Key) -> Option<Duration> {
+        let reported = self.reported.lock().unwrap_or_else(PoisonError::into_inner);
+        reported.get(key).map(Instant::elapsed)
+    }
+
+    /// Writes a status, which is known to differ from the one that is there.
+    pub async fn report<K: Applicable>(
+        &self,
+        cache: &Cache<K>,
+        key: Key,
+        status: &impl Serialize,
+    ) -> Result<(), Problem> {
+        let name = key.name();
+        let api = kube::Api::<K>::namespaced(self.client.clone(), &name.namespace);
+        let (version, kind) = (K::api_version(&()), K::kind(&()));
+        let body = json!({
+            "apiVersion": version,
+            "kind": kind,
+            "metadata": {"name": name.name, "namespace": name.namespace},
+            "status": status,
+        });
+        METRICS.wrote("status", &kind);
+        let parameters = PatchParams::apply(STATUS_MANAGER).force();
+        let mut written = api.patch_status(&name.name, &parameters, &Patch::Apply(&body)).await.map_err(refused)?;
+        crate::world::metadata(&mut written);
+        cache.put(written);
+        self.reported.lock().unwrap_or_else(PoisonError::into_inner).insert(key, Instant::now());
+        Ok(())
+    }
+}

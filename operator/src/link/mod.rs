@@ -1,0 +1,234 @@
+//! The way to one installation's master: what it says is kept as a view, what it is told goes through here, and the
+//! mirrors' readiness gates are turned as it wants.
+
+pub mod gate;
+mod mirrors;
+pub mod requests;
+pub mod view;
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::Secret;
+use kube::Client;
+use protocol::status::Status;
+use protocol::{InstanceName, RepositoryPath, RepositorySettings};
+use tokio::time::Instant;
+use transport::{Identity, Target};
+
+use crate::certificates::{SUPERVISOR, text};
+use crate::events::Events;
+use crate::queue::Queue;
+use crate::world::cache::Name;
+use crate::world::{Key, World};
+use gate::decide::Gate;
+use view::View;
+
+/// Between two looks at the master: what a push changes is in the status this much later.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+/// A look that takes long, because there are many repositories, is made less often.
+const PAUSE_PER_LOOK: u32 = 10;
+/// What the master knows of settings is read again after this time, in case that somebody else has changed them.
+const READ_REGISTRY_EVERY: Duration = Duration::from_secs(300);
+/// A change in mirrors that stays for less is not worth telling in every repository's status.
+pub const MIRRORS_SETTLE: Duration = Duration::from_secs(30);
+
+#[derive(Debug, thiserror::Error)]
+pub enum LinkError {
+    #[error("the folder of the operator's certificates cannot be written: {0}")]
+    Folder(#[from] std::io::Error),
+    #[error("the operator's certificate cannot be used: {0}")]
+    Identity(#[from] transport::IdentityError),
+}
+
+/// Ends when dropped.
+pub struct Link {
+    shared: Arc<Shared>,
+    task: tokio::task::JoinHandle<()>,
+    /// Our certificate, as files; the identity reads them again when they change.
+    folder: tempfile::TempDir,
+}
+
+struct Shared {
+    master: Name,
+    client: transport::Client,
+    targets: Mutex<Vec<Target>>,
+    told: Mutex<Told>,
+}
+
+#[derive(Default)]
+struct Told {
+    view: Option<Arc<View>>,
+    /// When a mirror last changed its state.
+    mirrors_since: Option<Instant>,
+    settings: Option<HashMap<RepositoryPath, RepositorySettings>>,
+    used: HashSet<InstanceName>,
+}
+
+/// What a link works with.
+#[derive(Clone)]
+pub struct Surroundings {
+    pub client: Client,
+    pub world: World,
+    pub queue: Queue<Key>,
+    pub events: Events,
+}
+
+impl Link {
+    pub fn start(
+        master: Name,
+        certificate: &Secret,
+        targets: Vec<Target>,
+        around: Surroundings,
+    ) -> Result<Link, LinkError> {
+        let folder = tempfile::tempdir()?;
+        write(folder.path(), certificate)?;
+        let client = transport::Client::new(Identity::open(folder.path())?);
+        let (targets, told) = (Mutex::new(targets), Mutex::default());
+        let shared = Arc::new(Shared { master, client, targets, told });
+        let task = tokio::spawn(run(shared.clone(), around));
+        Ok(Link { shared, task, folder })
+    }
+
+    /// Takes up a renewed certificate, and instances that came or went.
+    pub fn update(&self, certificate: &Secret, targets: Vec<Target>) -> Result<(), LinkError> {
+        write(self.folder.path(), certificate)?;
+        *self.shared.targets.lock().unwrap_or_else(PoisonError::into_inner) = targets;
+        Ok(())
+    }
+
+    /// False: its task ended, which it never should.
+    pub fn runs(&self) -> bool {
+        !self.task.is_finished()
+    }
+
+    pub fn view(&self) -> Option<Arc<View>> {
+        self.shared.told().view.clone()
+    }
+
+    /// What the master has of this path. The outer None: not known yet.
+    pub fn settings(&self, path: &RepositoryPath) -> Option<Option<RepositorySettings>> {
+        self.shared.told().settings.as_ref().map(|all| all.get(path).cloned())
+    }
+
+    /// How long mirrors have been as they are.
+    pub fn mirrors_settled(&self) -> Duration {
+        self.shared.told().mirrors_since.map_or(Duration::ZERO, |since| since.elapsed())
+    }
+
+    /// Readers may be on this mirror.
+    pub fn is_used(&self, mirror: &InstanceName) -> bool {
+        self.shared.told().used.contains(mirror)
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Shared {
+    /// Nothing panics while it is held.
+    fn told(&self) -> std::sync::MutexGuard<'_, Told> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The instances, the one first that the register names.
+    fn targets(&self, world: &World) -> Vec<Target> {
+        let register = world.registers.get(&self.master);
+        let holder = register.and_then(|lease| lease.spec.as_ref()?.holder_identity.clone());
+        let mut targets = self.targets.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        targets.sort_by_key(|target| Some(target.name.as_str()) != holder.as_deref());
+        targets
+    }
+}
+
+fn write(folder: &std::path::Path, certificate: &Secret) -> Result<(), std::io::Error> {
+    let names = [
+        ("ca.pem".to_owned(), "ca.pem"),
+        (format!("{SUPERVISOR}-key.pem"), "key.pem"),
+        (format!("{SUPERVISOR}-cert.pem"), "cert.pem"),
+    ];
+    for (key, file) in names {
+        let text = text(certificate, &key).ok_or_else(|| std::io::Error::other(format!("'{key}' is missing")))?;
+        let path = folder.join(file);
+        if std::fs::read_to_string(&path).ok().as_deref() != Some(text) {
+            std::fs::write(path, text)?;
+        }
+    }
+    Ok(())
+}
+
+async fn run(shared: Arc<Shared>, around: Surroundings) {
+    let start = Instant::now();
+    let mut gate = Gate::default();
+    let mut registry_read: Option<Instant> = None;
+    loop {
+        let begun = Instant::now();
+        mirrors::turn(&shared, &around, &mut gate, start).await;
+        let generation = look(&shared, &around).await;
+        let stale = registry_read.is_none_or(|read| read.elapsed() > READ_REGISTRY_EVERY);
+        if generation.is_some_and(|changed| changed || stale) && shared.read_registry(&around.world).await {
+            registry_read = Some(Instant::now());
+            wake_repositories(&shared, &around);
+        }
+        let pause = LOOK_EVERY.max(begun.elapsed() * PAUSE_PER_LOOK).min(Duration::from_secs(5));
+        tokio::time::sleep(pause).await;
+    }
+}
+
+/// Asks the master how it is. Some(true): another generation than before answers.
+async fn look(shared: &Shared, around: &Surroundings) -> Option<bool> {
+    let answer = shared.ask::<Status>(&around.world, "/status.json").await;
+    let before = shared.told().view.clone().unwrap_or_default();
+    let view = match answer {
+        Ok(status) => View::from(status),
+        Err(error) => {
+            tracing::debug!(master = %shared.master, %error, "no master answers");
+            View { answers: false, ..View::clone(&before) }
+        }
+    };
+    let news = view.news(&before);
+    let changed = view.answers && (!before.answers || view.generation != before.generation);
+    let answers = view.answers;
+    {
+        let mut told = shared.told();
+        if news.mirrors || told.mirrors_since.is_none() {
+            told.mirrors_since = Some(Instant::now());
+        }
+        told.view = Some(Arc::new(view));
+    }
+    tell(shared, around, &news);
+    answers.then_some(changed)
+}
+
+fn tell(shared: &Shared, around: &Surroundings, news: &view::News) {
+    let (world, queue, master) = (&around.world, &around.queue, &shared.master);
+    if news.installation {
+        queue.retry(Key::Master(master.clone()));
+        let ours = |pool: &crds::MirrorPool| is_of(pool, &pool.spec.master_ref.name, master);
+        world.pools.find(ours).iter().for_each(|pool| queue.wake(Key::Pool(Name::of(pool.as_ref()))));
+    }
+    if news.mirrors {
+        wake_repositories(shared, around);
+    }
+    for path in &news.repositories {
+        if let Some(name) = world.paths.holder(master, path) {
+            queue.retry(Key::Repository(name));
+        }
+    }
+}
+
+fn wake_repositories(shared: &Shared, around: &Surroundings) {
+    let master = &shared.master;
+    let ours = |repository: &crds::HgRepository| is_of(repository, &repository.spec.master_ref.name, master);
+    for repository in around.world.repositories.find(ours) {
+        around.queue.retry(Key::Repository(Name::of(repository.as_ref())));
+    }
+}
+
+fn is_of<K: kube::ResourceExt>(object: &K, named: &str, master: &Name) -> bool {
+    object.namespace().as_deref() == Some(&master.namespace) && named == master.name
+}

@@ -1,0 +1,112 @@
+//! What a master last said, as a value.
+
+use std::collections::{BTreeMap, HashMap};
+
+use protocol::status::{MirrorState, MirrorStatus, RepositoryStatus, Status};
+use protocol::{Generation, InstanceName, Offset, RepositoryPath};
+
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct View {
+    pub master: Option<InstanceName>,
+    pub generation: Generation,
+    pub instances: BTreeMap<InstanceName, protocol::status::InstanceStatus>,
+    pub mirrors: BTreeMap<InstanceName, MirrorStatus>,
+    pub repositories: HashMap<RepositoryPath, RepositoryStatus>,
+    /// False: nobody answers as master now; the rest is what the last one said.
+    pub answers: bool,
+}
+
+impl From<Status> for View {
+    fn from(status: Status) -> View {
+        View {
+            master: status.master,
+            generation: status.generation,
+            instances: status.instances.into_iter().map(|one| (one.name.clone(), one)).collect(),
+            mirrors: status.mirrors.into_iter().map(|one| (one.name.clone(), one)).collect(),
+            repositories: status.repositories.into_iter().map(|one| (one.path.clone(), one)).collect(),
+            answers: true,
+        }
+    }
+}
+
+/// Whom a new view concerns.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct News {
+    /// Who is master, whether it answers, what mirrors do: the SshMaster and its pools.
+    pub installation: bool,
+    /// Which mirrors are active, or have set something aside: every repository says how many have it.
+    pub mirrors: bool,
+    pub repositories: Vec<RepositoryPath>,
+}
+
+impl View {
+    /// The newest record that any instance has applied.
+    pub fn head(&self) -> Offset {
+        self.instances.values().map(|instance| instance.applied).max().unwrap_or_default()
+    }
+
+    /// Records that a mirror does not show yet.
+    pub fn lag(&self, mirror: &MirrorStatus) -> u64 {
+        self.head().0.saturating_sub(mirror.published.0)
+    }
+
+    pub fn active(&self) -> impl Iterator<Item = &MirrorStatus> {
+        self.mirrors.values().filter(|mirror| mirror.state == MirrorState::Active)
+    }
+
+    pub fn news(&self, before: &View) -> News {
+        let transitions = |view: &View| {
+            let mirrors: Vec<_> = view
+                .mirrors
+                .values()
+                .map(|mirror| (mirror.name.clone(), mirror.state, mirror.quarantined.clone()))
+                .collect();
+            mirrors
+        };
+        let who = |view: &View| {
+            let roles: Vec<_> = view.instances.values().map(|one| (one.name.clone(), one.role)).collect();
+            (view.master.clone(), view.generation, view.answers, roles, view.repositories.len())
+        };
+        let changed = self.repositories.iter().filter(|(path, now)| before.repositories.get(*path) != Some(*now));
+        let mut repositories: Vec<RepositoryPath> = changed.map(|(path, _)| path.clone()).collect();
+        let gone = before.repositories.keys().filter(|path| !self.repositories.contains_key(*path));
+        repositories.extend(gone.cloned());
+        let mirrors = transitions(self) != transitions(before);
+        let installation = mirrors || who(self) != who(before) || !repositories.is_empty();
+        News { installation, mirrors, repositories }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn view(tip_offset: u64, state: MirrorState, published: u64) -> View {
+        let mirror = MirrorStatus {
+            name: "web-mirror-0".parse().unwrap(),
+            pid: None,
+            state,
+            url: String::new(),
+            applied: Offset(published),
+            published: Offset(published),
+            quarantined: Vec::new(),
+        };
+        let repository: RepositoryStatus = serde_json::from_value(serde_json::json!({
+            "path": "a", "tip": null, "heads": 0, "changesets": 0, "published": tip_offset,
+        }))
+        .unwrap();
+        View::from(Status { mirrors: vec![mirror], repositories: vec![repository], ..Status::default() })
+    }
+
+    #[test]
+    fn lag_alone_is_no_news() {
+        let before = view(3, MirrorState::Active, 3);
+        assert_eq!(view(3, MirrorState::Active, 9).news(&before), News::default());
+        let pushed = view(4, MirrorState::Active, 3).news(&before);
+        assert_eq!(pushed, News { installation: true, mirrors: false, repositories: vec!["a".parse().unwrap()] });
+        let lagging = view(3, MirrorState::Lagging, 3).news(&before);
+        assert_eq!(lagging, News { installation: true, mirrors: true, repositories: Vec::new() });
+        let silent = View { answers: false, ..before.clone() };
+        assert!(silent.news(&before).installation);
+    }
+}

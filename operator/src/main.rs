@@ -1,0 +1,30 @@
+//! `hg-operator`: keeps what SshMaster, MirrorPool and HgRepository ask for, and says what is so.
+
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
+
+mod apply;
+mod certificates;
+mod cli;
+mod context;
+mod election;
+mod events;
+mod health;
+mod link;
+mod master;
+mod metrics;
+mod names;
+mod objects;
+mod pool;
+mod problem;
+mod process;
+mod queue;
+mod repository;
+mod run;
+#[cfg(test)]
+mod snapshots;
+mod storage;
+mod world;
+
+fn main() -> std::process::ExitCode {
+    cli::run()
+}

@@ -1,0 +1,173 @@
+//! SshMaster: observe -> validate -> build -> apply -> report.
+
+mod build;
+mod observe;
+mod report;
+mod roles;
+mod rollout;
+mod steps;
+#[cfg(test)]
+mod tests;
+mod validate;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crds::SshMaster;
+use k8s_openapi::jiff::Timestamp;
+
+use crate::apply::{Hand, Owner};
+use crate::context::Context;
+use crate::events::EventReason;
+use crate::problem::Problem;
+use crate::queue::decide::Outcome;
+use crate::world::Key;
+use crate::world::cache::Name;
+use observe::Observed;
+use rollout::decide::Step;
+
+/// Also without a sign: certificates are renewed in time, and users' secrets are not watched.
+const LOOK_AGAIN: Duration = Duration::from_secs(300);
+/// While pods are being replaced.
+const LOOK_AGAIN_SOON: Duration = Duration::from_secs(10);
+/// A status that differs only in how long the log is.
+const LOG_AGAIN: Duration = Duration::from_secs(10);
+
+pub async fn reconcile(context: &Context, name: &Name) -> Outcome {
+    let master = context.world.masters.get(name).filter(|master| master.metadata.deletion_timestamp.is_none());
+    let Some(master) = master else {
+        context.drop_link(name);
+        return Outcome::Done;
+    };
+    match look(context, name, &master).await {
+        Ok(outcome) => outcome,
+        Err(problem) => {
+            problem.log(&Key::Master(name.clone()));
+            Outcome::Failed
+        }
+    }
+}
+
+async fn look(context: &Context, name: &Name, master: &Arc<SshMaster>) -> Result<Outcome, Problem> {
+    let view = context.link(name).and_then(|link| link.view());
+    let observed = observe::observe(&context.client, &context.world, master.clone(), view).await?;
+    let done = if observed.master.spec.suspend { Ok(Done::default()) } else { act(context, &observed).await };
+    // What was written is seen at once.
+    let view = context.link(name).and_then(|link| link.view());
+    let observed = observe::observe(&context.client, &context.world, master.clone(), view).await?;
+    let again = report(context, &observed, &done).await?;
+    let problem = match done {
+        Ok(done) => return Ok(Outcome::Again(done.again().min(again.unwrap_or(LOOK_AGAIN)))),
+        Err(problem) => problem,
+    };
+    problem.log(&Key::Master(name.clone()));
+    Ok(problem.again().map_or(Outcome::Failed, Outcome::Again))
+}
+
+/// What was done, as far as the report tells it.
+#[derive(Default)]
+struct Done {
+    wrote: bool,
+    rollout: Option<String>,
+    host_keys: Vec<String>,
+}
+
+impl Done {
+    fn again(&self) -> Duration {
+        if self.wrote || self.rollout.is_some() { LOOK_AGAIN_SOON } else { LOOK_AGAIN }
+    }
+}
+
+async fn act(context: &Context, observed: &Observed) -> Result<Done, Problem> {
+    steps::label(context, observed).await?;
+    validate::validate(observed)?;
+    let Some(owner) = Owner::of(observed.master.as_ref()) else { return Ok(Done::default()) };
+    let hand = Hand { client: &context.client, events: &context.events, written: &context.written, owner: &owner };
+    let foundations = steps::foundations(context, observed, &owner).await?;
+    let host_keys = steps::fingerprints(observed, &foundations.host_keys);
+    let made = steps::certificates(context, observed, &foundations.authority)?;
+    let objects = build::build(observed, made, &context.image)?;
+    let mut wrote = apply(context, &hand, objects).await?;
+    steps::link(context, observed)?;
+    wrote |= steps::grow(context, observed, &hand).await?;
+    let rollout = match steps::rollout(context, observed) {
+        Step::Done => None,
+        Step::Wait(reason) => Some(reason),
+        Step::Restart { pod } => {
+            let note = format!("{pod} is replaced, because its template has changed");
+            steps::restart(context, observed, &pod).await?;
+            context.events.tell(observed.master.as_ref(), EventReason::Restarting, note.clone()).await;
+            Some(note)
+        }
+    };
+    Ok(Done { wrote, rollout, host_keys })
+}
+
+/// In the order in which pods need them; then what is not wanted any more goes.
+async fn apply(context: &Context, hand: &Hand<'_>, objects: build::Objects) -> Result<bool, Problem> {
+    let build::Objects {
+        account,
+        role,
+        binding,
+        config,
+        certificates,
+        operator_certificate,
+        headless,
+        front,
+        budget,
+        network,
+        stateful_set,
+    } = objects;
+    let world = &context.world;
+    let mut wrote = hand.apply(&world.accounts, &account).await?;
+    wrote |= hand.apply(&world.roles, &role).await?;
+    wrote |= hand.apply(&world.bindings, &binding).await?;
+    wrote |= hand.apply(&world.config_maps, &config).await?;
+    wrote |= hand.apply(&world.secrets, &certificates).await?;
+    wrote |= hand.apply(&world.secrets, &operator_certificate).await?;
+    wrote |= hand.apply(&world.services, &headless).await?;
+    wrote |= hand.apply(&world.services, &front).await?;
+    wrote |= hand.apply(&world.budgets, &budget).await?;
+    wrote |= hand.apply(&world.policies, &network).await?;
+    wrote |= hand.apply(&world.stateful_sets, &stateful_set).await?;
+    hand.remove_others(&world.services, &[&headless.name, &front.name]).await?;
+    hand.remove_others(&world.config_maps, &[&config.name]).await?;
+    hand.remove_others(&world.budgets, &[&budget.name]).await?;
+    hand.remove_others(&world.policies, &[&network.name]).await?;
+    hand.remove_others(&world.stateful_sets, &[&stateful_set.name]).await?;
+    hand.remove_others(&world.bindings, &[&binding.name]).await?;
+    hand.remove_others(&world.roles, &[&role.name]).await?;
+    hand.remove_others(&world.accounts, &[&account.name]).await?;
+    let authority = crate::names::ca_secret(&hand.owner.reference.name);
+    hand.remove_others(&world.secrets, &[&certificates.name, &operator_certificate.name, &authority]).await?;
+    Ok(wrote)
+}
+
+/// None: nothing is left to be reported later.
+async fn report(
+    context: &Context,
+    observed: &Observed,
+    done: &Result<Done, Problem>,
+) -> Result<Option<Duration>, Problem> {
+    let key = Key::Master(observed.name.clone());
+    let before = observed.master.status.clone().unwrap_or_default();
+    let status = report::report(observed, &before, done.as_ref(), Timestamp::now());
+    if status == before {
+        return Ok(None);
+    }
+    let only_log = crds::SshMasterStatus { log: before.log.clone(), ..status.clone() } == before;
+    if only_log && before.log.is_some() && context.reported(&key).is_some_and(|ago| ago < LOG_AGAIN) {
+        return Ok(Some(LOG_AGAIN));
+    }
+    if let (Some(from), Some(to)) = (&before.master, &status.master)
+        && from != to
+    {
+        let note = format!("{to} is master after {from}");
+        context.events.tell(observed.master.as_ref(), EventReason::MasterChanged, note).await;
+    }
+    if let Err(problem) = done {
+        context.events.tell_problem(observed.master.as_ref(), &before.conditions, problem).await;
+    }
+    context.report(&context.world.masters, key, &status).await?;
+    Ok(None)
+}

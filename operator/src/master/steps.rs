@@ -1,0 +1,221 @@
+//! What an SshMaster needs beside its objects: what is made once, labels, restarts, volumes that grow, the link.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use crds::conditions::Reason;
+use k8s_openapi::ByteString;
+use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
+use k8s_openapi::api::core::v1::{Pod, Secret};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
+use kube::{Api, ResourceExt};
+use serde_json::json;
+use transport::Target;
+
+use super::build::Made;
+use super::observe::{Observed, Pool};
+use super::roles::decide as roles;
+use super::rollout::decide::{self as rollout, Step};
+use super::validate::HOST_KEYS;
+use crate::apply::once::Once;
+use crate::apply::{Hand, Owner, is_absent, refused};
+use crate::certificates::{self, Data, Holder, SUPERVISOR};
+use crate::context::Context;
+use crate::link::Link;
+use crate::metrics::METRICS;
+use crate::names::{FIELD_MANAGER, ROLE, ca_secret, host_keys_secret, operator_secret, selector};
+use crate::problem::Problem;
+use crate::storage;
+use crate::world::cache::Name;
+
+/// What is made once and stays.
+pub struct Foundations {
+    pub authority: Arc<Secret>,
+    /// Generated, or the one that the resource names.
+    pub host_keys: Arc<Secret>,
+}
+
+/// Host keys and the register have no owner: they stay with the volumes when the resource goes, and so clients meet the
+/// same host, and instances the same master, when it comes again.
+pub async fn foundations(context: &Context, observed: &Observed, owner: &Owner) -> Result<Foundations, Problem> {
+    let once = Once { client: &context.client, events: &context.events, about: &owner.about };
+    let (world, workload) = (&context.world, observed.workload());
+    let name = |object: String| Name::new(workload.namespace, object);
+    let metadata = |object: &Name| ObjectMeta {
+        name: Some(object.name.clone()),
+        namespace: Some(object.namespace.clone()),
+        labels: serde_json::from_value(selector(workload.component, workload.name)).ok(),
+        ..ObjectMeta::default()
+    };
+    let secret =
+        |object: &Name, data: Data| Secret { metadata: metadata(object), data: Some(data), ..Secret::default() };
+    let authority = name(ca_secret(workload.name));
+    let make = || {
+        let mut made = secret(&authority, certificates::new_authority(SystemTime::now())?);
+        made.metadata.owner_references = Some(vec![owner.reference.clone()]);
+        Ok(made)
+    };
+    let authority = once.get_or_make(&world.secrets, &authority, make).await?;
+    let host_keys = match &observed.named_host_keys {
+        Some(named) => Arc::new(named.clone()),
+        None => {
+            let object = name(host_keys_secret(workload.name));
+            once.get_or_make(&world.secrets, &object, || Ok(secret(&object, new_host_keys()?))).await?
+        }
+    };
+    let register = observed.name.clone();
+    once.get_or_make(&world.registers, &register, || Ok(new_register(observed, metadata(&register)))).await?;
+    Ok(Foundations { authority, host_keys })
+}
+
+fn new_host_keys() -> Result<Data, Problem> {
+    let keys = tokio::task::block_in_place(ssh_server::generate_host_keys)
+        .map_err(|error| Problem::human(Reason::SecretInvalid, format!("host keys cannot be made: {error}")))?;
+    Ok(keys.into_iter().map(|(name, text)| (name.to_owned(), ByteString(text.into_bytes()))).collect())
+}
+
+/// Generation 0: the first instance takes the first one when it opens.
+fn new_register(observed: &Observed, mut metadata: ObjectMeta) -> Lease {
+    let workload = observed.workload();
+    let standbys: Vec<String> = (1..observed.master.spec.instances).map(|ordinal| workload.pod(ordinal)).collect();
+    metadata.annotations = Some(
+        [
+            ("hg-operator.dev/generation".to_owned(), "0".to_owned()),
+            ("hg-operator.dev/in-sync".to_owned(), standbys.join(",")),
+        ]
+        .into(),
+    );
+    let spec = LeaseSpec { holder_identity: Some(workload.pod(0)), ..LeaseSpec::default() };
+    Lease { metadata, spec: Some(spec) }
+}
+
+pub fn fingerprints(observed: &Observed, host_keys: &Secret) -> Vec<String> {
+    let of = |key: &&str| certificates::text(host_keys, key).and_then(|text| ssh_server::fingerprint(text).ok());
+    let found: Vec<String> = HOST_KEYS.iter().filter_map(of).collect();
+    if found.is_empty() {
+        let master = &observed.name;
+        tracing::warn!(%master, "the host keys cannot be read");
+    }
+    found
+}
+
+pub fn certificates(context: &Context, observed: &Observed, authority: &Secret) -> Result<Made, Problem> {
+    let (workload, now) = (observed.workload(), SystemTime::now());
+    let authority = certificates::authority(authority)?;
+    let holder = |ordinal: u32| {
+        let name = workload.instance(ordinal)?;
+        Some(Holder { addresses: vec![workload.host(name.as_str()), "127.0.0.1".to_owned()], name })
+    };
+    let holders: Vec<Holder> = (0..observed.master.spec.instances).filter_map(holder).collect();
+    let found = |name: String| context.world.secrets.get(&Name::new(workload.namespace, name));
+    let supervisor: Vec<Holder> =
+        SUPERVISOR.parse().map(|name| Holder { name, addresses: Vec::new() }).into_iter().collect();
+    let own = found(operator_secret(workload.name));
+    Ok(Made {
+        certificates: certificates::leaves(&authority, found(workload.tls_secret()).as_deref(), &holders, now)?,
+        operator_certificate: certificates::leaves(&authority, own.as_deref(), &supervisor, now)?,
+    })
+}
+
+/// The roles of pods follow the register, whatever else is amiss.
+pub async fn label(context: &Context, observed: &Observed) -> Result<(), Problem> {
+    let pods: Vec<roles::Pod> = observed
+        .pods
+        .iter()
+        .filter(|pod| pod.metadata.deletion_timestamp.is_none())
+        .map(|pod| roles::Pod { name: pod.name_any(), role: pod.labels().get(ROLE).cloned() })
+        .collect();
+    let api: Api<Pod> = Api::namespaced(context.client.clone(), &observed.name.namespace);
+    for label in roles::decide(&pods, observed.holder()) {
+        let uid = observed.pods.iter().find(|pod| pod.name_any() == label.pod).and_then(|pod| pod.uid());
+        let patch = json!({"metadata": {"uid": uid, "labels": {ROLE: label.role}}});
+        let parameters = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+        METRICS.wrote("patch", "Pod");
+        match api.patch(&label.pod, &parameters, &Patch::Merge(&patch)).await {
+            Ok(mut written) => {
+                crate::world::metadata(&mut written);
+                context.world.pods.put(written);
+            }
+            Err(error) if is_absent(&error) => {}
+            Err(error) => return Err(refused(error)),
+        }
+    }
+    Ok(())
+}
+
+/// The way to the master, with the certificate that was just made.
+pub fn link(context: &Context, observed: &Observed) -> Result<(), Problem> {
+    let workload = observed.workload();
+    let secret = Name::new(workload.namespace, operator_secret(workload.name));
+    let Some(certificate) = context.world.secrets.get(&secret) else { return Ok(()) };
+    let target = |ordinal: u32| {
+        let name = workload.instance(ordinal)?;
+        Some(Target::new(name.clone(), workload.admin(name.as_str())))
+    };
+    let targets = (0..observed.master.spec.instances).filter_map(target).collect();
+    let failed = |error: crate::link::LinkError| Problem::retry(Reason::SecretInvalid, error.to_string());
+    if let Some(link) = context.link(&observed.name).filter(|link| link.runs()) {
+        return link.update(&certificate, targets).map_err(failed);
+    }
+    let link = Link::start(observed.name.clone(), &certificate, targets, context.surroundings()).map_err(failed)?;
+    context.keep_link(observed.name.clone(), Arc::new(link));
+    Ok(())
+}
+
+/// Volumes that are to be larger are asked to; their storage class may refuse.
+pub async fn grow(context: &Context, observed: &Observed, hand: &Hand<'_>) -> Result<bool, Problem> {
+    storage::grow(context, &observed.master.spec.storage, &observed.claims, hand).await
+}
+
+pub fn rollout(context: &Context, observed: &Observed) -> Step {
+    let set = context.world.stateful_sets.get(&Name::new(&*observed.name.namespace, observed.workload().object()));
+    let generation = set.as_ref().and_then(|set| set.metadata.generation);
+    let status = set.as_ref().and_then(|set| set.status.as_ref());
+    let seen = status.filter(|status| status.observed_generation >= generation);
+    let pods: Vec<rollout::Pod> = observed
+        .pods
+        .iter()
+        .map(|pod| rollout::Pod {
+            name: pod.name_any(),
+            revision: pod.labels().get("controller-revision-hash").cloned().unwrap_or_default(),
+            ready: is_ready(pod),
+            going: pod.metadata.deletion_timestamp.is_some(),
+        })
+        .collect();
+    rollout::decide(&rollout::State {
+        pods: &pods,
+        instances: observed.master.spec.instances,
+        revision: seen.and_then(|status| status.update_revision.as_deref()),
+        master: observed.holder(),
+        rolling_pool: rolling(&observed.pools).as_deref(),
+    })
+}
+
+/// A pool whose mirrors are being replaced.
+fn rolling(pools: &[Pool]) -> Option<String> {
+    let rolls = |pool: &&Pool| {
+        let status = pool.stateful_set.as_ref().and_then(|set| set.status.as_ref());
+        status.is_some_and(|status| status.current_revision != status.update_revision)
+    };
+    pools.iter().find(rolls).map(|pool| pool.pool.name_any())
+}
+
+pub fn is_ready(pod: &Pod) -> bool {
+    let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_ref());
+    conditions.is_some_and(|all| all.iter().any(|one| one.type_ == "Ready" && one.status == "True"))
+}
+
+/// Deletes a pod, which its StatefulSet makes again as it should be.
+pub async fn restart(context: &Context, observed: &Observed, name: &str) -> Result<(), Problem> {
+    let Some(pod) = observed.pods.iter().find(|pod| pod.name_any() == name) else { return Ok(()) };
+    let api: Api<Pod> = Api::namespaced(context.client.clone(), &observed.name.namespace);
+    let preconditions = Preconditions { uid: pod.uid(), resource_version: None };
+    METRICS.wrote("delete", "Pod");
+    tracing::info!(pod = name, master = %observed.name, "replaced, because its template has changed");
+    match api.delete(name, &DeleteParams::default().preconditions(preconditions)).await {
+        Ok(_) => Ok(()),
+        Err(error) if is_absent(&error) => Ok(()),
+        Err(error) => Err(refused(error)),
+    }
+}

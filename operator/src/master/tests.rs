@@ -1,0 +1,231 @@
+//! SshMaster by value: what is refused, what is built, what is reported.
+
+use std::sync::Arc;
+
+use crds::conditions::Reason;
+use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::build::{Made, build};
+use super::observe::{Observed, Pool};
+use super::validate::validate;
+use super::{Done, report};
+use crate::certificates::Data;
+use crate::problem::{Class, Problem};
+use crate::snapshots::{Snapshot, master, pool};
+use crate::world::cache::Name;
+
+fn secret(name: &str, keys: &[(&str, &str)]) -> Secret {
+    let data: serde_json::Map<String, Value> = keys
+        .iter()
+        .map(|(key, text)| ((*key).to_owned(), json!(k8s_openapi::ByteString(text.as_bytes().into()))))
+        .collect();
+    serde_json::from_value(json!({"metadata": {"name": name, "namespace": "code"}, "data": data})).unwrap()
+}
+
+fn observed(change: Value) -> Observed {
+    Observed {
+        master: Arc::new(master(change)),
+        name: Name::new("code", "hg"),
+        pools: Vec::new(),
+        users: Some(secret("developers", &[("authorized_keys", "")])),
+        named_host_keys: None,
+        stateful_set: None,
+        register: None,
+        pods: Vec::new(),
+        claims: Vec::new(),
+        view: None,
+    }
+}
+
+fn register() -> Value {
+    json!({
+        "metadata": {"name": "hg", "namespace": "code", "annotations": {
+            "hg-operator.dev/generation": "4", "hg-operator.dev/in-sync": "hg-ssh-1",
+        }},
+        "spec": {"holderIdentity": "hg-ssh-0"},
+    })
+}
+
+fn pod(name: &str, ready: bool) -> Value {
+    json!({
+        "metadata": {"name": name, "namespace": "code"},
+        "status": {"conditions": [{"type": "Ready", "status": if ready { "True" } else { "False" }}]},
+    })
+}
+
+fn claim(size: &str) -> Value {
+    json!({
+        "metadata": {"name": "data-hg-ssh-0", "namespace": "code"},
+        "spec": {"resources": {"requests": {"storage": size}}},
+    })
+}
+
+fn of<T: serde::de::DeserializeOwned>(value: Value) -> Arc<T> {
+    Arc::new(serde_json::from_value(value).unwrap())
+}
+
+fn objects(observed: &Observed, name: &str) -> Snapshot {
+    let data: Data = [("ca.pem".to_owned(), k8s_openapi::ByteString(b"x".to_vec()))].into();
+    let made = Made { certificates: data.clone(), operator_certificate: data };
+    let super::build::Objects {
+        account,
+        role,
+        binding,
+        config,
+        certificates,
+        operator_certificate,
+        headless,
+        front,
+        budget,
+        network,
+        stateful_set,
+    } = build(observed, made, "example/hg-operator:1").unwrap();
+    let mut snapshot = Snapshot::default();
+    snapshot.add(&account);
+    snapshot.add(&role);
+    snapshot.add(&binding);
+    snapshot.add(&config);
+    snapshot.add_secret(&certificates);
+    snapshot.add_secret(&operator_certificate);
+    snapshot.add(&headless);
+    snapshot.add(&front);
+    snapshot.add(&budget);
+    snapshot.add(&network);
+    snapshot.add(&stateful_set);
+    snapshot.compare(name);
+    snapshot
+}
+
+#[test]
+fn the_smallest_ssh_master_is_built() {
+    objects(&observed(json!({})), "ssh-master");
+}
+
+#[test]
+fn every_knob_reaches_its_object() {
+    let mut observed = observed(json!({
+        "instances": 3,
+        "storage": {"size": "100Gi", "storageClassName": "fast"},
+        "log": {"retention": {"age": "24h", "size": "1Gi"}, "durability": "Strict"},
+        "service": {"type": "LoadBalancer", "port": 2200, "nodePort": 32000, "annotations": {"a": "b"}},
+        "hostKeysSecretRef": {"name": "keys"},
+        "readOnly": {"reason": "moving"},
+        "image": "example/other:2",
+        "resources": {"requests": {"cpu": "2"}, "limits": {"memory": "4Gi"}},
+        "nodeSelector": {"disk": "ssd"},
+        "tolerations": [{"key": "hg", "operator": "Exists"}],
+        "podAnnotations": {"c": "d"},
+        "imagePullSecrets": [{"name": "pull"}],
+    }));
+    let follows = pool(json!({"minActive": 2, "replicas": 3, "maxLag": {"records": 7, "seconds": 8}}));
+    observed.pools = vec![Pool { pool: Arc::new(follows), stateful_set: None }];
+    objects(&observed, "ssh-master-knobs");
+}
+
+#[test]
+fn the_template_does_not_change_with_what_a_pod_need_not_be_replaced_for() {
+    let template = |change: Value| {
+        let made = Made { certificates: Data::new(), operator_certificate: Data::new() };
+        let objects = build(&observed(change), made, "example/hg-operator:1").unwrap();
+        objects.stateful_set.value()["spec"]["template"].clone()
+    };
+    let before = template(json!({}));
+    for change in [json!({"service": {"port": 2200}}), json!({"suspend": true}), json!({"storage": {"size": "90Gi"}})]
+    {
+        assert_eq!(template(change.clone()), before, "{change}");
+    }
+    assert_ne!(template(json!({"publicUrl": "https://other.example.org"})), before);
+}
+
+#[test]
+fn each_problem_has_its_sentence() {
+    let table: Vec<(Observed, Class, Reason, &str)> = vec![
+        (
+            Observed { users: None, ..observed(json!({})) },
+            Class::User,
+            Reason::SecretMissing,
+            "spec.directory.authorizedKeys.secretRef.name: there is no Secret 'developers' in this namespace",
+        ),
+        (
+            Observed { users: Some(secret("developers", &[("keys", "x")])), ..observed(json!({})) },
+            Class::User,
+            Reason::SecretInvalid,
+            "spec.directory.authorizedKeys.secretRef.name: Secret 'developers' has no key 'authorized_keys', which is \
+             to hold one public key a line",
+        ),
+        (
+            observed(json!({"hostKeysSecretRef": {"name": "keys"}})),
+            Class::User,
+            Reason::SecretMissing,
+            "spec.hostKeysSecretRef.name: there is no Secret 'keys' in this namespace",
+        ),
+        (
+            Observed { register: Some(of(register())), claims: vec![of(claim("80Gi"))], ..observed(json!({})) },
+            Class::User,
+            Reason::StorageShrinks,
+            "spec.storage.size: 50Gi is less than the 80Gi that volume claim 'data-hg-ssh-0' asks for",
+        ),
+        (
+            Observed { claims: vec![of(claim("50Gi"))], ..observed(json!({})) },
+            Class::Human,
+            Reason::RegisterLost,
+            "the Lease 'hg' is missing while volumes exist: only a person may say who is master; write it again with \
+             the name of the instance that has the newest log",
+        ),
+    ];
+    for (observed, class, reason, sentence) in table {
+        let problem = validate(&observed).unwrap_err();
+        assert_eq!((problem.class, problem.reason, problem.sentence.as_str()), (class, reason, sentence));
+    }
+    let good = Observed { register: Some(of(register())), claims: vec![of(claim("50Gi"))], ..observed(json!({})) };
+    assert_eq!(validate(&good), Ok(()));
+}
+
+fn told(observed: &Observed, done: Result<&Done, &Problem>) -> Vec<String> {
+    let status = report::report(observed, &crds::SshMasterStatus::default(), done, Timestamp::UNIX_EPOCH);
+    assert!(status.conditions.iter().all(|condition| condition.observed_generation == Some(3)));
+    status.conditions.iter().map(|one| format!("{}={} {}", one.type_, one.status, one.reason)).collect()
+}
+
+#[test]
+fn conditions_say_what_is_so() {
+    let mut observed = observed(json!({}));
+    let done = Done::default();
+    assert_eq!(told(&observed, Ok(&done))[..2], ["Ready=False NoMaster", "Available=False NoMaster"]);
+    observed.register = Some(of(register()));
+    observed.pods = vec![of(pod("hg-ssh-0", true)), of(pod("hg-ssh-1", true))];
+    observed.view = Some(Arc::new(crate::link::view::View { answers: true, ..Default::default() }));
+    let all = told(&observed, Ok(&done));
+    assert_eq!(
+        all,
+        [
+            "Ready=True AllReady",
+            "Available=True MasterAccepts",
+            "Progressing=False Applied",
+            "Degraded=False AllReady",
+            "StandbyInSync=True InSync",
+            "DirectoryReachable=True SecretFound",
+            "LogWritable=True LogOpen",
+            "Suspended=False NotSuspended",
+        ]
+    );
+    observed.pods[1] = of(pod("hg-ssh-1", false));
+    let all = told(&observed, Ok(&done));
+    assert_eq!((all[0].as_str(), all[4].as_str()), ("Ready=False StandbyBehind", "StandbyInSync=False StandbyBehind"));
+    observed.users = None;
+    let problem = validate(&observed).unwrap_err();
+    let all = told(&observed, Err(&problem));
+    assert_eq!((all[0].as_str(), all[1].as_str()), ("Ready=False SecretMissing", "Available=True MasterAccepts"));
+}
+
+#[test]
+fn the_same_world_gives_the_same_status() {
+    let mut observed = observed(json!({}));
+    observed.register = Some(of(register()));
+    let first = report::report(&observed, &Default::default(), Ok(&Done::default()), Timestamp::UNIX_EPOCH);
+    let later = Timestamp::from_second(1000).unwrap();
+    assert_eq!(report::report(&observed, &first, Ok(&Done::default()), later), first);
+    assert_eq!((first.master.as_deref(), first.generation), (Some("hg-ssh-0"), Some(4)));
+}

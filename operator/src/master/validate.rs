@@ -1,0 +1,75 @@
+//! What only the operator can see of an SshMaster: whether what it names is there and can be used.
+
+use crds::conditions::Reason;
+use k8s_openapi::api::core::v1::Secret;
+
+use super::observe::Observed;
+use crate::certificates::text;
+use crate::names::AUTHORIZED_KEYS;
+use crate::problem::Problem;
+use crate::storage;
+
+/// The first problem that is in the way; None: go on.
+pub fn validate(observed: &Observed) -> Result<(), Problem> {
+    let (spec, workload) = (&observed.master.spec, observed.workload());
+    if workload.instance(spec.instances.saturating_sub(1)).is_none() {
+        let sentence = format!(
+            "metadata.name: '{}' cannot be part of a pod's name: a-z, 0-9 and '-' are allowed, at most 50 characters",
+            workload.name
+        );
+        return Err(Problem::user(Reason::SpecInvalid, sentence));
+    }
+    users(&spec.directory.authorized_keys.secret_ref.name, observed.users.as_ref())?;
+    if let Some(reference) = &spec.host_keys_secret_ref {
+        host_keys(&reference.name, observed.named_host_keys.as_ref())?;
+    }
+    storage::must_not_shrink(&spec.storage, &observed.claims)?;
+    if observed.register.is_none() && !observed.claims.is_empty() {
+        let sentence = format!(
+            "the Lease '{}' is missing while volumes exist: only a person may say who is master; write it again with \
+             the name of the instance that has the newest log",
+            workload.name
+        );
+        return Err(Problem::human(Reason::RegisterLost, sentence));
+    }
+    Ok(())
+}
+
+fn users(name: &str, secret: Option<&Secret>) -> Result<(), Problem> {
+    let field = "spec.directory.authorizedKeys.secretRef.name";
+    let Some(secret) = secret else { return Err(missing(field, name)) };
+    // Nobody may log in is allowed: the file may be empty, but not absent.
+    if secret.data.as_ref().is_some_and(|data| data.contains_key(AUTHORIZED_KEYS)) {
+        return Ok(());
+    }
+    let sentence =
+        format!("{field}: Secret '{name}' has no key '{AUTHORIZED_KEYS}', which is to hold one public key a line");
+    Err(Problem::user(Reason::SecretInvalid, sentence))
+}
+
+/// As OpenSSH names the files; the first is what all clients of today ask for.
+pub const HOST_KEYS: [&str; 2] = ["ssh_host_ed25519_key", "ssh_host_rsa_key"];
+
+fn host_keys(name: &str, secret: Option<&Secret>) -> Result<(), Problem> {
+    let field = "spec.hostKeysSecretRef.name";
+    let Some(secret) = secret else { return Err(missing(field, name)) };
+    let texts: Vec<(&str, &str)> =
+        HOST_KEYS.into_iter().filter_map(|key| text(secret, key).map(|text| (key, text))).collect();
+    if texts.is_empty() {
+        let [first, second] = HOST_KEYS;
+        let sentence =
+            format!("{field}: Secret '{name}' has neither '{first}' nor '{second}', which are to hold keys");
+        return Err(Problem::user(Reason::SecretInvalid, sentence));
+    }
+    for (key, text) in texts {
+        if let Err(reason) = ssh_server::fingerprint(text) {
+            let sentence = format!("{field}: '{key}' of Secret '{name}' is not a private key of OpenSSH: {reason}");
+            return Err(Problem::user(Reason::SecretInvalid, sentence));
+        }
+    }
+    Ok(())
+}
+
+fn missing(field: &str, name: &str) -> Problem {
+    Problem::user(Reason::SecretMissing, format!("{field}: there is no Secret '{name}' in this namespace"))
+}

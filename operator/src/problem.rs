@@ -1,0 +1,58 @@
+//! What is in the way, for the one who can change it.
+
+use std::time::Duration;
+
+use crds::conditions::Reason;
+
+/// Who must act.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Class {
+    /// Nobody: it is tried again.
+    Retry,
+    /// Whoever wrote the resource, or what it names.
+    User,
+    /// Whoever runs the cluster: nothing that we do or the resource says can mend it.
+    Human,
+}
+
+/// One sentence, the same in the condition and in the log.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{sentence}")]
+pub struct Problem {
+    pub class: Class,
+    pub reason: Reason,
+    pub sentence: String,
+}
+
+/// What a user must mend is looked at again without a sign: a secret of theirs is not watched.
+const USER_AGAIN: Duration = Duration::from_secs(15);
+
+impl Problem {
+    pub fn user(reason: Reason, sentence: impl Into<String>) -> Problem {
+        Problem { class: Class::User, reason, sentence: sentence.into() }
+    }
+
+    pub fn retry(reason: Reason, sentence: impl Into<String>) -> Problem {
+        Problem { class: Class::Retry, reason, sentence: sentence.into() }
+    }
+
+    pub fn human(reason: Reason, sentence: impl Into<String>) -> Problem {
+        Problem { class: Class::Human, reason, sentence: sentence.into() }
+    }
+
+    /// None: later each time.
+    pub fn again(&self) -> Option<Duration> {
+        match self.class {
+            Class::Retry => None,
+            Class::User | Class::Human => Some(USER_AGAIN),
+        }
+    }
+
+    pub fn log(&self, about: &dyn std::fmt::Display) {
+        let (reason, sentence) = (self.reason.as_str(), &self.sentence);
+        match self.class {
+            Class::Retry | Class::User => tracing::warn!(%about, reason, "{sentence}"),
+            Class::Human => tracing::error!(%about, reason, "{sentence}"),
+        }
+    }
+}

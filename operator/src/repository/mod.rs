@@ -1,0 +1,204 @@
+//! HgRepository: data on one master, told to it and read from it.
+
+mod import;
+mod report;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crds::conditions::Reason;
+use crds::{DeletionPolicy, HgRepository, SshMaster};
+use k8s_openapi::jiff::Timestamp;
+use kube::api::{Patch, PatchParams};
+use kube::{Api, ResourceExt};
+use serde_json::json;
+
+use crate::apply::{is_absent, refused};
+use crate::context::Context;
+use crate::events::EventReason;
+use crate::link::requests::AskError;
+use crate::link::{Link, MIRRORS_SETTLE};
+use crate::metrics::METRICS;
+use crate::names::{FIELD_MANAGER, FINALIZER};
+use crate::problem::Problem;
+use crate::queue::decide::Outcome;
+use crate::world::Key;
+use crate::world::cache::Name;
+
+/// While the master fills it from elsewhere.
+const IMPORT_AGAIN: Duration = Duration::from_secs(2);
+
+pub struct Observed {
+    pub repository: Arc<HgRepository>,
+    pub name: Name,
+    pub master: Option<Arc<SshMaster>>,
+    pub link: Option<Arc<Link>>,
+    /// How many its pools are to have.
+    pub mirrors: u32,
+    /// The one that has the path; None: not known yet.
+    pub holder: Option<Name>,
+}
+
+impl Observed {
+    fn suspended(&self) -> bool {
+        self.master.as_ref().is_some_and(|master| master.spec.suspend)
+    }
+
+    fn has_finalizer(&self) -> bool {
+        self.repository.finalizers().iter().any(|finalizer| finalizer == FINALIZER)
+    }
+}
+
+/// What was done, as far as the report tells it.
+#[derive(Debug, Default)]
+pub struct Done {
+    pub import: import::Import,
+}
+
+pub async fn reconcile(context: &Context, name: &Name) -> Outcome {
+    let Some(repository) = context.world.repositories.get(name) else { return Outcome::Done };
+    let master = Name::new(name.namespace.clone(), repository.spec.master_ref.name.clone());
+    let observed = Observed {
+        master: context.world.masters.get(&master).filter(|master| master.metadata.deletion_timestamp.is_none()),
+        link: context.link(&master),
+        mirrors: context.world.mirrors_wanted(&master),
+        holder: context.world.paths.who(&repository).into_iter().next(),
+        name: name.clone(),
+        repository,
+    };
+    let ended = if observed.repository.metadata.deletion_timestamp.is_some() {
+        delete(context, &observed).await.map(|()| Outcome::Done)
+    } else {
+        look(context, &observed).await
+    };
+    ended.unwrap_or_else(|problem| {
+        problem.log(&Key::Repository(name.clone()));
+        problem.again().map_or(Outcome::Failed, Outcome::Again)
+    })
+}
+
+async fn look(context: &Context, observed: &Observed) -> Result<Outcome, Problem> {
+    let done = if observed.suspended() { Ok(Done::default()) } else { act(context, observed).await };
+    let key = Key::Repository(observed.name.clone());
+    let before = observed.repository.status.clone().unwrap_or_default();
+    let status = report::report(observed, &before, done.as_ref(), Timestamp::now());
+    let mut again = None;
+    if status != before {
+        let only_mirrors = report::without_mirrors(&status) == report::without_mirrors(&before);
+        let settled = observed.link.as_ref().is_none_or(|link| link.mirrors_settled() >= MIRRORS_SETTLE);
+        if only_mirrors && !settled && before.mirrors_in_sync.is_some() {
+            again = Some(MIRRORS_SETTLE);
+        } else {
+            if let Err(problem) = &done {
+                context.events.tell_problem(observed.repository.as_ref(), &before.conditions, problem).await;
+            }
+            context.report(&context.world.repositories, key.clone(), &status).await?;
+        }
+    }
+    match done {
+        Ok(done) if done.import == import::Import::Runs => Ok(Outcome::Again(IMPORT_AGAIN)),
+        // A master that comes wakes everybody who waits for it.
+        Ok(_) => Ok(again.map_or(Outcome::Done, Outcome::Again)),
+        Err(problem) => {
+            if problem.reason != Reason::MasterNotReady {
+                problem.log(&key);
+            }
+            Ok(problem.again().map_or(Outcome::Failed, Outcome::Again))
+        }
+    }
+}
+
+fn validate(observed: &Observed) -> Result<(), Problem> {
+    let spec = &observed.repository.spec;
+    if observed.master.is_none() {
+        let named = &spec.master_ref.name;
+        let sentence = format!("spec.masterRef.name: there is no SshMaster '{named}' in this namespace");
+        return Err(Problem::user(Reason::MasterNotFound, sentence));
+    }
+    match &observed.holder {
+        Some(holder) if *holder != observed.name => {
+            let (path, first) = (&spec.path, &holder.name);
+            let sentence =
+                format!("spec.path: '{path}' is the path of HgRepository '{first}' already: each has its own");
+            Err(Problem::user(Reason::PathTaken, sentence))
+        }
+        _ => Ok(()),
+    }
+}
+
+async fn act(context: &Context, observed: &Observed) -> Result<Done, Problem> {
+    validate(observed)?;
+    finalizer(context, observed).await?;
+    let spec = &observed.repository.spec;
+    let link = observed.link.as_ref().ok_or_else(no_master)?;
+    let wanted = spec.settings();
+    let known = link.settings(&spec.path).ok_or_else(no_master)?;
+    if known.as_ref() != Some(&wanted) {
+        link.put(&context.world, &spec.path, &wanted).await.map_err(told)?;
+        tracing::info!(repository = %observed.name, path = %spec.path, "the master has it as it is wanted");
+    }
+    let import = import::import(&context.world, link, observed).await?;
+    Ok(Done { import })
+}
+
+fn no_master() -> Problem {
+    told(AskError::NoMaster)
+}
+
+fn told(error: AskError) -> Problem {
+    match error {
+        AskError::NoMaster => Problem::retry(Reason::MasterNotReady, error.to_string()),
+        AskError::Refused(_) => Problem::user(Reason::Refused, error.to_string()),
+    }
+}
+
+/// There only while deleting the resource deletes the repository.
+async fn finalizer(context: &Context, observed: &Observed) -> Result<(), Problem> {
+    let wanted = observed.repository.spec.deletion_policy == DeletionPolicy::Delete;
+    if wanted == observed.has_finalizer() {
+        return Ok(());
+    }
+    set_finalizer(context, observed, wanted).await
+}
+
+async fn set_finalizer(context: &Context, observed: &Observed, wanted: bool) -> Result<(), Problem> {
+    let mut finalizers: Vec<String> =
+        observed.repository.finalizers().iter().filter(|finalizer| *finalizer != FINALIZER).cloned().collect();
+    if wanted {
+        finalizers.push(FINALIZER.to_owned());
+    }
+    let api: Api<HgRepository> = Api::namespaced(context.client.clone(), &observed.name.namespace);
+    // The version makes it conditional: a list is written whole, and somebody else's word in it must not be lost.
+    let patch = json!({"metadata": {
+        "finalizers": finalizers,
+        "uid": observed.repository.uid(),
+        "resourceVersion": observed.repository.resource_version(),
+    }});
+    let parameters = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+    METRICS.wrote("patch", "HgRepository");
+    match api.patch(&observed.name.name, &parameters, &Patch::Merge(&patch)).await {
+        Ok(_) => Ok(()),
+        Err(error) if is_absent(&error) => Ok(()),
+        Err(error) => Err(refused(error)),
+    }
+}
+
+/// The resource is being deleted. Where there is no SshMaster any more there is nothing to delete, and one that never had
+/// the path deletes nobody else's repository.
+async fn delete(context: &Context, observed: &Observed) -> Result<(), Problem> {
+    if !observed.has_finalizer() {
+        return Ok(());
+    }
+    let path = &observed.repository.spec.path;
+    let owns = observed.holder.as_ref() == Some(&observed.name);
+    if observed.master.is_some() && owns && observed.repository.spec.deletion_policy == DeletionPolicy::Delete {
+        let link = observed.link.as_ref().ok_or_else(no_master)?;
+        if link.settings(path).ok_or_else(no_master)?.is_some() {
+            link.delete(&context.world, path).await.map_err(told)?;
+            let note = format!("repository {path}");
+            context.events.tell(observed.repository.as_ref(), EventReason::RepositoryDeleted, note).await;
+            tracing::info!(repository = %observed.name, %path, "deleted on the master");
+        }
+    }
+    set_finalizer(context, observed, false).await
+}

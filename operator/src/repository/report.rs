@@ -1,0 +1,176 @@
+//! What an HgRepository's status says. It changes on transitions and pushes only; while the master does not answer, it
+//! stays as it was: the SshMaster's status tells that once, not ten thousand times.
+
+use crds::conditions::{ConditionStatus, ConditionType, Finding, Reason, conditions};
+use crds::{HgRepositoryStatus, Urls};
+use k8s_openapi::jiff::Timestamp;
+use protocol::RepositoryPath;
+use protocol::status::RepositoryStatus;
+
+use super::import::Import;
+use super::{Done, Observed};
+use crate::link::view::View;
+use crate::problem::Problem;
+
+pub fn report(
+    observed: &Observed,
+    before: &HgRepositoryStatus,
+    done: Result<&Done, &Problem>,
+    now: Timestamp,
+) -> HgRepositoryStatus {
+    let generation = observed.repository.metadata.generation;
+    if let Err(problem) = done
+        && problem.reason == Reason::MasterNotReady
+        && before.observed_generation == generation
+    {
+        return before.clone();
+    }
+    let ours = done.is_ok();
+    let view = observed.link.as_ref().filter(|_| ours).and_then(|link| link.view());
+    let found = view.as_ref().and_then(|view| view.repositories.get(&observed.repository.spec.path));
+    let count = |number: u64| Some(i64::try_from(number).unwrap_or(i64::MAX));
+    let found_conditions = findings(observed, view.as_deref().zip(found), done);
+    HgRepositoryStatus {
+        observed_generation: generation,
+        tip: found.map_or_else(|| before.tip.clone(), |found| found.tip.as_ref().map(ToString::to_string)),
+        heads: found.map_or(before.heads, |found| count(found.heads)),
+        changesets: found.map_or(before.changesets, |found| count(found.changesets)),
+        last_push: before.last_push.clone(),
+        published_offset: found.map_or(before.published_offset, |found| count(found.published.0)),
+        mirrors_in_sync: match view.as_deref() {
+            Some(view) if is_public(observed) => Some(in_sync(view, &observed.repository.spec.path, observed.mirrors)),
+            Some(_) => None,
+            None => before.mirrors_in_sync.clone(),
+        },
+        urls: if ours { urls(observed) } else { before.urls.clone() },
+        conditions: conditions(&before.conditions, &found_conditions, generation, now),
+    }
+}
+
+/// A mirror that comes or goes changes nothing in the repository.
+pub fn without_mirrors(status: &HgRepositoryStatus) -> HgRepositoryStatus {
+    let mut status = HgRepositoryStatus { mirrors_in_sync: None, ..status.clone() };
+    status.conditions.retain(|one| one.type_ != "Replicated");
+    status
+}
+
+fn is_public(observed: &Observed) -> bool {
+    observed.repository.spec.read_groups.is_empty()
+}
+
+/// Active mirrors that have not set it aside, of all that there shall be: those that left are not missed.
+fn in_sync(view: &View, path: &RepositoryPath, wanted: u32) -> String {
+    let has = view.active().filter(|mirror| !mirror.quarantined.contains(path)).count();
+    format!("{has}/{wanted}")
+}
+
+fn urls(observed: &Observed) -> Option<Urls> {
+    let master = &observed.master.as_ref()?.spec;
+    let path = &observed.repository.spec.path;
+    let port = match master.service.port {
+        22 => String::new(),
+        port => format!(":{port}"),
+    };
+    Some(Urls {
+        ssh: Some(format!("ssh://{}{port}/{path}", master.ssh_host)),
+        http: is_public(observed).then(|| format!("{}/{path}", master.public_url)),
+    })
+}
+
+fn findings(
+    observed: &Observed,
+    found: Option<(&View, &RepositoryStatus)>,
+    done: Result<&Done, &Problem>,
+) -> Vec<Finding> {
+    let path = &observed.repository.spec.path;
+    let say = |about, truth: ConditionStatus, reason, sentence: &str| Finding::new(about, truth, reason, sentence);
+    let ready = match (done, found) {
+        (Err(problem), _) => say(ConditionType::Ready, ConditionStatus::False, problem.reason, &problem.sentence),
+        (Ok(_), Some(_)) => say(ConditionType::Ready, ConditionStatus::True, Reason::AllReady, ""),
+        (Ok(_), None) => {
+            let sentence = "the master does not show it yet";
+            say(ConditionType::Ready, ConditionStatus::False, Reason::Reconciling, sentence)
+        }
+    };
+    let replicated = match found {
+        _ if !is_public(observed) => {
+            say(ConditionType::Replicated, ConditionStatus::False, Reason::PrivateRepository, "")
+        }
+        None => say(ConditionType::Replicated, ConditionStatus::Unknown, Reason::Reconciling, ""),
+        Some((view, _)) => {
+            let active = view.active().count();
+            let aside = view.active().filter(|mirror| mirror.quarantined.contains(path)).count();
+            if active == 0 {
+                say(ConditionType::Replicated, ConditionStatus::False, Reason::NoMirrors, "")
+            } else if aside > 0 {
+                say(ConditionType::Replicated, ConditionStatus::False, Reason::MirrorsBehind, "")
+            } else {
+                say(ConditionType::Replicated, ConditionStatus::True, Reason::AllMirrorsShow, "")
+            }
+        }
+    };
+    let aside: Vec<&str> = found.map_or_else(Vec::new, |(view, _)| {
+        let aside = view.mirrors.values().filter(|mirror| mirror.quarantined.contains(path));
+        aside.map(|mirror| mirror.name.as_str()).collect()
+    });
+    let quarantined = if aside.is_empty() {
+        say(ConditionType::Quarantined, ConditionStatus::False, Reason::NotQuarantined, "")
+    } else {
+        let sentence = format!("set aside on {}", aside.join(", "));
+        say(ConditionType::Quarantined, ConditionStatus::True, Reason::QuarantinedOnMirror, &sentence)
+    };
+    vec![ready, replicated, read_only(observed), quarantined, imported(observed, done)]
+}
+
+fn read_only(observed: &Observed) -> Finding {
+    let about = ConditionType::ReadOnly;
+    let by_master = observed.master.as_ref().and_then(|master| master.spec.read_only.clone());
+    match (&observed.repository.spec.read_only, by_master) {
+        (Some(own), _) => Finding::new(about, true, Reason::ReadOnlyBySpec, own.reason.clone()),
+        (None, Some(all)) => Finding::new(about, true, Reason::ReadOnlyByMaster, all.reason),
+        (None, None) => Finding::new(about, false, Reason::Writable, ""),
+    }
+}
+
+fn imported(observed: &Observed, done: Result<&Done, &Problem>) -> Finding {
+    let about = ConditionType::Imported;
+    let before = observed.repository.status.as_ref();
+    let condition = before.and_then(|status| status.conditions.iter().find(|one| one.type_ == about.as_str()));
+    let was_done = condition.is_some_and(|condition| condition.status == "True");
+    match done.map(|done| &done.import) {
+        _ if observed.repository.spec.source.is_none() => Finding::new(about, false, Reason::NoSource, ""),
+        Ok(Import::Done) => Finding::new(about, true, Reason::ImportDone, ""),
+        Ok(Import::Failed(reason)) => Finding::new(about, false, Reason::ImportFailed, reason.clone()),
+        _ if was_done => Finding::new(about, true, Reason::ImportDone, ""),
+        Ok(Import::Runs) => Finding::new(about, ConditionStatus::Unknown, Reason::Importing, ""),
+        Ok(Import::None) | Err(_) => Finding::new(about, ConditionStatus::Unknown, Reason::Reconciling, ""),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use protocol::status::{MirrorState, MirrorStatus, Status};
+
+    #[test]
+    fn mirrors_that_have_left_are_not_counted_and_those_that_set_it_aside_are_behind() {
+        let path: RepositoryPath = "a/b".parse().unwrap();
+        let mirror = |name: &str, state, quarantined: &[RepositoryPath]| MirrorStatus {
+            name: name.parse().unwrap(),
+            pid: None,
+            state,
+            url: String::new(),
+            applied: Default::default(),
+            published: Default::default(),
+            quarantined: quarantined.to_vec(),
+        };
+        let mirrors = vec![
+            mirror("web-mirror-0", MirrorState::Active, &[]),
+            mirror("web-mirror-1", MirrorState::Active, std::slice::from_ref(&path)),
+            mirror("web-mirror-2", MirrorState::Unreachable, &[]),
+        ];
+        let view = View::from(Status { mirrors, ..Status::default() });
+        assert_eq!(in_sync(&view, &path, 2), "1/2");
+        assert_eq!(in_sync(&view, &"other".parse().unwrap(), 2), "2/2");
+    }
+}

@@ -1,0 +1,157 @@
+//! The world as the API server tells it: everything of ours, kept in memory and slimmed, and what a change concerns.
+
+pub mod cache;
+mod concerns;
+mod paths;
+mod slim;
+pub use slim::metadata;
+pub mod watch;
+
+use std::sync::Arc;
+
+use crds::{HgRepository, MirrorPool, SshMaster};
+use k8s_openapi::NamespaceResourceScope;
+use k8s_openapi::api::apps::v1::StatefulSet;
+use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Pod, Secret, Service, ServiceAccount};
+use k8s_openapi::api::discovery::v1::EndpointSlice;
+use k8s_openapi::api::networking::v1::NetworkPolicy;
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
+use kube::{Api, Client, Resource, ResourceExt};
+use serde::de::DeserializeOwned;
+
+use cache::{Cache, Change, Name};
+pub use concerns::Key;
+pub use paths::Paths;
+use watch::{Health, Plan};
+
+use crate::names::MANAGED;
+use crate::queue::Queue;
+
+#[derive(Clone, Default)]
+pub struct World {
+    pub masters: Cache<SshMaster>,
+    pub pools: Cache<MirrorPool>,
+    pub repositories: Cache<HgRepository>,
+    pub paths: Paths,
+    pub stateful_sets: Cache<StatefulSet>,
+    pub services: Cache<Service>,
+    pub config_maps: Cache<ConfigMap>,
+    /// Ours only; those that people write are read when they are needed.
+    pub secrets: Cache<Secret>,
+    pub registers: Cache<Lease>,
+    pub budgets: Cache<PodDisruptionBudget>,
+    pub policies: Cache<NetworkPolicy>,
+    pub accounts: Cache<ServiceAccount>,
+    pub roles: Cache<Role>,
+    pub bindings: Cache<RoleBinding>,
+    pub pods: Cache<Pod>,
+    pub claims: Cache<PersistentVolumeClaim>,
+    pub slices: Cache<EndpointSlice>,
+}
+
+impl World {
+    /// The pools that name this SshMaster.
+    pub fn pools_of(&self, master: &Name) -> Vec<Arc<MirrorPool>> {
+        self.pools.find(|pool| {
+            pool.namespace().as_ref() == Some(&master.namespace) && pool.spec.master_ref.name == master.name
+        })
+    }
+
+    /// How many mirrors they are to have together.
+    pub fn mirrors_wanted(&self, master: &Name) -> u32 {
+        self.pools_of(master).iter().map(|pool| pool.spec.replicas).sum()
+    }
+}
+
+/// All watches of this process.
+#[derive(Clone, Default)]
+pub struct Watches(Vec<Arc<Health>>);
+
+impl Watches {
+    /// No decision before everything was listed once.
+    pub fn are_listed(&self) -> bool {
+        self.0.iter().all(|watch| watch.is_listed())
+    }
+
+    /// Kinds that cannot be watched.
+    pub fn failing(&self) -> Vec<String> {
+        self.0.iter().filter(|watch| watch.fails_too_long()).map(|watch| watch.kind.clone()).collect()
+    }
+
+    /// Kinds that have not been listed yet.
+    pub fn missing(&self) -> Vec<String> {
+        self.0.iter().filter(|watch| !watch.is_listed()).map(|watch| watch.kind.clone()).collect()
+    }
+
+    pub fn tell(&self) {
+        self.0.iter().for_each(|watch| watch.tell());
+    }
+}
+
+/// Watches `namespaces`, or the whole cluster when there are none, and wakes whom each change concerns.
+pub fn watch(client: &Client, namespaces: &[String], world: &World, queue: &Queue<Key>) -> Watches {
+    let mut start = Start { client, namespaces, world, queue, watches: Vec::new() };
+    start.all(&world.masters, None, slim::metadata, concerns::of_master);
+    start.all(&world.pools, None, slim::metadata, concerns::of_pool);
+    start.all(&world.repositories, None, slim::metadata, concerns::of_repository);
+    start.ours(&world.stateful_sets, slim::metadata);
+    start.ours(&world.services, slim::metadata);
+    start.ours(&world.config_maps, slim::metadata);
+    start.ours(&world.secrets, slim::metadata);
+    start.ours(&world.registers, slim::metadata);
+    start.ours(&world.budgets, slim::metadata);
+    start.ours(&world.policies, slim::metadata);
+    start.ours(&world.accounts, slim::metadata);
+    start.ours(&world.roles, slim::metadata);
+    start.ours(&world.bindings, slim::metadata);
+    start.ours(&world.pods, slim::pod);
+    start.ours(&world.claims, slim::claim);
+    start.ours(&world.slices, slim::metadata);
+    Watches(start.watches)
+}
+
+struct Start<'a> {
+    client: &'a Client,
+    namespaces: &'a [String],
+    world: &'a World,
+    queue: &'a Queue<Key>,
+    watches: Vec<Arc<Health>>,
+}
+
+type Concerns<K> = fn(&World, &Change<K>) -> Vec<Key>;
+
+impl Start<'_> {
+    fn ours<K>(&mut self, cache: &Cache<K>, slim: fn(&mut K))
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Watched,
+    {
+        self.all(cache, Some(MANAGED), slim, concerns::of_object);
+    }
+
+    fn all<K>(&mut self, cache: &Cache<K>, labels: Option<&'static str>, slim: fn(&mut K), concerns: Concerns<K>)
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Watched,
+    {
+        let each: Vec<Option<&String>> =
+            if self.namespaces.is_empty() { vec![None] } else { self.namespaces.iter().map(Some).collect() };
+        for namespace in each {
+            let api = match namespace {
+                Some(namespace) => Api::namespaced(self.client.clone(), namespace),
+                None => Api::all(self.client.clone()),
+            };
+            let plan = Plan { api, namespace: namespace.cloned(), labels, slim, cache: cache.clone() };
+            let (world, queue) = (self.world.clone(), self.queue.clone());
+            let changed = move |change: &Change<K>| {
+                concerns(&world, change).into_iter().for_each(|key| queue.wake(key));
+            };
+            self.watches.push(watch::start(plan, changed));
+        }
+    }
+}
+
+/// What can be watched.
+pub trait Watched: ResourceExt + Clone + DeserializeOwned + std::fmt::Debug + Send + Sync + 'static {}
+
+impl<K: ResourceExt + Clone + DeserializeOwned + std::fmt::Debug + Send + Sync + 'static> Watched for K {}

@@ -1,0 +1,143 @@
+//! What a test does with the API server, and what it waits for.
+
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+use std::time::{Duration, Instant};
+
+use k8s_openapi::NamespaceResourceScope;
+use k8s_openapi::api::apps::v1::StatefulSet;
+use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Secret, Service, ServiceAccount};
+use k8s_openapi::api::networking::v1::NetworkPolicy;
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
+use kube::api::{Api, DeleteParams, DynamicObject, ListParams, Patch, PatchParams};
+use kube::core::{ApiResource, GroupVersionKind};
+use kube::{Client, Resource, ResourceExt};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+pub const NAMESPACE: &str = "default";
+/// What two cores that do other things too need at most.
+pub const LIMIT: Duration = Duration::from_secs(60);
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+pub struct Cluster {
+    pub client: Client,
+}
+
+impl Cluster {
+    pub async fn install(&self) {
+        for definition in crds::definitions().unwrap() {
+            let api = Api::all(self.client.clone());
+            let name = definition.name_any();
+            let parameters = PatchParams::apply("test").force();
+            api.patch(&name, &parameters, &Patch::Apply(&definition)).await.unwrap();
+        }
+        self.until("the definitions are served", async || {
+            let kinds = ["SshMaster", "MirrorPool", "HgRepository"];
+            for kind in kinds {
+                self.ours(kind).list(&ListParams::default()).await.ok()?;
+            }
+            Some(())
+        })
+        .await;
+    }
+
+    pub fn api<K>(&self) -> Api<K>
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
+    {
+        Api::namespaced(self.client.clone(), NAMESPACE)
+    }
+
+    pub fn ours(&self, kind: &str) -> Api<DynamicObject> {
+        let kind = GroupVersionKind::gvk("hg-operator.dev", "v1alpha1", kind);
+        let resource = ApiResource::from_gvk(&kind);
+        Api::namespaced_with(self.client.clone(), NAMESPACE, &resource)
+    }
+
+    pub async fn apply(&self, kind: &str, name: &str, spec: Value) {
+        let object = serde_json::json!({
+            "apiVersion": "hg-operator.dev/v1alpha1", "kind": kind, "metadata": {"name": name}, "spec": spec,
+        });
+        let parameters = PatchParams::apply("test").force();
+        self.ours(kind).patch(name, &parameters, &Patch::Apply(&object)).await.unwrap();
+    }
+
+    pub async fn delete(&self, kind: &str, name: &str) {
+        self.ours(kind).delete(name, &DeleteParams::default()).await.unwrap();
+    }
+
+    /// Status, reason and message of one condition.
+    pub async fn condition(&self, kind: &str, name: &str, type_: &str) -> Option<(String, String, String)> {
+        let object = self.ours(kind).get_opt(name).await.unwrap()?;
+        let conditions = object.data["status"]["conditions"].as_array()?.clone();
+        let found = conditions.iter().find(|one| one["type"] == type_)?;
+        let text = |field: &str| found[field].as_str().unwrap_or_default().to_owned();
+        Some((text("status"), text("reason"), text("message")))
+    }
+
+    pub async fn wait_for_reason(&self, kind: &str, name: &str, type_: &str, reason: &str) -> String {
+        let what = format!("{kind} {name} has {type_} for {reason}");
+        let found = self.until(&what, async || {
+            let (_, found, message) = self.condition(kind, name, type_).await?;
+            (found == reason).then_some(message)
+        });
+        found.await
+    }
+
+    pub async fn wait_for<K>(&self, name: &str) -> K
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + DeserializeOwned + Debug,
+    {
+        let what = format!("{} {name} is there", K::kind(&()));
+        self.until(&what, async || self.api::<K>().get_opt(name).await.unwrap()).await
+    }
+
+    /// Looks again and again for a level.
+    pub async fn until<T>(&self, what: &str, look: impl AsyncFn() -> Option<T>) -> T {
+        let start = Instant::now();
+        loop {
+            if let Some(found) = look().await {
+                return found;
+            }
+            assert!(start.elapsed() < LIMIT, "not within {LIMIT:?}: {what}");
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+
+    /// The versions of everything that the operator may write.
+    pub async fn versions(&self) -> BTreeMap<String, String> {
+        let mut versions = BTreeMap::new();
+        for kind in ["SshMaster", "MirrorPool", "HgRepository"] {
+            let all = self.ours(kind).list(&ListParams::default()).await.unwrap();
+            versions.extend(all.iter().map(|one| (format!("{kind} {}", one.name_any()), version(one))));
+        }
+        self.add::<StatefulSet>(&mut versions).await;
+        self.add::<Service>(&mut versions).await;
+        self.add::<ConfigMap>(&mut versions).await;
+        self.add::<Secret>(&mut versions).await;
+        self.add::<PodDisruptionBudget>(&mut versions).await;
+        self.add::<NetworkPolicy>(&mut versions).await;
+        self.add::<ServiceAccount>(&mut versions).await;
+        self.add::<Role>(&mut versions).await;
+        self.add::<RoleBinding>(&mut versions).await;
+        self.add::<PersistentVolumeClaim>(&mut versions).await;
+        self.add::<Lease>(&mut versions).await;
+        versions.retain(|name, _| name != "Lease hg-operator");
+        versions
+    }
+
+    async fn add<K>(&self, versions: &mut BTreeMap<String, String>)
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + DeserializeOwned + Debug,
+    {
+        let all = self.api::<K>().list(&ListParams::default()).await.unwrap();
+        versions.extend(all.iter().map(|one| (format!("{} {}", K::kind(&()), one.name_any()), version(one))));
+    }
+}
+
+fn version(object: &impl ResourceExt) -> String {
+    object.resource_version().unwrap_or_default()
+}

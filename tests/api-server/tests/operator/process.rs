@@ -1,0 +1,95 @@
+//! A running operator, as a process.
+
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use api_server::ApiServer;
+
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// It is killed when dropped.
+pub struct Operator {
+    child: Child,
+    address: String,
+    pub log: PathBuf,
+}
+
+impl Operator {
+    pub fn start(server: &ApiServer, identity: &str, folder: &std::path::Path) -> Operator {
+        // Freed again at once; nobody else here takes ports of this range.
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let address = format!("127.0.0.1:{port}");
+        let log = folder.join(format!("{identity}-{port}.log"));
+        let child = Command::new(program())
+            .args(["run", "--listen", &address, "--image", "example/hg-operator:1", "--identity", identity])
+            .args(["--own-namespace", "default"])
+            .env("KUBECONFIG", server.kubeconfig())
+            .stdin(Stdio::null())
+            .stderr(std::fs::File::create(&log).unwrap())
+            .spawn()
+            .unwrap();
+        Operator { child, address, log }
+    }
+
+    /// One value of `/metrics`; None: there is no such line (yet).
+    pub async fn metric(&self, line: &str) -> Option<f64> {
+        let text = get(&self.address, "/metrics").await?;
+        let found = text.lines().find(|found| found.strip_prefix(line).is_some_and(|rest| rest.starts_with(' ')))?;
+        found.rsplit(' ').next()?.parse().ok()
+    }
+
+    pub async fn metrics(&self) -> String {
+        get(&self.address, "/metrics").await.unwrap_or_default()
+    }
+
+    pub async fn is_ready(&self) -> bool {
+        get(&self.address, "/readyz").await.is_some()
+    }
+
+    pub async fn acts(&self) -> bool {
+        self.metric("hg_operator_acting").await == Some(1.0)
+    }
+
+    pub async fn wait_until_acting(&self, limit: Duration) {
+        let start = Instant::now();
+        while !self.acts().await {
+            let log = std::fs::read_to_string(&self.log).unwrap_or_default();
+            assert!(start.elapsed() < limit, "the operator does not act within {limit:?}:\n{log}");
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
+    }
+}
+
+impl Drop for Operator {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            eprintln!("{}", std::fs::read_to_string(&self.log).unwrap_or_default());
+        }
+    }
+}
+
+/// The program under test, above the test's own executable.
+fn program() -> PathBuf {
+    let own = std::env::current_exe().unwrap();
+    let found = own.ancestors().skip(1).take(2).map(|folder| folder.join("hg-operator")).find(|file| file.exists());
+    found.unwrap_or_else(|| panic!("no hg-operator near {}: run `cargo build -p hg-operator`", own.display()))
+}
+
+async fn get(address: &str, path: &str) -> Option<String> {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let mut stream = tokio::net::TcpStream::connect(address).await.ok()?;
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.ok()?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.ok()?;
+    let (head, body) = answer.split_once("\r\n\r\n")?;
+    (head.split(' ').nth(1) == Some("200")).then(|| body.to_owned())
+}

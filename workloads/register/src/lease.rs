@@ -1,0 +1,130 @@
+//! The register as a `coordination.k8s.io` Lease: holder, and annotations for what a Lease has no field for. It is never
+//! renewed: it does not end by itself, only a write changes it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::future::Future;
+use std::time::Duration;
+
+use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
+use kube::api::PostParams;
+use kube::{Api, Client, Config};
+use protocol::{Generation, InstanceName};
+
+use crate::{ReadError, Register, State, Version, Versioned, WriteError};
+
+/// Annotations of the Lease.
+pub const GENERATION: &str = "hg-operator.dev/generation";
+/// Names of standbys, with commas between them.
+pub const IN_SYNC: &str = "hg-operator.dev/in-sync";
+/// Who held it before a write gave it to another.
+pub const PREVIOUS_HOLDER: &str = "hg-operator.dev/previous-holder";
+
+/// For one request and its answer.
+const DEADLINE: Duration = Duration::from_secs(10);
+
+#[derive(Clone)]
+pub struct LeaseRegister {
+    api: Api<Lease>,
+    name: String,
+    /// `Lease namespace/name`
+    place: String,
+}
+
+impl LeaseRegister {
+    pub(crate) async fn open(namespace: &str, name: &str) -> Result<LeaseRegister, ReadError> {
+        let mut config = Config::infer().await.map_err(|error| ReadError::Client(error.to_string()))?;
+        // A write that is sent twice by itself reads its own first success as somebody else's.
+        config.default_retry = false;
+        let client = Client::try_from(config).map_err(|error| ReadError::Client(error.to_string()))?;
+        Ok(LeaseRegister::with(client, namespace, name))
+    }
+
+    /// With a client that does not repeat requests by itself.
+    pub fn with(client: Client, namespace: &str, name: &str) -> LeaseRegister {
+        let place = format!("Lease {namespace}/{name}");
+        LeaseRegister { api: Api::namespaced(client, namespace), name: name.to_owned(), place }
+    }
+
+    pub(crate) async fn read(&self) -> Result<Option<Versioned<State>>, ReadError> {
+        let Some(lease) = self.get().await? else { return Ok(None) };
+        let value = state(&lease).map_err(|reason| ReadError::Damaged { place: self.place.clone(), reason })?;
+        Ok(Some(Versioned { version: version(&lease), value }))
+    }
+
+    async fn get(&self) -> Result<Option<Lease>, ReadError> {
+        let silence = || ReadError::Silence { place: self.place.clone(), seconds: DEADLINE.as_secs() };
+        let answer = bounded(self.api.get_opt(&self.name)).await.ok_or_else(silence)?;
+        answer.map_err(|error| ReadError::Api { place: self.place.clone(), source: Box::new(error) })
+    }
+
+    /// Reads it first, because the rest of the object (labels, owner) has to be written as it is.
+    pub(crate) async fn write(&self, expected: &Version, new: State) -> Result<Version, WriteError> {
+        let mut lease = self.get().await?.ok_or_else(|| WriteError::Missing(self.place.clone()))?;
+        let current = version(&lease);
+        if current != *expected {
+            return Err(WriteError::Conflict { expected: expected.clone(), current: Some(current) });
+        }
+        set(&mut lease, &new);
+        let unknown = |reason: String| WriteError::Unknown { place: self.place.clone(), reason };
+        let answer = bounded(self.api.replace(&self.name, &PostParams::default(), &lease)).await;
+        match answer {
+            Some(Ok(lease)) => Ok(version(&lease)),
+            Some(Err(kube::Error::Api(status))) if status.code == 409 => {
+                Err(WriteError::Conflict { expected: expected.clone(), current: None })
+            }
+            // A refusal before anything was stored; what begins with 5 may come from behind the store.
+            Some(Err(error)) if matches!(&error, kube::Error::Api(status) if (400..500).contains(&status.code)) => {
+                Err(WriteError::Refused { place: self.place.clone(), source: Box::new(error) })
+            }
+            Some(Err(error)) => Err(unknown(error.to_string())),
+            None => Err(unknown(format!("the API server did not answer within {} s", DEADLINE.as_secs()))),
+        }
+    }
+}
+
+/// None: no answer in time.
+async fn bounded<T>(request: impl Future<Output = T>) -> Option<T> {
+    tokio::time::timeout(DEADLINE, request).await.ok()
+}
+
+fn version(lease: &Lease) -> Version {
+    Version::Lease(lease.metadata.resource_version.clone().unwrap_or_default())
+}
+
+fn state(lease: &Lease) -> Result<State, String> {
+    let annotation = |name: &str| lease.metadata.annotations.as_ref().and_then(|all| all.get(name));
+    let generation = annotation(GENERATION).ok_or_else(|| format!("the annotation {GENERATION} is missing"))?;
+    let generation = generation.parse().map_err(|_| format!("{GENERATION} is not a number: '{generation}'"))?;
+    let names = annotation(IN_SYNC).map_or("", String::as_str).split(',').map(str::trim);
+    let in_sync = names.filter(|name| !name.is_empty()).map(name).collect::<Result<BTreeSet<_>, _>>()?;
+    let holder = lease.spec.as_ref().and_then(|spec| spec.holder_identity.as_deref());
+    let master = holder.filter(|holder| !holder.is_empty()).map(name).transpose()?;
+    Ok(State { generation: Generation(generation), master, in_sync })
+}
+
+fn name(text: &str) -> Result<InstanceName, String> {
+    text.parse().map_err(|_| format!("'{text}' is not an instance's name"))
+}
+
+fn set(lease: &mut Lease, new: &State) {
+    let spec = lease.spec.get_or_insert_with(LeaseSpec::default);
+    let holder = new.master.as_ref().map(ToString::to_string);
+    let before = std::mem::replace(&mut spec.holder_identity, holder);
+    let changed = before.filter(|before| !before.is_empty() && spec.holder_identity.as_ref() != Some(before));
+    let annotations = lease.metadata.annotations.get_or_insert_with(BTreeMap::new);
+    if let Some(before) = changed {
+        annotations.insert(PREVIOUS_HOLDER.to_owned(), before);
+    }
+    annotations.insert(GENERATION.to_owned(), new.generation.to_string());
+    let names: Vec<&str> = new.in_sync.iter().map(InstanceName::as_str).collect();
+    annotations.insert(IN_SYNC.to_owned(), names.join(","));
+}
+
+impl From<LeaseRegister> for Register {
+    fn from(lease: LeaseRegister) -> Register {
+        Register::Lease(Box::new(lease))
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

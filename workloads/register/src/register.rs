@@ -1,0 +1,173 @@
+//! The one register of an installation, wherever it is.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use protocol::{Generation, InstanceName};
+
+use crate::{FileRegister, LeaseRegister, ReadError, State, TakeError, Version, Versioned, WriteError};
+
+/// Each lost race means that another process has written; so many in a row mean that something is broken.
+const MAX_LOST_RACES: u32 = 100;
+
+/// Cheap to open again; every process opens its own.
+#[derive(Clone)]
+pub enum Register {
+    File(FileRegister),
+    Lease(Box<LeaseRegister>),
+}
+
+impl Register {
+    /// Names the file; it need not be there yet, its folder is made.
+    pub fn file(path: &Path) -> Result<Register, ReadError> {
+        FileRegister::open(path).map(Register::File)
+    }
+
+    /// Names the Lease, in the cluster that this process runs in (or that `KUBECONFIG` names). Asks nothing yet.
+    pub async fn lease(namespace: &str, name: &str) -> Result<Register, ReadError> {
+        LeaseRegister::open(namespace, name).await.map(Register::from)
+    }
+
+    /// None: nothing has been written yet.
+    pub async fn read(&self) -> Result<Option<Versioned<State>>, ReadError> {
+        match self {
+            Register::File(file) => file.read(),
+            Register::Lease(lease) => lease.read().await,
+        }
+    }
+
+    /// Writes `state` if the register still holds `expected` (for the first write of a file: [`Version::None`]).
+    pub async fn write(&self, expected: &Version, state: State) -> Result<Version, WriteError> {
+        match self {
+            Register::File(file) => file.write(expected, state),
+            Register::Lease(lease) => lease.write(expected, state).await,
+        }
+    }
+
+    /// What every opening of the log for writing begins with, also after a restart: the next generation for `master`.
+    /// Refused while the register names another master, or none; only a promotion changes that.
+    pub async fn take_generation(
+        &self,
+        master: &InstanceName,
+        in_sync: &BTreeSet<InstanceName>,
+    ) -> Result<Versioned<State>, TakeError> {
+        let mut races = 0;
+        loop {
+            let found = self.read().await.map_err(WriteError::from)?;
+            let (expected, generation) = match found {
+                None => (Version::None, Generation(0)),
+                Some(found) => match found.value.master {
+                    Some(holder) if holder == *master => (found.version, found.value.generation),
+                    Some(holder) => {
+                        return Err(TakeError::HeldBy { master: holder, generation: found.value.generation });
+                    }
+                    None => return Err(TakeError::Frozen(found.value.generation)),
+                },
+            };
+            let state =
+                State { generation: generation.next(), master: Some(master.clone()), in_sync: in_sync.clone() };
+            match self.write(&expected, state.clone()).await {
+                Ok(version) => return Ok(Versioned { version, value: state }),
+                Err(WriteError::Conflict { .. }) if races < MAX_LOST_RACES => races += 1,
+                Err(other) => return Err(other.into()),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lease::tests::Cluster;
+
+    fn name(text: &str) -> InstanceName {
+        text.parse().unwrap()
+    }
+
+    fn state(generation: u64, master: Option<&str>) -> State {
+        let master = master.map(name);
+        State { generation: Generation(generation), master, in_sync: BTreeSet::from([name("ssh-1")]) }
+    }
+
+    /// One of each kind, as its maker leaves it: generation 0, `ssh-0` to be master.
+    async fn each(test: impl AsyncFn(Register)) {
+        let directory = tempfile::tempdir().unwrap();
+        let file = Register::file(&directory.path().join("deep/register.json")).unwrap();
+        assert_eq!(file.read().await.unwrap(), None);
+        file.write(&Version::None, state(0, Some("ssh-0"))).await.unwrap();
+        test(file).await;
+        test(Cluster::with_lease("0", Some("ssh-0"), "ssh-1").register()).await;
+    }
+
+    #[tokio::test]
+    async fn a_write_needs_the_version_that_is_there() {
+        each(async |register| {
+            let made = register.read().await.unwrap().unwrap();
+            assert_eq!(made.value, state(0, Some("ssh-0")));
+            let first = register.write(&made.version, state(1, Some("ssh-0"))).await.unwrap();
+            let late = register.write(&made.version, state(9, Some("ssh-1"))).await.unwrap_err();
+            assert!(matches!(&late, WriteError::Conflict { expected, .. } if *expected == made.version), "{late}");
+            let second = register.write(&first, state(2, None)).await.unwrap();
+            let held = Versioned { version: second, value: state(2, None) };
+            assert_eq!(register.read().await.unwrap(), Some(held));
+            for old in [first, Version::None] {
+                let refused = register.write(&old, state(3, None)).await;
+                assert!(matches!(refused, Err(WriteError::Conflict { .. })), "{refused:?}");
+            }
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn of_many_writers_exactly_one_wins_each_version() {
+        each(async |register| {
+            let writers: Vec<_> = (0..8)
+                .map(|n| {
+                    let register = register.clone();
+                    tokio::spawn(async move {
+                        let mut won = 0;
+                        for _ in 0..20 {
+                            let at = register.read().await.unwrap().unwrap().version;
+                            won += u64::from(register.write(&at, state(n, Some("ssh-0"))).await.is_ok());
+                        }
+                        won
+                    })
+                })
+                .collect();
+            let mut won = 0;
+            for writer in writers {
+                won += writer.await.unwrap();
+            }
+            let writes = match register.read().await.unwrap().unwrap().version {
+                // The first write made it.
+                Version::File(writes) => writes - 1,
+                Version::Lease(version) => version.parse::<u64>().unwrap() - 1,
+                Version::None => unreachable!(),
+            };
+            assert_eq!(writes, won);
+            assert!(won >= 20);
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn every_opening_takes_a_new_generation() {
+        each(async |register| {
+            let in_sync = BTreeSet::from([name("ssh-1")]);
+            let mut last = Version::None;
+            for generation in 1..=3 {
+                let taken = register.take_generation(&name("ssh-0"), &in_sync).await.unwrap();
+                assert_eq!(taken.value, state(generation, Some("ssh-0")));
+                assert_eq!(register.read().await.unwrap().unwrap(), taken);
+                last = taken.version;
+            }
+            let refused = register.take_generation(&name("ssh-1"), &in_sync).await.unwrap_err();
+            let sentence = "the register names ssh-0 as master of generation 3; only it may open the log";
+            assert_eq!(refused.to_string(), sentence);
+            register.write(&last, state(4, None)).await.unwrap();
+            let frozen = register.take_generation(&name("ssh-0"), &in_sync).await;
+            assert!(matches!(frozen, Err(TakeError::Frozen(Generation(4)))), "{frozen:?}");
+        })
+        .await;
+    }
+}
