@@ -1,11 +1,14 @@
 //! A real etcd, kube-apiserver and kube-controller-manager for one test, from `tests/kubernetes`. No node: pods are
 //! made, and nobody runs them.
 
+mod proxy;
+
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use kube::config::{KubeConfigOptions, Kubeconfig};
+pub use proxy::{Fault, Proxy};
 use serde::Deserialize;
 use tempfile::TempDir;
 
