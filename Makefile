@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .ONESHELL:
 .DEFAULT_GOAL := run
-.PHONY: run build test bench setup
+.PHONY: run build test bench setup cluster cluster-down cluster-setup install-packages test-testbed
 
 # The newest Mercurial and the test runners live here; Debian's Mercurial is beside it as the older one.
 export HGOP_VENV ?= $(CURDIR)/target/venv
@@ -56,6 +56,62 @@ bench: setup
 	cargo build --release --workspace
 	cargo run --release -p benchmarks
 
+# A real Kubernetes on this machine with NODES nodes, our chart and examples/quickstart.yaml on it; docs/testbed.md.
+# With KUBECONFIG set, on that cluster, whose nodes can get the image called IMAGE.
+NODES ?= 1
+CLUSTER_DIR ?= target/cluster
+HGOP_PROFILE ?= debug
+LOCAL_IMAGE := localhost/hg-operator:dev
+
+cluster: setup cluster-setup
+	@programs=$$(tests/kubernetes/build.sh)
+	if [ -n "$${KUBECONFIG:-}" ]; then
+		: "$${IMAGE:?name the image that the nodes of that cluster can get}"
+		set -x
+		"$$programs/testbed" deploy --dir "$(CLUSTER_DIR)" --kubeconfig "$$KUBECONFIG" --image "$$IMAGE"
+		exit
+	fi
+	set -x
+	cargo build $(if $(filter release,$(HGOP_PROFILE)),--release) -p hgd -p hg-operator
+	target=$${CARGO_TARGET_DIR:-target}/$(HGOP_PROFILE)
+	images/pause/build.sh target/images/pause.tar
+	images/hg-operator/build.sh $(LOCAL_IMAGE) target/images/hg-operator.tar "$$target/hgd" "$$target/hg-operator"
+	"$$programs/testbed" cluster up --dir "$(CLUSTER_DIR)" --nodes "$(NODES)" --image target/images/pause.tar
+	"$$programs/testbed" cluster import --dir "$(CLUSTER_DIR)" target/images/hg-operator.tar
+	"$$programs/testbed" deploy --dir "$(CLUSTER_DIR)" --image $(LOCAL_IMAGE)
+
+# The part of the test cluster that is plain Go: seconds, and nothing of Kubernetes is built.
+test-testbed:
+	@cd tests/kubernetes
+	unformatted=$$(gofmt -l .)
+	[ -z "$$unformatted" ] || { echo "gofmt -w $$unformatted" >&2; exit 1; }
+	set -x
+	go vet ./internal/... ./pause
+	go test ./internal/...
+
+cluster-down:
+	@if [ -n "$${KUBECONFIG:-}" ]; then
+		programs=$$(tests/kubernetes/build.sh testbed helm)
+		set -x
+		"$$programs/testbed" undeploy --dir "$(CLUSTER_DIR)" --kubeconfig "$$KUBECONFIG"
+	else
+		programs=$$(tests/kubernetes/build.sh testbed)
+		set -x
+		"$$programs/testbed" cluster down --dir "$(CLUSTER_DIR)"
+	fi
+
+# What the nodes are made of, and the image. Another cluster needs none of it.
+cluster-setup:
+	@command -v go > /dev/null || { echo "make cluster: Go is missing; tests/kubernetes/go.mod says which" >&2; exit 1; }
+	[ -z "$${KUBECONFIG:-}" ] || exit 0
+	packages=()
+	for package in containerd runc conntrack ipset mmdebstrap:mmdebstrap nftables:nft iptables iproute2:ip \
+		util-linux:nsenter binutils:strip; do
+		command -v "$${package#*:}" > /dev/null || packages+=("$${package%:*}")
+	done
+	test -x /usr/lib/cni/bridge || packages+=(containernetworking-plugins)
+	$(MAKE) --no-print-directory install-packages PACKAGES="$${packages[*]}"
+
 # Installs what is missing, and only that.
 setup:
 	@packages=()
@@ -65,17 +121,7 @@ setup:
 	test -x /usr/sbin/sshd || packages+=(openssh-server)
 	$(DEBIAN_PYTHON) -c 'import mercurial' 2> /dev/null || packages+=(mercurial)
 	$(DEBIAN_PYTHON) -c 'import ensurepip' 2> /dev/null || packages+=(python3-venv)
-	if [ $${#packages[@]} -gt 0 ]; then
-		if ! command -v apt-get > /dev/null; then
-			echo "make setup: this is no Debian; install what Debian calls: $${packages[*]}" >&2
-			exit 1
-		elif [ "$$(id -u)" != 0 ]; then
-			echo "make setup: packages are missing; install them first: sudo apt-get install $${packages[*]}" >&2
-			exit 1
-		fi
-		apt-get update -qq
-		DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$${packages[@]}"
-	fi
+	$(MAKE) --no-print-directory install-packages PACKAGES="$${packages[*]}"
 	if ! command -v cargo > /dev/null; then
 		echo "make setup: Rust is missing; install the version that Cargo.toml names, with rustfmt and clippy" >&2
 		exit 1
@@ -89,3 +135,16 @@ setup:
 	if [ $${#missing[@]} -gt 0 ]; then
 		"$(HGOP_VENV)/bin/python" -m pip install --quiet --disable-pip-version-check "$${missing[@]}"
 	fi
+
+install-packages:
+	@read -ra packages <<< "$(PACKAGES)"
+	[ $${#packages[@]} -gt 0 ] || exit 0
+	if ! command -v apt-get > /dev/null; then
+		echo "make: this is no Debian; install what Debian calls: $${packages[*]}" >&2
+		exit 1
+	elif [ "$$(id -u)" != 0 ]; then
+		echo "make: packages are missing; install them first: sudo apt-get install $${packages[*]}" >&2
+		exit 1
+	fi
+	apt-get update -qq
+	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$${packages[@]}"

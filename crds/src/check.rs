@@ -2,9 +2,10 @@
 
 use std::collections::HashMap;
 
+use crate::bounds::says;
 use crate::error::either;
 use crate::places::Places;
-use crate::{MasterRef, Resources};
+use crate::{MasterRef, Resources, ServiceType, SshMasterSpec};
 
 /// Where the fields of each resource stand, in the order of [`Resources`].
 #[derive(Default)]
@@ -23,6 +24,7 @@ pub(crate) fn whole(resources: &Resources, sources: &Sources) -> Result<(), Wron
     let names = resources.repositories.iter().map(|found| found.metadata.name.as_str());
     unique("HgRepository", names, &sources.repositories)?;
     for (master, places) in resources.masters.iter().zip(&sources.masters) {
+        is_consistent(&master.spec, places)?;
         let groups = &master.spec.directory.groups;
         let twice = groups.iter().enumerate().find(|(at, group)| groups[..*at].iter().any(|g| g.name == group.name));
         if let Some((_, group)) = twice {
@@ -32,6 +34,7 @@ pub(crate) fn whole(resources: &Resources, sources: &Sources) -> Result<(), Wron
     }
     for (pool, places) in resources.pools.iter().zip(&sources.pools) {
         refers(&pool.spec.master_ref, &masters, places)?;
+        has_node_port(pool.spec.service.kind, pool.spec.service.node_port, places)?;
         if pool.spec.min_active > pool.spec.replicas {
             let (least, all) = (pool.spec.min_active, pool.spec.replicas);
             let field = if places.line("spec.minActive") == places.line("spec") { "spec" } else { "spec.minActive" };
@@ -43,6 +46,9 @@ pub(crate) fn whole(resources: &Resources, sources: &Sources) -> Result<(), Wron
     let mut paths = HashMap::new();
     for (repository, places) in resources.repositories.iter().zip(&sources.repositories) {
         refers(&repository.spec.master_ref, &masters, places)?;
+        if repository.spec.source.is_some() {
+            return Err(only_on_kubernetes("spec.source", "push to the repository instead", places));
+        }
         let key = (&repository.spec.master_ref.name, &repository.spec.path);
         if let Some(first) = paths.insert(key, &repository.metadata.name) {
             let path = &repository.spec.path;
@@ -52,6 +58,30 @@ pub(crate) fn whole(resources: &Resources, sources: &Sources) -> Result<(), Wron
         }
     }
     Ok(())
+}
+
+/// What the API server checks by rules between fields; and what would surprise if it did nothing.
+fn is_consistent(master: &SshMasterSpec, places: &Places) -> Result<(), Wrong> {
+    if master.host_keys_secret_ref.is_some() {
+        let instead = "host keys are made in the data directory, where others can be put";
+        return Err(only_on_kubernetes("spec.hostKeysSecretRef", instead, places));
+    }
+    if master.log.retention.size.bytes >= master.storage.size.bytes {
+        let line = places.line("spec.log.retention.size").max(places.line("spec.storage.size"));
+        return Err((line, format!("spec: {}", says::RETENTION_FITS)));
+    }
+    has_node_port(master.service.kind, master.service.node_port, places)
+}
+
+fn has_node_port(kind: ServiceType, port: Option<u16>, places: &Places) -> Result<(), Wrong> {
+    if kind == ServiceType::ClusterIP && port.is_some() {
+        return Err((places.line("spec.service.nodePort"), format!("spec.service: {}", says::NODE_PORT)));
+    }
+    Ok(())
+}
+
+fn only_on_kubernetes(field: &str, instead: &str, places: &Places) -> Wrong {
+    (places.line(field), format!("{field}: is for Kubernetes: {instead}"))
 }
 
 fn unique<'a>(kind: &str, names: impl Iterator<Item = &'a str>, places: &[Places]) -> Result<(), Wrong> {

@@ -6,22 +6,33 @@
 
 mod bounds;
 mod check;
+pub mod conditions;
+mod definitions;
 mod error;
 mod master;
 mod parse;
 mod places;
+mod pods;
 mod pool;
 mod quantities;
 mod repository;
+mod schema;
+mod status;
 
+pub use definitions::{Manifest, ManifestError, definitions, manifests};
 pub use error::ParseError;
 pub use master::{
     AuthorizedKeys, Directory, Durability, Engine, Group, Log, ReadOnly, Retention, SecretRef, Service, ServiceType,
-    SshMasterSpec, Storage, StorageMode,
+    SshMaster, SshMasterSpec, Storage, StorageMode,
 };
 pub use parse::{Metadata, Resource, Resources, parse};
-pub use pool::{MasterRef, MaxLag, MirrorPoolSpec, MirrorService, Web};
+pub use pods::Pods;
+pub use pool::{MasterRef, MaxLag, MirrorPool, MirrorPoolSpec, MirrorService, Web};
 pub use quantities::{Quantity, Span};
-pub use repository::{DeletionPolicy, HgRepositorySpec};
+pub use repository::{DeletionPolicy, HgRepository, HgRepositorySpec, ImportSource};
+pub use status::{
+    HgRepositoryStatus, LastPush, LogStatus, MAX_REPORTED_MIRRORS, MirrorPoolStatus, PoolMirror, Promotion,
+    SshMasterStatus, Urls,
+};
 
 pub const API_VERSION: &str = "hg-operator.dev/v1alpha1";

@@ -2,63 +2,161 @@
 
 use std::collections::BTreeMap;
 
+use k8s_openapi::api::core::v1::{Affinity, ResourceRequirements, Toleration, TopologySpreadConstraint};
+use kube::CustomResource;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Quantity, Span, bounds};
+use crate::bounds::{self, range, says};
+use crate::{Quantity, Span, SshMasterStatus, pods, schema};
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// The SSH instances of one installation, one of which is the master that accepts pushes; their log; and who may log
+/// in.
+#[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[kube(
+    group = "hg-operator.dev",
+    version = "v1alpha1",
+    kind = "SshMaster",
+    namespaced,
+    status = "SshMasterStatus",
+    derive = "PartialEq",
+    shortname = "hgm",
+    category = "hg",
+    doc = "The SSH instances of one installation, one of which is the master that accepts pushes.",
+    printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status"),
+    printcolumn(
+        name = "Reason",
+        type_ = "string",
+        priority = 1,
+        json_path = ".status.conditions[?(@.type==\"Ready\")].reason"
+    ),
+    printcolumn(name = "Master", type_ = "string", json_path = ".status.master"),
+    printcolumn(name = "Standby", type_ = "string", json_path = ".status.standbys[0]"),
+    printcolumn(name = "Generation", type_ = "integer", json_path = ".status.generation"),
+    printcolumn(name = "Repos", type_ = "integer", json_path = ".status.repositories"),
+    printcolumn(name = "Mirrors", type_ = "string", json_path = ".status.mirrors"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(extend("x-kubernetes-validations" = [schema::rule(
+    "quantity(self.log.retention.size).isLessThan(quantity(self.storage.size))",
+    says::RETENTION_FITS
+)]))]
 pub struct SshMasterSpec {
-    /// One is the master, the others are standbys: 1 to 3.
+    /// How many SSH instances: one is the master, the others are standbys.
     #[serde(default = "two_instances", deserialize_with = "bounds::instances")]
+    #[schemars(schema_with = "range::instances")]
     pub instances: u32,
     /// Where readers reach the mirrors, for links and messages; without `/` at its end.
     #[serde(deserialize_with = "bounds::public_url")]
+    #[schemars(schema_with = "schema::public_url")]
     pub public_url: String,
     /// The host people push to.
     #[serde(deserialize_with = "bounds::host")]
+    #[schemars(schema_with = "schema::host")]
     pub ssh_host: String,
+    /// The volume of each instance. Without Kubernetes: not used.
     #[serde(default)]
     pub storage: Storage,
+    /// The replication log: what standbys and mirrors follow.
     #[serde(default)]
     pub log: Log,
+    /// Where people reach SSH. Without Kubernetes: not used.
     #[serde(default)]
     pub service: Service,
+    /// The secret with the host's private keys, one key each, named as OpenSSH names the files. Without it the
+    /// operator makes keys once and keeps them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host_keys_secret_ref: Option<SecretRef>,
+    /// Who may log in, and what groups they are in.
     pub directory: Directory,
     /// Set: every push is refused with this reason.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub read_only: Option<ReadOnly>,
-    /// True: nothing is changed on behalf of this resource.
+    /// True: nothing is changed on behalf of this resource; what runs goes on.
     #[serde(default)]
     pub suspend: bool,
+    /// The image of the instances; without it, the operator's own. Without Kubernetes: not used.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "bounds::image")]
+    #[schemars(schema_with = "schema::image")]
+    pub image: Option<String>,
+    /// Processor and memory of each pod. Without Kubernetes: not used.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "pods::resources")]
+    #[schemars(schema_with = "pods::resources_schema")]
+    pub resources: Option<ResourceRequirements>,
+    /// Labels a node must have. Without Kubernetes: not used.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(schema_with = "schema::node_selector")]
+    pub node_selector: BTreeMap<String, String>,
+    /// Which nodes and neighbours the pods want, as in a pod; without it, the operator asks to spread them over nodes.
+    /// Without Kubernetes: not used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "pods::affinity_schema")]
+    pub affinity: Option<Affinity>,
+    /// Taints of nodes that the pods bear. Without Kubernetes: not used.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "pods::tolerations_schema")]
+    pub tolerations: Vec<Toleration>,
+    /// How the pods are spread, as in a pod. Without Kubernetes: not used.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "pods::topology_spread_schema")]
+    pub topology_spread_constraints: Vec<TopologySpreadConstraint>,
+    /// Annotations of the pods. Without Kubernetes: not used.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(schema_with = "schema::annotations")]
+    pub pod_annotations: BTreeMap<String, String>,
+    /// Secrets with which nodes fetch the image. Without Kubernetes: not used.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "pods::pull_secrets_schema")]
+    pub image_pull_secrets: Vec<SecretRef>,
 }
 
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// The volume of each instance.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+#[schemars(extend("x-kubernetes-validations" = [schema::rule(
+    "has(self.storageClassName) == has(oldSelf.storageClassName) && \
+     (!has(self.storageClassName) || self.storageClassName == oldSelf.storageClassName)",
+    says::STORAGE_CLASS_STAYS
+)]))]
 pub struct Storage {
+    /// Who has a volume.
     pub mode: StorageMode,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub size: Option<Quantity>,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// What is asked of the storage class for each volume; it may grow where the class allows it, never shrink.
+    #[serde(deserialize_with = "bounds::volume_size")]
+    #[schemars(schema_with = "schema::volume_size")]
+    pub size: Quantity,
+    /// The storage class; without it, the cluster's default one. It never changes.
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "bounds::some_object_name")]
+    #[schemars(schema_with = "schema::object_name")]
     pub storage_class_name: Option<String>,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+impl Default for Storage {
+    fn default() -> Storage {
+        Storage { mode: StorageMode::default(), size: Quantity::gibibytes(50), storage_class_name: None }
+    }
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum StorageMode {
     /// Each instance has its own volume.
     #[default]
     PerInstance,
 }
 
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Log {
+    /// Where the log is kept.
     pub engine: Engine,
+    /// How long the log is held back for an instance that does not follow.
     pub retention: Retention,
+    /// What happens while no standby acknowledges.
     pub durability: Durability,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Engine {
     /// Segment files on the master's own volume.
     #[default]
@@ -66,10 +164,14 @@ pub enum Engine {
 }
 
 /// How long the log is held back for an instance that does not follow.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Retention {
+    /// The oldest record that is held back, such as 72h.
+    #[schemars(schema_with = "schema::span")]
     pub age: Span,
+    /// How much is held back, such as 20Gi; less than the volume.
+    #[schemars(schema_with = "schema::amount")]
     pub size: Quantity,
 }
 
@@ -81,7 +183,7 @@ impl Default for Retention {
 }
 
 /// What happens while no standby acknowledges.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Durability {
     /// Pushes are refused.
     Strict,
@@ -90,16 +192,24 @@ pub enum Durability {
     Degraded,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+#[schemars(extend("x-kubernetes-validations" = [schema::node_port_rule()]))]
 pub struct Service {
+    /// The type of the Service.
     #[serde(rename = "type")]
     pub kind: ServiceType,
+    /// The port people push to.
     #[serde(deserialize_with = "bounds::port")]
+    #[schemars(schema_with = "range::port")]
     pub port: u16,
+    /// The port of every node, for type NodePort or LoadBalancer; without it, Kubernetes chooses one.
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "bounds::node_port")]
+    #[schemars(schema_with = "range::port")]
     pub node_port: Option<u16>,
+    /// Annotations of the Service, for load balancers.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(schema_with = "schema::annotations")]
     pub annotations: BTreeMap<String, String>,
 }
 
@@ -109,7 +219,7 @@ impl Default for Service {
     }
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum ServiceType {
     #[default]
     ClusterIP,
@@ -118,42 +228,55 @@ pub enum ServiceType {
 }
 
 /// Who may log in, and what groups they are in.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Directory {
+    /// People and their public keys.
     pub authorized_keys: AuthorizedKeys,
+    /// Groups, which repositories name.
     #[serde(default)]
+    #[schemars(schema_with = "schema::groups")]
     pub groups: Vec<Group>,
 }
 
 /// A file in the format of OpenSSH's `authorized_keys`; the first word of each line's comment is the user name.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct AuthorizedKeys {
+    /// The secret with that file under the key `authorized_keys`.
     pub secret_ref: SecretRef,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// A secret, by name, in the same namespace.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct SecretRef {
+    /// Its name.
     #[serde(deserialize_with = "bounds::object_name")]
+    #[schemars(schema_with = "schema::object_name")]
     pub name: String,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// A group of people.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Group {
+    /// What repositories call it.
+    #[serde(deserialize_with = "bounds::group_name")]
+    #[schemars(schema_with = "schema::group_name")]
     pub name: String,
     /// User names; `*` is everybody who can log in.
     #[serde(deserialize_with = "bounds::members")]
+    #[schemars(schema_with = "schema::members")]
     pub members: Vec<String>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ReadOnly {
     /// Shown to whoever pushes.
-    #[serde(deserialize_with = "bounds::description")]
+    #[serde(deserialize_with = "bounds::reason")]
+    #[schemars(schema_with = "schema::reason")]
     pub reason: String,
 }
 

@@ -36,7 +36,7 @@ pub struct Metadata {
 }
 
 /// In the order of the file.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Resources {
     pub masters: Vec<Resource<SshMasterSpec>>,
     pub pools: Vec<Resource<MirrorPoolSpec>>,

@@ -67,8 +67,9 @@ const TABLE: &[(&str, &str, &str)] = &[
     (
         "  sshHost: hg.example.org\n",
         "  shHost: hg\n",
-        "my.yaml:6: spec.shHost: no such field: instances, publicUrl, sshHost, storage, log, service, directory, \
-         readOnly or suspend is allowed here",
+        "my.yaml:6: spec.shHost: no such field: instances, publicUrl, sshHost, storage, log, service, \
+         hostKeysSecretRef, directory, readOnly, suspend, image, resources, nodeSelector, affinity, tolerations, \
+         topologySpreadConstraints, podAnnotations or imagePullSecrets is allowed here",
     ),
     ("  sshHost: hg.example.org\n", "", "my.yaml:6: spec: the field 'sshHost' is missing"),
     (
@@ -122,6 +123,34 @@ const TABLE: &[(&str, &str, &str)] = &[
         "  sshHost: hg.example.org\n",
         "  sshHost: h\n  storage: big\n",
         "my.yaml:7: spec.storage: a group of fields is allowed here",
+    ),
+    (
+        "  sshHost: hg.example.org\n",
+        "  sshHost: h\n  storage: {size: \"0\"}\n",
+        "my.yaml:7: spec.storage.size: '0' is not the size of a volume: a whole number above 0 such as 500Mi or \
+         20Gi is allowed",
+    ),
+    (
+        "  sshHost: hg.example.org\n",
+        "  sshHost: h\n  storage: {size: 10Gi}\n",
+        "my.yaml:7: spec: log.retention.size must be less than storage.size: the log is on that volume",
+    ),
+    (
+        "  sshHost: hg.example.org\n",
+        "  sshHost: h\n  service:\n    nodePort: 30022\n",
+        "my.yaml:8: spec.service: nodePort is for type: NodePort or LoadBalancer",
+    ),
+    (
+        "  sshHost: hg.example.org\n",
+        "  sshHost: h\n  hostKeysSecretRef: {name: keys}\n",
+        "my.yaml:7: spec.hostKeysSecretRef: is for Kubernetes: host keys are made in the data directory, where others \
+         can be put",
+    ),
+    (
+        "  sshHost: hg.example.org\n",
+        "  sshHost: h\n  image: not an image\n",
+        "my.yaml:7: spec.image: 'not an image' is not an image: an image reference is allowed, such as \
+         registry.example.org/hg-operator:1.0",
     ),
     (
         "  publicUrl: https://hg.example.org\n",
@@ -196,6 +225,17 @@ const TABLE: &[(&str, &str, &str)] = &[
         "  path: hello\n  deletionPolicy: Purge\n",
         "my.yaml:22: spec.deletionPolicy: 'Purge' is not allowed: Retain or Delete is",
     ),
+    (
+        "  path: hello\n",
+        "  path: hello\n  source: {url: \"https://hg.example.org/old\"}\n",
+        "my.yaml:22: spec.source: is for Kubernetes: push to the repository instead",
+    ),
+    (
+        "  path: hello\n",
+        "  path: hello\n  writeGroups: [\"\"]\n",
+        "my.yaml:22: spec.writeGroups: '' is not the name of a group: one printable line of 1 to 128 characters is \
+         allowed",
+    ),
     ("  path: hello\n", "  path: [hello\n", "my.yaml:21: spec.path: unclosed bracket '[' at line 21, column 9"),
     (
         "  path: hello\n",
@@ -210,3 +250,22 @@ const TABLE: &[(&str, &str, &str)] = &[
         "my.yaml:25: metadata.name: HgRepository 'hello' is there already, in line 18",
     ),
 ];
+
+/// One file serves Kubernetes too: what is for pods only is read, and does nothing here.
+#[test]
+fn what_is_for_pods_is_read() {
+    let knobs = "  sshHost: h\n  image: registry.example.org/hg:1\n  resources:\n    requests: {cpu: 2, memory: 1Gi}\n\
+                 \u{20} nodeSelector: {disk: ssd}\n  tolerations: [{key: hg, operator: Exists}]\n\
+                 \u{20} podAnnotations: {a: b}\n\
+                 \u{20} topologySpreadConstraints:\n\
+                 \u{20} - {maxSkew: 1, topologyKey: zone, whenUnsatisfiable: DoNotSchedule}\n\
+                 \u{20} affinity: {nodeAffinity: {preferredDuringSchedulingIgnoredDuringExecution: []}}\n\
+                 \u{20} imagePullSecrets: [{name: pull}]\n";
+    let read = crds::parse("my.yaml", &with("  sshHost: hg.example.org\n", knobs)).unwrap();
+    let spec = &read.masters[0].spec;
+    let pods = spec.pods();
+    let requests = pods.resources.and_then(|resources| resources.requests.as_ref()).unwrap();
+    assert_eq!((requests["cpu"].0.as_str(), requests["memory"].0.as_str()), ("2", "1Gi"));
+    assert_eq!(pods.tolerations[0].key.as_deref(), Some("hg"));
+    assert_eq!(pods.image_pull_secrets[0].name, "pull");
+}

@@ -19,8 +19,9 @@ const SYNONYMS: &[(&str, &str)] = &[
     ("quorum", "in-sync set"),
 ];
 
-/// Other people's names: Kubernetes' field, the clock's start.
-const FOREIGN: &[&str] = &["replicas", "UNIX_EPOCH", "unix_epoch", "since_unix_epoch", "EPOCH", "from_unix_epoch"];
+/// Other people's names: Kubernetes' field and library, the clock's start.
+const FOREIGN: &[&str] =
+    &["replicas", "UNIX_EPOCH", "unix_epoch", "since_unix_epoch", "EPOCH", "from_unix_epoch", "LeaderElection"];
 
 pub(crate) fn banned(source: &Source<'_>) -> Vec<Finding> {
     if !matches!(source.extension(), "rs" | "py" | "go") {

@@ -1,0 +1,88 @@
+//! A real etcd, kube-apiserver and kube-controller-manager for one test, from `tests/kubernetes`. No node: pods are
+//! made, and nobody runs them.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use serde::Deserialize;
+use tempfile::TempDir;
+
+/// Until the API server answers, on a machine that runs other tests at the same time.
+const START_LIMIT: Duration = Duration::from_secs(180);
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// It ends when this is dropped.
+pub struct ApiServer {
+    testbed: Child,
+    ready: Ready,
+    _directory: TempDir,
+}
+
+#[derive(Deserialize)]
+struct Ready {
+    kubeconfig: PathBuf,
+}
+
+impl ApiServer {
+    /// Builds the testbed where nobody has (minutes), and starts it.
+    pub fn start() -> ApiServer {
+        let directory = TempDir::new().unwrap();
+        let ready_file = directory.path().join("ready.json");
+        let log = std::fs::File::create(directory.path().join("testbed.log")).unwrap();
+        let mut testbed = Command::new(testbed())
+            .arg("api-server")
+            .args(["--dir".as_ref(), directory.path().join("state").as_os_str()])
+            .args(["--ready-file".as_ref(), ready_file.as_os_str()])
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().unwrap())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        let ready = wait(&mut testbed, &ready_file, &directory.path().join("testbed.log"));
+        ApiServer { testbed, ready, _directory: directory }
+    }
+
+    /// As the administrator.
+    pub async fn client(&self) -> kube::Client {
+        let kubeconfig = Kubeconfig::read_from(&self.ready.kubeconfig).unwrap();
+        let options = KubeConfigOptions::default();
+        let config = kube::Config::from_custom_kubeconfig(kubeconfig, &options).await.unwrap();
+        kube::Client::try_from(config).unwrap()
+    }
+}
+
+impl Drop for ApiServer {
+    fn drop(&mut self) {
+        // Its children end with it.
+        let _ = self.testbed.kill();
+        let _ = self.testbed.wait();
+    }
+}
+
+fn testbed() -> PathBuf {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let built = Command::new(root.join("tests/kubernetes/build.sh")).arg("testbed").stderr(Stdio::inherit()).output();
+    let built = built.unwrap();
+    assert!(built.status.success(), "tests/kubernetes/build.sh has failed");
+    Path::new(String::from_utf8(built.stdout).unwrap().trim()).join("testbed")
+}
+
+fn wait(testbed: &mut Child, ready_file: &Path, log: &Path) -> Ready {
+    let start = Instant::now();
+    let said = || std::fs::read_to_string(log).unwrap_or_default();
+    loop {
+        if let Ok(text) = std::fs::read(ready_file) {
+            return serde_json::from_slice(&text).unwrap();
+        }
+        if let Some(status) = testbed.try_wait().unwrap() {
+            panic!("the testbed has ended: {status}\n{}", said());
+        }
+        if start.elapsed() > START_LIMIT {
+            let _ = testbed.kill();
+            panic!("the API server does not answer within {START_LIMIT:?}\n{}", said());
+        }
+        std::thread::sleep(LOOK_EVERY);
+    }
+}
