@@ -2,8 +2,11 @@ package deploy
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"net"
+	"net/http"
 	"os/exec"
 	"sync"
 	"syscall"
@@ -16,8 +19,10 @@ import (
 const (
 	forwarderName = "forward-quickstart"
 	statusName    = "status"
-	openLimit     = 30 * time.Second
-	againAfter    = time.Second
+	// kube-proxy of the control plane waits for 30 s for a node that is none, before it leads anything to a Service.
+	openLimit  = 90 * time.Second
+	askLimit   = 5 * time.Second
+	againAfter = time.Second
 )
 
 // statusPath is the only part of the API that the status address shows, and only for reading.
@@ -28,6 +33,9 @@ const statusPath = "/apis/hg-operator.dev/v1alpha1/namespaces/" + Namespace
 func (d Deployment) Reach(ctx context.Context, own *cluster.Cluster, program string, places []Place) (string, error) {
 	if err := d.Unreach(); err != nil {
 		return "", err
+	}
+	if len(places) == 0 {
+		return "", errors.New("there is nothing to reach")
 	}
 	var rules []string
 	for _, place := range places {
@@ -64,26 +72,55 @@ func (d Deployment) Reach(ctx context.Context, own *cluster.Cluster, program str
 	if err != nil {
 		return "", err
 	}
-	open := func(context.Context) error {
-		for _, address := range append(listens(places), status) {
-			connection, err := net.Dial("tcp", address)
-			if err != nil {
+	url := "http://" + status + statusPath + "/sshmasters"
+	answers := func(ctx context.Context) error {
+		if err := saysSSH(places[0].Listen); err != nil {
+			return err
+		}
+		for _, place := range places[1:] {
+			if err := saysHTTP(ctx, "http://"+place.Listen+"/"); err != nil {
 				return err
 			}
-			_ = connection.Close()
 		}
-		return nil
+		return saysHTTP(ctx, url)
 	}
-	url := "http://" + status + statusPath + "/sshmasters"
-	return url, process.Until(ctx, "loopback", openLimit, open, forwarder, proxy)
+	return url, process.Until(ctx, "loopback", openLimit, answers, forwarder, proxy)
 }
 
-func listens(places []Place) []string {
-	var addresses []string
-	for _, place := range places {
-		addresses = append(addresses, place.Listen)
+// saysSSH reads the server's first words. That somebody takes the connection says nothing: the forwarder does.
+func saysSSH(address string) error {
+	connection, err := net.DialTimeout("tcp", address, askLimit)
+	if err != nil {
+		return err
 	}
-	return addresses
+	defer connection.Close()
+	if err := connection.SetDeadline(time.Now().Add(askLimit)); err != nil {
+		return err
+	}
+	greeting := make([]byte, len("SSH-"))
+	if _, err := io.ReadFull(connection, greeting); err != nil || string(greeting) != "SSH-" {
+		return fmt.Errorf("%s does not speak SSH: %q, %v", address, greeting, err)
+	}
+	return nil
+}
+
+// saysHTTP is content with any answer that blames nobody but the client.
+func saysHTTP(ctx context.Context, url string) error {
+	ctx, cancel := context.WithTimeout(ctx, askLimit)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return err
+	}
+	answer, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return err
+	}
+	defer answer.Body.Close()
+	if answer.StatusCode >= http.StatusInternalServerError {
+		return fmt.Errorf("%s: %s", url, answer.Status)
+	}
+	return nil
 }
 
 // Unreach stops what an earlier Reach started.

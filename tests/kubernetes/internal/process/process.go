@@ -117,6 +117,7 @@ func Tail(log string) string {
 // Until asks again and again until `check` has no complaint, and gives up when one of the daemons ends.
 func Until(ctx context.Context, what string, limit time.Duration, check func(context.Context) error,
 	needed ...*Running) error {
+	asked := ctx
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	for {
@@ -131,6 +132,9 @@ func Until(ctx context.Context, what string, limit time.Duration, check func(con
 		}
 		select {
 		case <-ctx.Done():
+			if asked.Err() != nil {
+				return fmt.Errorf("%s: %w", what, asked.Err())
+			}
 			err := fmt.Errorf("%s: not within %s: %w", what, limit, complaint)
 			for _, running := range needed {
 				err = fmt.Errorf("%w\n%s", err, Tail(running.Log))
