@@ -12,7 +12,7 @@ use crate::conditions;
 /// The API server refuses rules that could cost too much: so many groups with so many members of such names are just
 /// allowed.
 const MAX_GROUPS: usize = 64;
-const MAX_MEMBERS: usize = 400;
+const MAX_MEMBERS: usize = 256;
 const MAX_MEMBER_CHARACTERS: usize = 128;
 const MAX_ANNOTATIONS: usize = 64;
 const MAX_ANNOTATION_CHARACTERS: usize = 4096;
