@@ -122,7 +122,8 @@ func (c Cluster) removeNotes() error {
 			return err
 		}
 	}
-	removeEmpty(networkResults, filepath.Dir(networkResults), kubeletLogs, devicePlugins, filepath.Dir(devicePlugins))
+	removeEmpty(networkResults, filepath.Dir(networkResults), kubeletLogs)
+	removeEmpty(devicePlugins, filepath.Dir(devicePlugins))
 	return nil
 }
 
