@@ -37,7 +37,7 @@ pub(crate) mod says {
     pub(crate) const RETENTION_FITS: &str =
         "log.retention.size must be less than storage.size: the log is on that volume";
     pub(crate) const WORKLOAD_NAME: &str =
-        "metadata.name: a letter first, then a-z, 0-9 and '-', 1 to 40 characters, are allowed";
+        "metadata.name: a letter first, then a-z, 0-9 and '-' are allowed, 1 to 40 characters";
     pub(crate) const NODE_PORT: &str = "nodePort is for type: NodePort or LoadBalancer";
     pub(crate) const MIN_ACTIVE: &str = "minActive is more than replicas: 0 to replicas is allowed";
     pub(crate) const ONE_SOURCE: &str = "exactly one of url and bundleUrl is allowed";

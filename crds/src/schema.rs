@@ -3,15 +3,17 @@
 //! Each function describes one field, for `schemars(schema_with)`. The same rules in Rust are in `bounds`; regular
 //! expressions are RE2's.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use schemars::{Schema, SchemaGenerator, json_schema};
 use serde_json::{Value, json};
 
 use crate::bounds::{self, says};
+use crate::conditions;
 
-/// A longer list or map than any installation needs bounds what a rule may cost.
-const MAX_GROUPS: usize = 256;
-const MAX_MEMBERS: usize = 1000;
+/// The API server refuses rules that could cost too much: so many groups with so many members of such names are just
+/// allowed.
+const MAX_GROUPS: usize = 64;
+const MAX_MEMBERS: usize = 256;
+const MAX_MEMBER_CHARACTERS: usize = 128;
 const MAX_ANNOTATIONS: usize = 64;
 const MAX_ANNOTATION_CHARACTERS: usize = 4096;
 
@@ -113,10 +115,12 @@ fn group_name_schema() -> Schema {
     matching(bounds::MAX_GROUP_CHARACTERS, r"^[^\p{Cc}]+$", says::GROUP_NAME)
 }
 
-/// User names or `*`, each once.
+/// User names or `*`, each once. Every character of the rule counts: it is for each member of each group.
 pub(crate) fn members(_: &mut SchemaGenerator) -> Schema {
-    let user = r"^(\*|[^-/\s\p{Cc}\pZ\\\x22\x27][^\s\p{Cc}\pZ\\\x22\x27]*)$";
-    set(MAX_MEMBERS, matching(protocol::MAX_USER_BYTES, user, says::MEMBER))
+    let mut member =
+        text(MAX_MEMBER_CHARACTERS, &[rule(r"!self.matches(r'^[-/]|[\pZ\p{Cc}\\\x22\x27]')", says::MEMBER)]);
+    member.insert("minLength".to_owned(), json!(1));
+    set(MAX_MEMBERS, member)
 }
 
 pub(crate) fn annotations(_: &mut SchemaGenerator) -> Schema {
@@ -142,8 +146,29 @@ pub(crate) fn groups(generator: &mut SchemaGenerator) -> Schema {
     })
 }
 
-pub(crate) fn conditions(generator: &mut SchemaGenerator) -> Schema {
-    let condition = generator.subschema_for::<Condition>();
+/// As Kubernetes' own type, in fewer words.
+pub(crate) fn conditions(_: &mut SchemaGenerator) -> Schema {
+    let text =
+        |description: &str, most: usize| json!({ "type": "string", "maxLength": most, "description": description });
+    let mut status = text("True, False or Unknown.", 7);
+    status["enum"] = json!(["True", "False", "Unknown"]);
+    let mut changed = text("When its status changed last.", 64);
+    changed["format"] = json!("date-time");
+    let condition = json!({
+        "type": "object",
+        "required": ["lastTransitionTime", "message", "reason", "status", "type"],
+        "properties": {
+            "type": text("What it is about.", 316),
+            "status": status,
+            "reason": text("Why it is so, in one word.", 1024),
+            "message": text("Why it is so, in a sentence.", conditions::MAX_MESSAGE_BYTES),
+            "lastTransitionTime": changed,
+            "observedGeneration": {
+                "type": "integer", "format": "int64", "minimum": 0,
+                "description": "The generation of the resource that it is about.",
+            },
+        },
+    });
     json_schema!({
         "type": "array", "maxItems": 32, "items": condition,
         "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"],

@@ -18,8 +18,8 @@ const HEAD: &str = "\
 Generated from the types of `crds/`; a test keeps this page current (`UPDATE_GENERATED=1 cargo test -p crds` writes it
 and `crds/manifests/` anew). `kubectl explain hgm.spec` shows the same on a cluster.
 
-What is not listed is not accepted. *Required* fields have no default. Rules are checked by the API server, which
-answers with the sentence that stands here; `hgd all-in-one` reads the same fields from a file.
+What is not listed is not accepted. *Required* fields have no default. The API server refuses what is not allowed, with
+the sentence that stands here; `hgd all-in-one` reads the same fields from a file.
 ";
 
 #[test]
@@ -40,20 +40,19 @@ fn resource(page: &mut String, names: &Names, schema: &Value, conditions: &[Cond
     let short = names.short_names.clone().unwrap_or_default().join(", ");
     let about = schema["description"].as_str().unwrap_or_default();
     write!(page, "\n## {} (`{short}`)\n\n{about}\n", names.kind).unwrap();
-    let mut rules = Vec::new();
-    collect_rules("metadata.name", &schema["x-kubernetes-validations"], &mut rules);
+    let spec = &schema["properties"]["spec"];
+    let whole: Vec<_> = rules(schema).into_iter().chain(rules(spec)).collect();
+    if !whole.is_empty() {
+        write!(page, "\nOf the whole:\n\n- {}\n", whole.join("\n- ")).unwrap();
+    }
     page.push_str("\n### spec\n\n| field | type | default | allowed | meaning |\n| --- | --- | --- | --- | --- |\n");
-    fields(page, "", &schema["properties"]["spec"], &mut rules);
-    page.push_str("\nRules:\n\n");
-    for (at, message) in &rules {
-        writeln!(page, "- `{at}`: {message}").unwrap();
+    for field in fields("", spec) {
+        let Field { path, kind, default, allowed, meaning } = field;
+        writeln!(page, "| `{path}` | {kind} | {default} | {allowed} | {meaning} |").unwrap();
     }
     page.push_str("\n### status\n\n| field | type | meaning |\n| --- | --- | --- |\n");
-    let mut rows = String::new();
-    fields(&mut rows, "", &schema["properties"]["status"], &mut Vec::new());
-    for row in rows.lines() {
-        let cells: Vec<_> = row.split(" | ").collect();
-        writeln!(page, "{} | {} | {}", cells[0], cells[1], cells[4]).unwrap();
+    for Field { path, kind, meaning, .. } in fields("", &schema["properties"]["status"]) {
+        writeln!(page, "| `{path}` | {kind} | {meaning} |").unwrap();
     }
     page.push_str("\n### Conditions\n\n| type | meaning when true |\n| --- | --- |\n");
     for condition in conditions {
@@ -61,37 +60,43 @@ fn resource(page: &mut String, names: &Names, schema: &Value, conditions: &[Cond
     }
 }
 
-fn fields(page: &mut String, at: &str, schema: &Value, rules: &mut Vec<(String, String)>) {
-    collect_rules(if at.is_empty() { "spec" } else { at }, &schema["x-kubernetes-validations"], rules);
+struct Field {
+    path: String,
+    kind: String,
+    default: String,
+    allowed: String,
+    meaning: String,
+}
+
+/// All fields below, each before those in it.
+fn fields(at: &str, schema: &Value) -> Vec<Field> {
     let required: Vec<_> = schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    let mut all = Vec::new();
     for (name, field) in schema["properties"].as_object().into_iter().flatten() {
         let path = if at.is_empty() { name.clone() } else { format!("{at}.{name}") };
         let default = match &field["default"] {
             Value::Null if required.contains(&name.as_str()) => "*required*".to_owned(),
-            Value::Null => String::new(),
-            // Its fields say theirs.
-            Value::Object(_) => String::new(),
+            // The fields of a group say theirs.
+            Value::Null | Value::Object(_) => String::new(),
             value => format!("`{value}`"),
         };
         let meaning = field["description"].as_str().unwrap_or_default().replace('|', "\\|");
-        let (kind, allowed) = (kind(field), allowed(field));
-        writeln!(page, "| `{path}` | {kind} | {default} | {allowed} | {meaning} |").unwrap();
+        all.push(Field { path: path.clone(), kind: kind(field), default, allowed: allowed(field), meaning });
         if AS_IN_A_POD.contains(&name.as_str()) {
             continue;
         }
         if field["items"].is_object() {
-            fields(page, &format!("{path}[]"), &field["items"], rules);
-            collect_rules(&path, &field["x-kubernetes-validations"], rules);
+            all.extend(fields(&format!("{path}[]"), &field["items"]));
         } else {
-            fields(page, &path, field, rules);
+            all.extend(fields(&path, field));
         }
     }
+    all
 }
 
-fn collect_rules(at: &str, validations: &Value, rules: &mut Vec<(String, String)>) {
-    for rule in validations.as_array().into_iter().flatten() {
-        rules.push((at.to_owned(), rule["message"].as_str().unwrap().to_owned()));
-    }
+fn rules(schema: &Value) -> Vec<String> {
+    let rules = schema["x-kubernetes-validations"].as_array().into_iter().flatten();
+    rules.map(|rule| rule["message"].as_str().unwrap().to_owned()).collect()
 }
 
 fn kind(field: &Value) -> String {
@@ -112,6 +117,11 @@ fn kind(field: &Value) -> String {
 fn allowed(field: &Value) -> String {
     if let Some(values) = field["enum"].as_array() {
         return values.iter().filter_map(Value::as_str).map(|v| format!("`{v}`")).collect::<Vec<_>>().join(", ");
+    }
+    let said: Vec<_> = rules(field).into_iter().chain(rules(&field["items"])).collect();
+    let simple = field["items"]["properties"].is_null();
+    if !said.is_empty() && simple {
+        return said.join("; ").replace('|', "\\|");
     }
     let bound = |key: &str| field[key].as_f64().map(|bound| format!("{bound}"));
     if let (Some(low), Some(high)) = (bound("minimum"), bound("maximum")) {

@@ -96,7 +96,12 @@ mod tests {
         assert_eq!(parse::<SshRole>(&print(&ssh).unwrap()).unwrap(), ssh);
         assert!(print(&ssh).unwrap().contains("\"segmentBytes\": 67108864"));
         let mirror: MirrorRole = parse(MIRROR).unwrap();
-        assert_eq!((mirror.web.light, mirror.web.heavy, mirror.peer().port()), (8, 2, 7010));
+        assert_eq!((mirror.web.light, mirror.web.heavy), (8, 2));
+        assert_eq!(mirror.peer(), Some("127.0.0.1:7010".parse().unwrap()));
+        let mut anywhere = MirrorRole { admin_listen: "0.0.0.0:7000".parse().unwrap(), ..mirror.clone() };
+        assert_eq!(anywhere.peer(), None);
+        anywhere.advertised_peer = Some("web-mirror-0.web.hg.svc:7000".parse().unwrap());
+        assert_eq!(anywhere.peer(), anywhere.advertised_peer);
         assert_eq!(parse::<MirrorRole>(&print(&mirror).unwrap()).unwrap(), mirror);
     }
 

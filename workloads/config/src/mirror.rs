@@ -63,8 +63,9 @@ impl Default for Web {
 }
 
 impl MirrorRole {
-    /// Where peers reach this mirror.
-    pub fn peer(&self) -> Address {
-        self.advertised_peer.clone().unwrap_or_else(|| self.admin_listen.into())
+    /// Where peers reach this mirror. None: it listens on every address, and is not told by which one they come.
+    pub fn peer(&self) -> Option<Address> {
+        let listens = (!self.admin_listen.ip().is_unspecified()).then(|| self.admin_listen.into());
+        self.advertised_peer.clone().or(listens)
     }
 }

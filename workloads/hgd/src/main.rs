@@ -1,5 +1,7 @@
 //! `hgd`: every workload of hg-operator, one subcommand each.
 
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
+
 use std::process::ExitCode;
 
 mod all_in_one;

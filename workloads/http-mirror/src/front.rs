@@ -51,6 +51,9 @@ pub struct Limits {
     pub body_wait: Duration,
     /// How long a client may take nothing of its answer.
     pub write_wait: Duration,
+    /// An older connection takes no further request: its client connects anew, to whichever instance is in the Service by
+    /// then. Whoever takes an instance out of its Service counts on less than 30 s.
+    pub connection_age: Duration,
     /// How long connections may live on after shutdown has begun.
     pub drain: Duration,
     /// How long a request waits for changesets that it names and that are not here yet.
@@ -67,6 +70,7 @@ impl Default for Limits {
             header_wait: Duration::from_secs(30),
             body_wait: Duration::from_secs(30),
             write_wait: Duration::from_secs(60),
+            connection_age: Duration::from_secs(25),
             drain: Duration::from_secs(25),
             unknown_wait: Duration::from_secs(1),
         }

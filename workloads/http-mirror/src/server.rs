@@ -99,15 +99,19 @@ impl Connection {
         };
         let stream = TokioIo::new(TimedStream::new(stream, limits.header_wait, limits.write_wait));
         let mut connection = pin!(builder.serve_connection(stream, service));
-        let ended = tokio::select! {
-            ended = connection.as_mut() => Some(ended),
-            () = shutdown.cancelled() => None,
-        };
-        let ended = match ended {
-            Some(ended) => ended,
-            None => {
-                connection.as_mut().graceful_shutdown();
-                timeout(limits.drain, connection).await.unwrap_or(Ok(()))
+        let mut old = false;
+        let ended = loop {
+            tokio::select! {
+                ended = connection.as_mut() => break ended,
+                () = shutdown.cancelled() => {
+                    connection.as_mut().graceful_shutdown();
+                    break timeout(limits.drain, connection.as_mut()).await.unwrap_or(Ok(()));
+                }
+                // What has begun goes on, for as long as it takes.
+                () = sleep(limits.connection_age), if !old => {
+                    old = true;
+                    connection.as_mut().graceful_shutdown();
+                }
             }
         };
         if let Err(error) = ended {

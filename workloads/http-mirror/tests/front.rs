@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::Output;
 use std::time::{Duration, Instant};
 
-use http_mirror::Readiness;
+use http_mirror::{Limits, Readiness};
 use mercurial::{Class, Operation};
 use mirror::{DEADLINE, Mirror, get, request, wait_until};
 use site::{hg, hg_ok, pythons};
@@ -243,4 +243,26 @@ async fn shutdown_ends_what_has_begun_and_an_unready_mirror_keeps_no_connection(
     tokio::time::timeout(DEADLINE, served).await.unwrap().unwrap();
     assert_eq!(idle.read(&mut [0; 10]).await.unwrap(), 0);
     assert!(TcpStream::connect(mirror.address).await.is_err());
+}
+
+/// On Kubernetes nobody else ends the connections to a mirror that has left its Service.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_ends_at_its_age_and_never_within_a_request() {
+    let connection_age = Duration::from_secs(1);
+    let mirror = Mirror::start_with(&pythons()[0], Limits { connection_age, ..Limits::default() }).await;
+    let mut idle = TcpStream::connect(mirror.address).await.unwrap();
+    idle.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
+    let mut busy = TcpStream::connect(mirror.address).await.unwrap();
+    busy.write_all(b"POST /a/b?cmd=heads HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4\r\n\r\n").await.unwrap();
+    let mut answer = Vec::new();
+    tokio::time::timeout(DEADLINE, idle.read_to_end(&mut answer)).await.unwrap().unwrap();
+    let answer = String::from_utf8_lossy(&answer).to_lowercase();
+    assert!(answer.starts_with("http/1.1 200") && !answer.contains("connection: close"), "{answer}");
+    wait_until("only the busy connection is left", || mirror.connections() == 1).await;
+    tokio::time::sleep(connection_age).await;
+    busy.write_all(b"a=b&").await.unwrap();
+    let mut answer = Vec::new();
+    tokio::time::timeout(DEADLINE, busy.read_to_end(&mut answer)).await.unwrap().unwrap();
+    let answer = String::from_utf8_lossy(&answer).to_lowercase();
+    assert!(answer.starts_with("http/1.1 200") && answer.contains("connection: close"), "{answer}");
 }

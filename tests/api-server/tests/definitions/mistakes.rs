@@ -35,19 +35,20 @@ impl Kind {
             Kind::HgRepository => json!({ "masterRef": { "name": "hg" }, "path": "projects/tools" }),
         };
         json!({
-            "apiVersion": "hg-operator.dev/v1alpha1", "kind": self.names().0, "metadata": { "name": name }, "spec": spec,
+            "apiVersion": "hg-operator.dev/v1alpha1", "kind": self.names().0,
+            "metadata": { "name": name }, "spec": spec,
         })
     }
 }
 
 const NAME: &str = "a-z, 0-9, '-' and '.' are allowed, 1 to 253 characters";
-const WORKLOAD: &str = "metadata.name: a letter first, then a-z, 0-9 and '-', 1 to 40 characters, are allowed";
+const WORKLOAD: &str = "metadata.name: a letter first, then a-z, 0-9 and '-' are allowed, 1 to 40 characters";
 const PUBLIC_URL: &str = "http:// or https:// with a host and without '/' at its end is allowed";
 const SOURCE_URL: &str = "http:// or https:// with a host is allowed";
 const HOST: &str = "a host name or address is allowed";
 const IMAGE: &str = "an image reference is allowed, such as registry.example.org/hg-operator:1.0";
-const PATH: &str = "letters, digits, '.', '_' and '-' are allowed in each part between '/', with a letter or digit first \
-                    and not .hg or .git last";
+const PATH: &str = "letters, digits, '.', '_' and '-' are allowed in each part between '/', with a letter or digit \
+                    first and not .hg or .git last";
 const SPAN: &str = "h, m and s are allowed, such as 72h or 1h30m";
 const AMOUNT: &str = "a whole number such as 500Mi or 20Gi is allowed";
 const VOLUME: &str = "a whole number above 0 such as 500Mi or 20Gi is allowed";

@@ -80,16 +80,16 @@ impl Cluster {
     }
 
     pub fn create(&self, path: &str) {
-        let put = self.operator.put_json::<Value>(&self.master(), &format!("/v1/registry/{path}"), &settings(true));
-        self.runtime.block_on(put).unwrap();
+        let (master, url, settings) = (self.master(), format!("/v1/registry/{path}"), settings(true));
+        self.runtime.block_on(self.operator.put_json::<Value>(&master, &url, &settings)).unwrap();
     }
 
     /// What the operator says and hears as the one who plays the balancer.
     pub fn report(&self, serving: &[&str]) -> Vec<(String, String)> {
         let one = |name: &&str| json!({"name": name, "connections": 0, "inRotation": true});
         let report = json!({"serving": serving.iter().map(one).collect::<Vec<_>>()});
-        let (master, answer) = (self.master(), &self.operator);
-        let answer = answer.post_json::<Endpoints>(&master, "/v1/endpoints", &report);
+        let master = self.master();
+        let answer = self.operator.post_json::<Endpoints>(&master, "/v1/endpoints", &report);
         let endpoints = self.runtime.block_on(answer).unwrap().endpoints;
         endpoints.into_iter().map(|endpoint| (endpoint.name.to_string(), endpoint.address)).collect()
     }

@@ -42,6 +42,8 @@ pub enum MirrorError {
     Metrics(#[from] prometheus::Error),
     #[error("{address} cannot be listened on: {source}")]
     Listen { address: String, source: std::io::Error },
+    #[error("peers cannot reach this mirror at {0}: say with 'advertisedPeer' where they can")]
+    Peer(std::net::SocketAddr),
     #[error("{0}")]
     Io(#[from] std::io::Error),
 }
@@ -49,6 +51,7 @@ pub enum MirrorError {
 pub async fn run(config: PathBuf) -> Result<(), MirrorError> {
     let mut shutdown = process::shutdown_on_signal()?;
     let role: MirrorRole = config::load(&config)?;
+    let peer = role.peer().ok_or(MirrorError::Peer(role.admin_listen))?;
     let probes = Probes::start(role.probe_listen).await?;
     let _held = register::instance::open(&role.data_directory, &role.name)?;
     let identity = process::identity(&role.tls)?;
@@ -73,18 +76,22 @@ pub async fn run(config: PathBuf) -> Result<(), MirrorError> {
         own_log: None,
     })
     .await?;
-    serve(role, local, client, identity, masters, probes, shutdown).await
+    serve(Start { role, peer, client, identity, masters, probes }, local, shutdown).await
 }
 
-async fn serve(
+/// What is known before anything of it is read from the disk.
+struct Start {
     role: MirrorRole,
-    local: Local,
+    /// Where peers reach this mirror.
+    peer: config::Address,
     client: Client,
     identity: Identity,
     masters: Vec<Target>,
     probes: Probes,
-    mut shutdown: Shutdown,
-) -> Result<(), MirrorError> {
+}
+
+async fn serve(start: Start, local: Local, mut shutdown: Shutdown) -> Result<(), MirrorError> {
+    let Start { role, peer, client, identity, masters, probes } = start;
     let web = WebOptions { light: role.web.light as usize, heavy: role.web.heavy as usize, ..WebOptions::default() };
     let web = WebPool::new(local.mercurial().clone(), web);
     let (master, known_master) = watch::channel(None);
@@ -106,7 +113,7 @@ async fn serve(
     let router = router.merge(follower::peers::router(local.peers()));
     let internal = tokio::spawn(transport::serve(internal, identity, router, cancel.clone()));
     let public = tokio::spawn(http_mirror::serve(public, front, cancel.clone()));
-    let feed = MirrorFeed::new(&local, client, role.advertised_url.clone(), role.peer().to_string(), master);
+    let feed = MirrorFeed::new(&local, client, role.advertised_url.clone(), peer.to_string(), master);
     let ended = tokio::select! {
         () = process::asked(&mut shutdown) => Ok(()),
         error = feed.run(masters) => Err(error.into()),

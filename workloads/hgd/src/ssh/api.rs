@@ -22,7 +22,7 @@ use tokio_util::io::ReaderStream;
 use transport::Peer;
 
 use super::follow::{Following, follow};
-use super::imports::Imports;
+use super::imports::{Import, Imports, Refusal};
 use super::publication::Input;
 use crate::all_in_one::SUPERVISOR;
 
@@ -117,44 +117,33 @@ async fn delete_repository(State(master): State<Arc<Master>>, Path(path): Path<R
 }
 
 /// `POST /v1/registry/{path}/strip` and `/import`: the wildcard takes the last word too.
-async fn act(State(master): State<Arc<Master>>, Path(path): Path<String>, body: Bytes) -> Response {
-    match path.rsplit_once('/') {
-        Some((path, "strip")) => match (path.parse(), read(&body)) {
-            (Ok(path), Ok(StripRequest { changesets, user })) => {
-                answer(master.ledger.strip(&path, changesets, user).await.map(|offset| offset.0))
-            }
-            (Err(error), _) => not_a_path(error),
-            (_, Err(refusal)) => refusal,
-        },
-        Some((path, "import")) => match (path.parse(), read(&body)) {
-            (Ok(path), Ok(source)) => match master.imports.start(&path, source).await {
-                Ok(()) => StatusCode::ACCEPTED.into_response(),
-                Err(refusal) => refusal.into_response(),
-            },
-            (Err(error), _) => not_a_path(error),
-            (_, Err(refusal)) => refusal,
-        },
-        _ => (StatusCode::NOT_FOUND, "only .../strip and .../import take POST").into_response(),
+async fn act(State(master): State<Arc<Master>>, Path(path): Path<String>, body: Bytes) -> Result<Response, Refusal> {
+    match path.rsplit_once('/').unwrap_or_default() {
+        (path, "strip") => {
+            let StripRequest { changesets, user } = read(&body)?;
+            Ok(answer(master.ledger.strip(&named(path)?, changesets, user).await.map(|offset| offset.0)))
+        }
+        (path, "import") => {
+            master.imports.start(&named(path)?, read(&body)?).await?;
+            Ok(StatusCode::ACCEPTED.into_response())
+        }
+        _ => Err((StatusCode::NOT_FOUND, "only .../strip and .../import take POST".to_owned())),
     }
 }
 
-async fn import_state(State(master): State<Arc<Master>>, Path(path): Path<String>) -> Response {
-    match path.strip_suffix("/import").map(str::parse) {
-        Some(Ok(path)) => match master.imports.state(&path).await {
-            Ok(import) => Json(import).into_response(),
-            Err(refusal) => refusal.into_response(),
-        },
-        Some(Err(error)) => not_a_path(error),
-        None => (StatusCode::NOT_FOUND, "only .../import takes GET").into_response(),
+async fn import_state(State(master): State<Arc<Master>>, Path(path): Path<String>) -> Result<Json<Import>, Refusal> {
+    match path.strip_suffix("/import") {
+        Some(path) => master.imports.state(&named(path)?).await.map(Json),
+        None => Err((StatusCode::NOT_FOUND, "only .../import takes GET".to_owned())),
     }
 }
 
-fn read<T: DeserializeOwned>(body: &Bytes) -> Result<T, Response> {
-    serde_json::from_slice(body).map_err(|error| (StatusCode::BAD_REQUEST, error.to_string()).into_response())
+fn named(path: &str) -> Result<RepositoryPath, Refusal> {
+    path.parse().map_err(|error: protocol::NameError| (StatusCode::NOT_FOUND, error.to_string()))
 }
 
-fn not_a_path(error: protocol::NameError) -> Response {
-    (StatusCode::NOT_FOUND, error.to_string()).into_response()
+fn read<T: DeserializeOwned>(body: &Bytes) -> Result<T, Refusal> {
+    serde_json::from_slice(body).map_err(|error| (StatusCode::BAD_REQUEST, error.to_string()))
 }
 
 fn answer(result: Result<u64, LedgerError>) -> Response {

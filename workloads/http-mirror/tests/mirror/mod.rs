@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http_mirror::{Front, FrontMetrics, Peers, Readiness, Route, Routes, admin, serve};
+use http_mirror::{Front, FrontMetrics, Limits, Peers, Readiness, Route, Routes, admin, serve};
 use mercurial::{Role, WebOptions, WebPool};
 use protocol::CreationId;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -37,6 +37,10 @@ pub struct Mirror {
 
 impl Mirror {
     pub async fn start(python: &Path) -> Mirror {
+        Mirror::start_with(python, Limits::default()).await
+    }
+
+    pub async fn start_with(python: &Path, limits: Limits) -> Mirror {
         let site = Site::start(python, Role::Mirror).await;
         let web = WebPool::new(site.mercurial.clone(), WebOptions { light: 2, heavy: 2, ..Default::default() });
         let (routes, watched_routes) = watch::channel(Arc::new(route(&site, false)));
@@ -51,7 +55,7 @@ impl Mirror {
             registry: registry.clone(),
         });
         let pages = probes.merge(admin::status(Arc::new(|| serde_json::json!({"applied": 1}))));
-        let front = Front::new(
+        let mut front = Front::new(
             watched_routes,
             watched_applied,
             watched_readiness,
@@ -59,6 +63,7 @@ impl Mirror {
             web.clone(),
             metrics,
         );
+        front.limits = limits;
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let admin_listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (address, admin) = (listener.local_addr().unwrap(), admin_listener.local_addr().unwrap());

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Answers to small wire commands, kept while nothing in the repository changes.
+"""Answers to small wire commands and JSON pages, kept while nothing in the repository changes.
 
 Clients that poll ask the same few things again and again; their answers depend on the repository's files and the
-request alone.
+request alone. Other pages say how long ago something was.
 """
 
 MAX_ANSWERS = 256
@@ -15,19 +15,35 @@ _COMMANDS = frozenset('cmd=' + name for name in _NAMES)
 
 
 def key(request, body):
-    """What the answer depends on, or None when it is not kept. Arguments come in the query, headers or the body."""
+    """What the answer depends on, or None when it is not kept."""
+    page = (request.get('pathInfo') or '').lstrip('/')
+    if not page:
+        parts = _command(request, body or b'')
+    elif page.startswith('json-') and not body:
+        parts = _page(request, page)
+    else:
+        return None
+    return tuple(parts) if parts and sum(map(len, parts)) <= MAX_KEY_BYTES else None
+
+
+def _command(request, body):
+    """Arguments come in the query, headers or the body."""
     query = request.get('query') or ''
-    if request['method'] not in ('GET', 'POST') or request.get('pathInfo') not in ('', '/', None):
-        return None
-    if query.partition('&')[0] not in _COMMANDS:
-        return None
-    parts = [request['method'], query, body or b'']
-    size = len(query) + len(parts[2])
-    for name, value in request.get('headers') or ():
-        if name[:4].lower() == 'x-hg':
-            parts += (name.lower(), value)
-            size += len(value)
-    return tuple(parts) if size <= MAX_KEY_BYTES else None
+    if request['method'] not in ('GET', 'POST') or query.partition('&')[0] not in _COMMANDS:
+        return ()
+    headers = [part for name, value in _headers(request) if name.startswith('x-hg') for part in (name, value)]
+    return [request['method'], query, body, *headers]
+
+
+def _page(request, page):
+    """A client that has a page already is told that it is the same, which costs little."""
+    if request['method'] != 'GET' or any(name == 'if-none-match' for name, _value in _headers(request)):
+        return ()
+    return ['GET', page, request.get('query') or '', request.get('scheme') or '', request.get('host') or '']
+
+
+def _headers(request):
+    return [(name.lower(), value) for name, value in request.get('headers') or ()]
 
 
 def keep(answers, answer_key, data):

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The web worker: frames, isolation between requests, bounds, and streams beside a busy lane."""
 
+import json
 import os
 import subprocess
 import sys
@@ -10,6 +11,8 @@ import unittest
 
 import mirror_case
 from mirror_case import MirrorCase, Worker, hg
+
+from hg_operator import answer_memory
 
 
 class Requests(MirrorCase):
@@ -108,6 +111,27 @@ class Requests(MirrorCase):
         self.repo.hg('bookmark', '-f', '-r', self.base, 'main')
         self.assertEqual(self.command('lookup', 'key=main'), '1 %s\n' % self.base)
         self.repo.hg('bookmark', '-f', '-r', self.tagged, 'main')
+
+    def test_kept_pages_are_of_the_state_and_a_client_that_has_one_is_told_so(self):
+        for shown, node in ((4, self.tagged), (5, self.hidden), (4, self.tagged)):
+            self.repo.show(shown)
+            for _time in range(2):
+                head, data = self.get('json-rev/tip')
+                self.assertEqual((head['status'], json.loads(data)['node']), (200, node))
+            etag = dict(head['headers'])['ETag']
+            head, data = self.get('json-rev/tip', headers=[['If-None-Match', etag]])
+            self.assertEqual((head['status'], data), (304, b''))
+
+    def test_only_what_is_the_same_for_everybody_is_kept(self):
+        page = {'method': 'GET', 'pathInfo': '/json-rev/tip', 'query': 'style=json', 'host': 'a', 'headers': []}
+        kept = answer_memory.key(page, b'')
+        self.assertIsNotNone(kept)
+        self.assertEqual(answer_memory.key({**page, 'headers': [['User-Agent', 'x']]}, None), kept)
+        for other in ({'host': 'b'}, {'query': ''}, {'pathInfo': '/json-rev/0'}, {'scheme': 'https'}):
+            self.assertNotIn(answer_memory.key({**page, **other}, b''), (None, kept), other)
+        conditional = [['If-None-Match', 'W/"1"']]
+        for other in ({'method': 'HEAD'}, {'pathInfo': '/log'}, {'headers': conditional}, {'query': 'x' * 5000}):
+            self.assertIsNone(answer_memory.key({**page, **other}, b''), other)
 
 
 class Streams(MirrorCase):

@@ -27,6 +27,20 @@ async fn a_server_knows_its_peer_by_certificate() {
     }
 }
 
+/// In a pod an instance is found by a DNS name, which leads to another address after each restart.
+#[tokio::test]
+async fn a_peer_is_found_by_a_name_and_known_by_another() {
+    let installation = Installation::new();
+    let served = installation.serve("ssh-0", who()).await;
+    let (_, port) = served.address.rsplit_once(':').unwrap();
+    let client = installation.client("mirror-0");
+    let named = Target::new("ssh-0".parse().unwrap(), format!("localhost:{port}"));
+    assert_eq!(client.get_json::<String>(&named, "/who").await.unwrap(), "mirror-0");
+    let nowhere = Target::new("ssh-0".parse().unwrap(), format!("no-such-host.invalid:{port}"));
+    let error = client.get_json::<String>(&nowhere, "/who").await.unwrap_err();
+    assert!(matches!(error, ClientError::Connect { .. }), "{error}");
+}
+
 #[tokio::test]
 async fn another_authority_is_refused_by_both_sides() {
     let (ours, theirs) = (Installation::new(), Installation::new());
