@@ -63,7 +63,7 @@ bench: setup
 NODES ?= 1
 CLUSTER_DIR ?= target/cluster
 HGOP_PROFILE ?= debug
-LOCAL_IMAGE := localhost/hg-operator:dev
+LOCAL_IMAGE := localhost/hg-operator
 
 cluster: setup cluster-setup
 	@programs=$$(tests/kubernetes/build.sh)
@@ -77,10 +77,11 @@ cluster: setup cluster-setup
 	cargo build $(if $(filter release,$(HGOP_PROFILE)),--release) -p hgd -p hg-operator
 	target=$${CARGO_TARGET_DIR:-target}/$(HGOP_PROFILE)
 	images/pause/build.sh target/images/pause.tar
-	images/hg-operator/build.sh $(LOCAL_IMAGE) target/images/hg-operator.tar "$$target/hgd" "$$target/hg-operator"
+	image=$$(images/hg-operator/build.sh $(LOCAL_IMAGE) target/images/hg-operator.tar \
+		"$$target/hgd" "$$target/hg-operator")
 	"$$programs/testbed" cluster up --dir "$(CLUSTER_DIR)" --nodes "$(NODES)" --image target/images/pause.tar
 	"$$programs/testbed" cluster import --dir "$(CLUSTER_DIR)" target/images/hg-operator.tar
-	"$$programs/testbed" deploy --dir "$(CLUSTER_DIR)" --image $(LOCAL_IMAGE)
+	"$$programs/testbed" deploy --dir "$(CLUSTER_DIR)" --image "$$image"
 
 # The part of the test cluster that is plain Go: seconds, and nothing of Kubernetes is built.
 test-testbed:
