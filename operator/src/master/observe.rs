@@ -67,9 +67,7 @@ pub async fn observe(
     let ours = |labels: &std::collections::BTreeMap<String, String>, namespace: Option<String>| {
         namespace.as_ref() == Some(&name.namespace) && names::is_selected(Some(labels), Component::Ssh, &name.name)
     };
-    let mut pools = world
-        .pools
-        .find(|pool| pool.namespace().as_ref() == Some(&name.namespace) && pool.spec.master_ref.name == name.name);
+    let mut pools = world.pools_of(&name);
     pools.sort_by_key(|pool| (pool.creation_timestamp().map(|time| time.0), pool.name_any()));
     let pool = |pool: Arc<MirrorPool>| {
         let own = pool.name_any();

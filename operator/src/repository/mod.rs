@@ -33,6 +33,8 @@ pub struct Observed {
     pub name: Name,
     pub master: Option<Arc<SshMaster>>,
     pub link: Option<Arc<Link>>,
+    /// How many its pools are to have.
+    pub mirrors: u32,
     /// The one that has the path; None: not known yet.
     pub holder: Option<Name>,
 }
@@ -59,6 +61,7 @@ pub async fn reconcile(context: &Context, name: &Name) -> Outcome {
     let observed = Observed {
         master: context.world.masters.get(&master).filter(|master| master.metadata.deletion_timestamp.is_none()),
         link: context.link(&master),
+        mirrors: context.world.mirrors_wanted(&master),
         holder: context.world.paths.who(&repository).into_iter().next(),
         name: name.clone(),
         repository,

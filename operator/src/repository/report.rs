@@ -4,6 +4,7 @@
 use crds::conditions::{ConditionStatus, ConditionType, Finding, Reason, conditions};
 use crds::{HgRepositoryStatus, Urls};
 use k8s_openapi::jiff::Timestamp;
+use protocol::RepositoryPath;
 use protocol::status::RepositoryStatus;
 
 use super::import::Import;
@@ -37,7 +38,7 @@ pub fn report(
         last_push: before.last_push.clone(),
         published_offset: found.map_or(before.published_offset, |found| count(found.published.0)),
         mirrors_in_sync: match view.as_deref() {
-            Some(view) if is_public(observed) => Some(in_sync(observed, view)),
+            Some(view) if is_public(observed) => Some(in_sync(view, &observed.repository.spec.path, observed.mirrors)),
             Some(_) => None,
             None => before.mirrors_in_sync.clone(),
         },
@@ -57,11 +58,10 @@ fn is_public(observed: &Observed) -> bool {
     observed.repository.spec.read_groups.is_empty()
 }
 
-/// Active mirrors that have not set it aside, of all that there are.
-fn in_sync(observed: &Observed, view: &View) -> String {
-    let path = &observed.repository.spec.path;
+/// Active mirrors that have not set it aside, of all that there shall be: those that left are not missed.
+fn in_sync(view: &View, path: &RepositoryPath, wanted: u32) -> String {
     let has = view.active().filter(|mirror| !mirror.quarantined.contains(path)).count();
-    format!("{has}/{}", view.mirrors.len())
+    format!("{has}/{wanted}")
 }
 
 fn urls(observed: &Observed) -> Option<Urls> {
@@ -144,5 +144,33 @@ fn imported(observed: &Observed, done: Result<&Done, &Problem>) -> Finding {
         _ if was_done => Finding::new(about, true, Reason::ImportDone, ""),
         Ok(Import::Runs) => Finding::new(about, ConditionStatus::Unknown, Reason::Importing, ""),
         Ok(Import::None) | Err(_) => Finding::new(about, ConditionStatus::Unknown, Reason::Reconciling, ""),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use protocol::status::{MirrorState, MirrorStatus, Status};
+
+    #[test]
+    fn mirrors_that_have_left_are_not_counted_and_those_that_set_it_aside_are_behind() {
+        let path: RepositoryPath = "a/b".parse().unwrap();
+        let mirror = |name: &str, state, quarantined: &[RepositoryPath]| MirrorStatus {
+            name: name.parse().unwrap(),
+            pid: None,
+            state,
+            url: String::new(),
+            applied: Default::default(),
+            published: Default::default(),
+            quarantined: quarantined.to_vec(),
+        };
+        let mirrors = vec![
+            mirror("web-mirror-0", MirrorState::Active, &[]),
+            mirror("web-mirror-1", MirrorState::Active, std::slice::from_ref(&path)),
+            mirror("web-mirror-2", MirrorState::Unreachable, &[]),
+        ];
+        let view = View::from(Status { mirrors, ..Status::default() });
+        assert_eq!(in_sync(&view, &path, 2), "1/2");
+        assert_eq!(in_sync(&view, &"other".parse().unwrap(), 2), "2/2");
     }
 }

@@ -21,7 +21,7 @@ use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
 use kube::{Api, Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 
-use cache::{Cache, Change};
+use cache::{Cache, Change, Name};
 pub use concerns::Key;
 pub use paths::Paths;
 use watch::{Health, Plan};
@@ -49,6 +49,20 @@ pub struct World {
     pub pods: Cache<Pod>,
     pub claims: Cache<PersistentVolumeClaim>,
     pub slices: Cache<EndpointSlice>,
+}
+
+impl World {
+    /// The pools that name this SshMaster.
+    pub fn pools_of(&self, master: &Name) -> Vec<Arc<MirrorPool>> {
+        self.pools.find(|pool| {
+            pool.namespace().as_ref() == Some(&master.namespace) && pool.spec.master_ref.name == master.name
+        })
+    }
+
+    /// How many mirrors they are to have together.
+    pub fn mirrors_wanted(&self, master: &Name) -> u32 {
+        self.pools_of(master).iter().map(|pool| pool.spec.replicas).sum()
+    }
 }
 
 /// All watches of this process.
