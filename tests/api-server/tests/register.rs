@@ -98,12 +98,13 @@ async fn a_lease_is_read_and_written_with_an_instances_rights() {
 
 /// Reads as soon as the API server has heard of the role.
 async fn granted(register: &Register) -> Option<Versioned<State>> {
+    let mut ticks = tokio::time::interval(Duration::from_millis(100));
     for _ in 0..300 {
+        ticks.tick().await;
         match register.read().await {
             Err(error) if error.to_string().contains("forbidden") => {}
             other => return other.unwrap(),
         }
-        tokio::time::sleep(Duration::from_millis(100)).await;
     }
     panic!("the role does not take effect");
 }
