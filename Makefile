@@ -49,8 +49,9 @@ test: setup
 	cargo clippy --workspace --all-targets -- -D warnings
 	# helm and kubectl render the chart. Built once a machine; the tests would build them too, but silently.
 	tests/kubernetes/build.sh helm testbed
-	# The scenarios start this program; nextest builds only what it runs itself.
-	cargo build -p hgd
+	# The scenarios start a program that nextest does not build. All targets at once: each choice of packages has features
+	# of its own, and everything is compiled again for it.
+	cargo build --workspace --all-targets
 	cargo nextest run --workspace
 
 bench: setup
