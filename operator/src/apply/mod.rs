@@ -47,6 +47,7 @@ impl<K: Resource<DynamicType = ()>> Wanted<K> {
         Wanted { name, value, kind: PhantomData }
     }
 
+    #[cfg(test)]
     pub fn value(&self) -> &Value {
         &self.value
     }

@@ -11,6 +11,7 @@ use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Secret, Servi
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::{Api, DeleteParams, DynamicObject, ListParams, Patch, PatchParams};
 use kube::core::{ApiResource, GroupVersionKind};
 use kube::{Client, Resource, ResourceExt};
@@ -33,7 +34,7 @@ impl Cluster {
 
     pub async fn install(&self) {
         for definition in crds::definitions().unwrap() {
-            let api = Api::all(self.client.clone());
+            let api: Api<CustomResourceDefinition> = Api::all(self.client.clone());
             let name = definition.name_any();
             let parameters = PatchParams::apply("test").force();
             api.patch(&name, &parameters, &Patch::Apply(&definition)).await.unwrap();
