@@ -101,8 +101,8 @@ impl Owner {
     }
 }
 
-/// What was written with which hash, and the version that the API server made of it: while that version stands, writing
-/// the same again changes nothing, whatever the server has made of our words (`0.5Gi` becomes `512Mi`).
+/// What was written with which hash, and the version that the API server made of it: while that version stands,
+/// writing the same again changes nothing, whatever the server has made of our words (`0.5Gi` becomes `512Mi`).
 #[derive(Clone, Default)]
 pub struct Written(Arc<Mutex<HashMap<(String, Name), (String, String)>>>);
 

@@ -183,8 +183,8 @@ async fn set_finalizer(context: &Context, observed: &Observed, wanted: bool) -> 
     }
 }
 
-/// The resource is being deleted. Where there is no SshMaster any more there is nothing to delete, and one that never had
-/// the path deletes nobody else's repository.
+/// The resource is being deleted. Where there is no SshMaster any more there is nothing to delete, and one that never
+/// had the path deletes nobody else's repository.
 async fn delete(context: &Context, observed: &Observed) -> Result<(), Problem> {
     if !observed.has_finalizer() {
         return Ok(());

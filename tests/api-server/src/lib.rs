@@ -28,6 +28,11 @@ struct Ready {
     kubeconfig: PathBuf,
 }
 
+/// Between two looks at a level.
+pub async fn look_again() {
+    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+}
+
 impl ApiServer {
     /// Builds the testbed where nobody has (minutes), and starts it.
     pub fn start() -> ApiServer {

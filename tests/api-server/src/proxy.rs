@@ -78,11 +78,9 @@ impl Proxy {
     pub async fn wait_until_struck(&self, limit: Duration) -> bool {
         let start = Instant::now();
         while start.elapsed() < limit {
-            let plan = self.shared.plan.lock().unwrap();
-            if plan.harm.is_none_or(|(at, _)| plan.writes >= at) {
+            if self.shared.has_struck() {
                 return true;
             }
-            drop(plan);
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
         false
@@ -113,6 +111,11 @@ async fn pass(State(shared): State<Arc<Shared>>, request: Request) -> Response {
 }
 
 impl Shared {
+    fn has_struck(&self) -> bool {
+        let plan = self.plan.lock().unwrap();
+        plan.harm.is_none_or(|(at, _)| plan.writes >= at)
+    }
+
     /// Counts a write. Events, and the Lease of the election, are not what is tested.
     fn strike(&self, method: &Method, path: &str, body: &[u8]) -> Option<Fault> {
         let elects = path.contains("/leases") && body.windows(ELECTION.len()).any(|found| found == ELECTION);

@@ -130,7 +130,7 @@ impl Cluster {
         self.add::<RoleBinding>(&mut versions).await;
         self.add::<PersistentVolumeClaim>(&mut versions).await;
         self.add::<Lease>(&mut versions).await;
-        versions.retain(|name, _| name != "Lease hg-operator");
+        versions.retain(|name, _| name != "Lease hg-operator" && !name.starts_with("Lease election-"));
         versions
     }
 
@@ -144,7 +144,6 @@ impl Cluster {
     /// What there is, without what is different each time; with what the resources say.
     pub async fn end_state(&self) -> BTreeSet<String> {
         let mut state: BTreeSet<String> = self.versions().await.into_keys().collect();
-        state.retain(|name| !name.starts_with("Lease election"));
         for secret in self.api::<Secret>().list(&ListParams::default()).await.unwrap() {
             let keys: Vec<String> = secret.data.clone().unwrap_or_default().into_keys().collect();
             state.insert(format!("Secret {}: {}", secret.name_any(), keys.join(" ")));
