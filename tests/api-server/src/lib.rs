@@ -29,7 +29,7 @@ struct Ready {
 }
 
 /// Between two looks at a level.
-pub async fn look_again() {
+pub async fn until_next_look() {
     tokio::time::sleep(std::time::Duration::from_millis(100)).await;
 }
 

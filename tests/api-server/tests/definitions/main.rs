@@ -53,7 +53,7 @@ async fn install(client: &Client, definitions: &[CustomResourceDefinition]) {
                 break;
             }
             assert!(start.elapsed() < SERVED_LIMIT, "{name} is not established: {conditions:?}");
-            api_server::look_again().await;
+            api_server::until_next_look().await;
         }
     }
 }
@@ -144,7 +144,7 @@ async fn without_rules_the_same_is_taken(client: &Client, definitions: &[CustomR
         let mut result = create(client, *kind, object.clone(), true).await;
         // The new version takes a moment to be followed.
         while result.is_err() && start.elapsed() < SERVED_LIMIT {
-            api_server::look_again().await;
+            api_server::until_next_look().await;
             result = create(client, *kind, object.clone(), true).await;
         }
         wrong
