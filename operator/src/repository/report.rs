@@ -53,6 +53,15 @@ pub fn without_mirrors(status: &HgRepositoryStatus) -> HgRepositoryStatus {
     status
 }
 
+/// Fewer mirrors have it than before: not worth telling of all repositories if it does not last. More is told at once.
+pub fn worsens(before: &HgRepositoryStatus, after: &HgRepositoryStatus) -> bool {
+    let count = |status: &HgRepositoryStatus| {
+        let (has, _) = status.mirrors_in_sync.as_deref()?.split_once('/')?;
+        has.parse::<u32>().ok()
+    };
+    count(after) < count(before)
+}
+
 fn is_public(observed: &Observed) -> bool {
     observed.repository.spec.read_groups.is_empty()
 }
@@ -144,5 +153,29 @@ fn imported(observed: &Observed, done: Result<&Done, &Problem>) -> Finding {
         _ if was_done => Finding::new(about, true, Reason::ImportDone, ""),
         Ok(Import::Runs) => Finding::new(about, ConditionStatus::Unknown, Reason::Importing, ""),
         Ok(Import::None) | Err(_) => Finding::new(about, ConditionStatus::Unknown, Reason::Reconciling, ""),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn more_mirrors_are_told_at_once_and_fewer_only_when_it_lasts() {
+        let status = |mirrors: Option<&str>| HgRepositoryStatus {
+            mirrors_in_sync: mirrors.map(ToOwned::to_owned),
+            ..HgRepositoryStatus::default()
+        };
+        let table = [
+            (None, Some("0/2"), false),
+            (Some("0/2"), Some("1/2"), false),
+            (Some("2/2"), Some("1/2"), true),
+            (Some("2/2"), Some("2/3"), false),
+            (Some("2/2"), None, true),
+        ];
+        for (before, after, worse) in table {
+            assert_eq!(worsens(&status(before), &status(after)), worse, "{before:?} {after:?}");
+        }
+        assert_eq!(without_mirrors(&status(Some("1/2"))), without_mirrors(&status(Some("2/2"))));
     }
 }
