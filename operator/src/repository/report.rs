@@ -165,7 +165,6 @@ fn imported(observed: &Observed, done: Result<&Done, &Problem>) -> Finding {
 #[cfg(test)]
 mod tests {
     use super::*;
-<<<<<<< HEAD
     use protocol::status::{MirrorState, MirrorStatus, Status};
 
     #[test]
@@ -188,7 +187,7 @@ mod tests {
         let view = View::from(Status { mirrors, ..Status::default() });
         assert_eq!(in_sync(&view, &path, 2), "1/2");
         assert_eq!(in_sync(&view, &"other".parse().unwrap(), 2), "2/2");
-=======
+    }
 
     #[test]
     fn more_mirrors_are_told_at_once_and_fewer_only_when_it_lasts() {
@@ -207,6 +206,5 @@ mod tests {
             assert_eq!(worsens(&status(before), &status(after)), worse, "{before:?} {after:?}");
         }
         assert_eq!(without_mirrors(&status(Some("1/2"))), without_mirrors(&status(Some("2/2"))));
->>>>>>> operator
     }
 }
