@@ -44,18 +44,22 @@ async fn install(client: &Client, definitions: &[CustomResourceDefinition]) {
     for definition in definitions {
         let name = definition.name_any();
         api.patch(&name, &PatchParams::apply(MANAGER).force(), &Patch::Apply(definition)).await.unwrap();
-        let start = Instant::now();
-        loop {
-            let found = api.get_status(&name).await.unwrap();
-            let conditions = found.status.and_then(|status| status.conditions).unwrap_or_default();
-            let holds = |type_: &str| conditions.iter().any(|c| c.type_ == type_ && c.status == "True");
-            assert!(!holds("NonStructuralSchema"), "{name}: {conditions:?}");
-            if holds("Established") {
-                break;
-            }
-            assert!(start.elapsed() < SERVED_LIMIT, "{name} is not established: {conditions:?}");
-            tokio::time::sleep(LOOK_EVERY).await;
+        wait_until_established(&api, &name).await;
+    }
+}
+
+async fn wait_until_established(api: &Api<CustomResourceDefinition>, name: &str) {
+    let start = Instant::now();
+    loop {
+        let found = api.get_status(name).await.unwrap();
+        let conditions = found.status.and_then(|status| status.conditions).unwrap_or_default();
+        let holds = |type_: &str| conditions.iter().any(|c| c.type_ == type_ && c.status == "True");
+        assert!(!holds("NonStructuralSchema"), "{name}: {conditions:?}");
+        if holds("Established") {
+            break;
         }
+        assert!(start.elapsed() < SERVED_LIMIT, "{name} is not established: {conditions:?}");
+        tokio::time::sleep(LOOK_EVERY).await;
     }
 }
 
@@ -137,22 +141,28 @@ async fn without_rules_the_same_is_taken(client: &Client, definitions: &[CustomR
     let start = Instant::now();
     for (kind, patch, _) in MISTAKES.iter().filter(|(_, _, sentence)| is_rule(sentence)) {
         let object = patched(kind.good("lax"), patch);
-        let mut result = create(client, *kind, object.clone(), true).await;
-        // The new version takes a moment to be followed.
-        while result.is_err() && start.elapsed() < SERVED_LIMIT {
-            tokio::time::sleep(LOOK_EVERY).await;
-            result = create(client, *kind, object.clone(), true).await;
-        }
-        wrong
-            .extend(result.err().map(|error| format!("{patch}\n  is refused without rules too: {}", message(&error))));
-    }
-    for (number, (kind, _, change, _)) in CHANGES.iter().enumerate() {
-        let result = merge(client, *kind, &format!("change-{number}"), change).await;
+        let result = eventually_created(client, *kind, object, start + SERVED_LIMIT).await;
         wrong.extend(
             result.err().map(|error| format!("{change}\n  is refused without rules too: {}", message(&error))),
         );
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// The new version of a definition takes a moment to be followed.
+async fn eventually_created(
+    client: &Client,
+    kind: Kind,
+    object: Value,
+    deadline: Instant,
+) -> Result<DynamicObject, kube::Error> {
+    loop {
+        let result = create(client, kind, object.clone(), true).await;
+        if result.is_ok() || Instant::now() > deadline {
+            return result;
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
 }
 
 fn messages(definition: &CustomResourceDefinition) -> Vec<String> {
