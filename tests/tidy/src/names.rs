@@ -22,10 +22,6 @@ const SYNONYMS: &[(&str, &str)] = &[
 /// Other people's names: Kubernetes' fields and library, the clock's start.
 const FOREIGN: &[&str] = &[
     "replicas",
-    "ready_replicas",
-    "active_replicas",
-    "spec_replicas_path",
-    "status_replicas_path",
     "UNIX_EPOCH",
     "unix_epoch",
     "since_unix_epoch",
