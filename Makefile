@@ -4,7 +4,8 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .ONESHELL:
 .DEFAULT_GOAL := run
-.PHONY: run build test bench setup cluster cluster-down cluster-setup install-packages test-testbed
+.PHONY: run build test bench setup cluster cluster-down cluster-setup cluster-images test-cluster \
+    install-packages test-testbed
 
 # The newest Mercurial and the test runners live here; Debian's Mercurial is beside it as the older one.
 export HGOP_VENV ?= $(CURDIR)/target/venv
@@ -74,15 +75,25 @@ cluster: setup cluster-setup
 		"$$programs/testbed" deploy --dir "$(CLUSTER_DIR)" --kubeconfig "$$KUBECONFIG" --image "$$IMAGE"
 		exit
 	fi
+	$(MAKE) cluster-images
 	set -x
+	"$$programs/testbed" cluster up --dir "$(CLUSTER_DIR)" --nodes "$(NODES)" --image target/images/pause.tar
+	"$$programs/testbed" cluster import --dir "$(CLUSTER_DIR)" target/images/hg-operator.tar
+	"$$programs/testbed" deploy --dir "$(CLUSTER_DIR)" --image "$$(cat target/images/hg-operator.name)"
+
+# The pause image, our image, and what that is called.
+cluster-images: setup cluster-setup
+	@set -x
 	cargo build $(if $(filter release,$(HGOP_PROFILE)),--release) -p hgd -p hg-operator
 	target=$${CARGO_TARGET_DIR:-target}/$(HGOP_PROFILE)
 	images/pause/build.sh target/images/pause.tar
-	image=$$(images/hg-operator/build.sh $(LOCAL_IMAGE) target/images/hg-operator.tar \
-		"$$target/hgd" "$$target/hg-operator")
-	"$$programs/testbed" cluster up --dir "$(CLUSTER_DIR)" --nodes "$(NODES)" --image target/images/pause.tar
-	"$$programs/testbed" cluster import --dir "$(CLUSTER_DIR)" target/images/hg-operator.tar
-	"$$programs/testbed" deploy --dir "$(CLUSTER_DIR)" --image "$$image"
+	images/hg-operator/build.sh $(LOCAL_IMAGE) target/images/hg-operator.tar "$$target/hgd" "$$target/hg-operator" \
+		> target/images/hg-operator.name
+
+# Real hg against a cluster of its own, which it takes down. Not part of `make test`: it needs root, and minutes.
+test-cluster: cluster-images
+	@set -x
+	cargo test -p cluster -- --ignored --nocapture
 
 # The part of the test cluster that is plain Go: seconds, and nothing of Kubernetes is built.
 test-testbed:

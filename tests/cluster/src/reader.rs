@@ -1,0 +1,114 @@
+//! A reader who asks all the time, and tries once more when an answer fails.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use scenarios::KeepAlive;
+
+use crate::Cluster;
+
+/// Before the one other try.
+const AGAIN_AFTER: Duration = Duration::from_millis(500);
+/// Some ten rounds a second leave the processors to the cluster.
+const PAUSE: Duration = Duration::from_millis(50);
+
+pub struct Reader {
+    stop: Arc<AtomicBool>,
+    thread: JoinHandle<Seen>,
+}
+
+#[derive(Debug, Default)]
+pub struct Seen {
+    pub requests: u64,
+    /// Of these, how many were tried twice.
+    pub again: u64,
+    /// Twice without an answer.
+    pub lost: Vec<String>,
+    /// What one answer showed and a later one denied.
+    pub contradictions: Vec<String>,
+    pub hashes: BTreeSet<String>,
+}
+
+impl Reader {
+    pub fn start(cluster: &Cluster) -> Reader {
+        let stop = Arc::new(AtomicBool::new(false));
+        let (service, mirrors) = (cluster.ready().http.clone(), cluster.mirrors.clone());
+        let until = Arc::clone(&stop);
+        let thread = std::thread::spawn(move || {
+            let mut seen = Seen::default();
+            while !until.load(Ordering::Relaxed) {
+                seen.round(&service, &mirrors);
+                std::thread::park_timeout(PAUSE);
+            }
+            seen
+        });
+        Reader { stop, thread }
+    }
+
+    pub fn end(self) -> Seen {
+        self.stop.store(true, Ordering::Relaxed);
+        self.thread.join().unwrap()
+    }
+
+    /// Ends it; it must have got every answer, and none that contradicts another.
+    #[track_caller]
+    pub fn is_content(self) -> Seen {
+        let seen = self.end();
+        eprintln!("  reader: {} requests, {} tried twice, {} hashes", seen.requests, seen.again, seen.hashes.len());
+        assert!(seen.requests > 0 && !seen.hashes.is_empty(), "{seen:?}");
+        assert!(seen.lost.is_empty(), "lost: {:?}", seen.lost);
+        assert!(seen.contradictions.is_empty(), "contradictions: {:?}", seen.contradictions);
+        seen
+    }
+}
+
+impl Seen {
+    fn round(&mut self, service: &str, mirrors: &[String]) {
+        let Some(heads) = self.ask(service, "/hello?cmd=heads") else { return };
+        self.hashes.extend(heads.split_whitespace().map(str::to_owned));
+        // The newest, and one of the older ones by turns.
+        let turn = self.requests as usize % self.hashes.len().max(1);
+        let older = self.hashes.iter().nth(turn).cloned();
+        for hash in heads.split_whitespace().map(str::to_owned).chain(older) {
+            let path = format!("/hello?cmd=lookup&key={hash}");
+            if let Some(answer) = self.ask(service, &path) {
+                self.compare("the Service", &hash, &answer);
+            }
+            for mirror in mirrors {
+                // Those that are not there say nothing; one that answers knows what another one showed.
+                let answer = KeepAlive::new(mirror).get(&path, &[]);
+                if let Some(answer) = answer.ok().filter(|answer| answer.status == 200) {
+                    self.compare(mirror, &hash, &answer.text());
+                }
+            }
+        }
+    }
+
+    fn compare(&mut self, who: &str, hash: &str, answer: &str) {
+        if answer.trim() != format!("1 {hash}") {
+            self.contradictions.push(format!("{who} says of {hash}: {answer}"));
+        }
+    }
+
+    /// A new connection each time, so that the Service may choose.
+    fn ask(&mut self, service: &str, path: &str) -> Option<String> {
+        self.requests += 1;
+        let mut failures = Vec::new();
+        for _ in 0..2 {
+            match KeepAlive::new(service).get(path, &[]) {
+                Ok(answer) if answer.status == 200 => return Some(answer.text()),
+                Ok(answer) => failures.push(format!("{} {}", answer.status, answer.text())),
+                Err(error) => failures.push(error.to_string()),
+            }
+            if failures.len() == 1 {
+                self.again += 1;
+                std::thread::park_timeout(AGAIN_AFTER);
+            }
+        }
+        self.lost.push(format!("{path}: {failures:?}"));
+        None
+    }
+}

@@ -1,0 +1,174 @@
+//! Starting a cluster, taking it down, and telling it what to do.
+
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use scenarios::{Mercurial, Ready};
+
+/// The SSH instances are on the first two; the third one has mirrors only, and so publication can go on without it.
+const NODES: &str = "3";
+const LAST_NODE: &str = "n3";
+const IMAGE: &str = "localhost/hg-operator:dev";
+const NAME_SERVER: &str = "10.200.0.1:53";
+/// The most mirrors that a test asks for.
+const MIRRORS: usize = 4;
+/// Set: a cluster that is there is used, and stays. For whoever writes a test.
+const KEEP: &str = "HGOP_KEEP_CLUSTER";
+
+/// It is taken down when this is dropped, also by a test that fails.
+pub struct Cluster {
+    root: PathBuf,
+    directory: PathBuf,
+    programs: PathBuf,
+    ready: Option<Ready>,
+    forwarder: Option<Child>,
+    /// Each mirror for itself, also those that are not there now.
+    pub mirrors: Vec<String>,
+    pub mercurial: Mercurial,
+}
+
+impl Cluster {
+    /// Returns when everything of the quickstart is ready. `make test-cluster` has made the images.
+    pub fn start() -> Cluster {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap();
+        let built = said(Command::new(root.join("tests/kubernetes/build.sh")).stderr(Stdio::inherit())).unwrap();
+        let mut cluster = Cluster {
+            directory: root.join("target/test-cluster"),
+            programs: PathBuf::from(built.trim()),
+            root,
+            ready: None,
+            forwarder: None,
+            mirrors: Vec::new(),
+            mercurial: scenarios::mercurials().pop().unwrap(),
+        };
+        if std::env::var_os(KEEP).is_none() || !cluster.directory.join("ready.json").exists() {
+            cluster.testbed("cluster up --nodes", &[NODES, "--image", "target/images/pause.tar"]);
+            cluster.testbed("cluster import", &["target/images/hg-operator.tar"]);
+            cluster.kubectl(&format!("cordon {LAST_NODE}"));
+            cluster.testbed("deploy --image", &[IMAGE]);
+            cluster.kubectl(&format!("uncordon {LAST_NODE}"));
+        }
+        cluster.ready =
+            Some(serde_json::from_slice(&std::fs::read(cluster.directory.join("ready.json")).unwrap()).unwrap());
+        cluster.forward();
+        cluster
+    }
+
+    pub fn ready(&self) -> &Ready {
+        self.ready.as_ref().unwrap()
+    }
+
+    /// A folder for what tests write.
+    pub fn folder(&self, name: &str) -> PathBuf {
+        let folder = self.directory.join("clients").join(name);
+        let _none_before = std::fs::remove_dir_all(&folder);
+        folder
+    }
+
+    /// A command of the testbed: its words, `--dir`, and the rest.
+    fn testbed(&self, command: &str, rest: &[&str]) {
+        let words = command.split(' ');
+        let flag = words.clone().filter(|word| word.starts_with("--"));
+        let mut line = Command::new(self.programs.join("testbed"));
+        line.args(words.filter(|word| !word.starts_with("--"))).arg("--dir").arg(&self.directory);
+        line.args(flag).args(rest).current_dir(&self.root).stdin(Stdio::null());
+        let status = line.status().unwrap();
+        assert!(status.success(), "testbed {command}: {status}");
+    }
+
+    /// Pulls a node's cable, or plugs it in.
+    pub fn link(&self, node: &str, state: &str) {
+        self.testbed("cluster link", &[node, state]);
+    }
+
+    /// The pods' own addresses, by name; the testbed forwards only to those of the beginning.
+    fn forward(&mut self) {
+        let pid = std::fs::read_to_string(self.directory.join("pids/forward-quickstart")).unwrap();
+        let pid = pid.split_whitespace().next().unwrap().to_owned();
+        let line = std::fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap();
+        let namespace = line.split('\0').find(|word| word.starts_with("--namespace=")).unwrap();
+        let mut command = Command::new(self.programs.join("testbed"));
+        command.args(["forward", namespace, "--name-server", NAME_SERVER]);
+        for number in 0..MIRRORS {
+            let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+            let host = format!("web-mirror-{number}.web-mirror-instances.quickstart.svc.cluster.local");
+            command.arg(format!("{free}={host}:8080"));
+            self.mirrors.push(format!("http://{free}"));
+        }
+        let log = std::fs::File::create(self.directory.join("logs/forward-mirrors.log")).unwrap();
+        command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
+        self.forwarder = Some(command.spawn().unwrap());
+    }
+
+    fn kubeconfig(&self) -> String {
+        format!("--kubeconfig={}", self.directory.join("kubeconfig").display())
+    }
+
+    /// What kubectl says in the quickstart's namespace; of failures too.
+    pub fn try_kubectl(&self, line: &str) -> Result<String, String> {
+        let mut command = Command::new(self.programs.join("kubectl"));
+        command.arg(self.kubeconfig()).args(["--namespace=quickstart", "--request-timeout=20s"]);
+        said(command.args(line.split_whitespace()).stdin(Stdio::null()))
+    }
+
+    #[track_caller]
+    pub fn kubectl(&self, line: &str) -> String {
+        self.try_kubectl(line).unwrap()
+    }
+
+    #[track_caller]
+    pub fn apply(&self, manifest: &str) {
+        let file = self.directory.join("applied.yaml");
+        std::fs::write(&file, manifest).unwrap();
+        self.kubectl(&format!("apply -f {}", file.display()));
+    }
+
+    #[track_caller]
+    pub fn helm(&self, line: &str) -> String {
+        let mut command = Command::new(self.programs.join("helm"));
+        command.arg(self.kubeconfig()).arg("--namespace=hg-operator").args(line.split_whitespace());
+        said(command.current_dir(&self.root).stdin(Stdio::null())).unwrap()
+    }
+
+    /// What a person would look at first; a cluster that is taken down tells nothing any more.
+    fn explain(&self) {
+        for line in [
+            "get nodes",
+            "get pods,pvc -o wide",
+            "get hg",
+            "get sshmasters,mirrorpools -o yaml",
+            "get events --sort-by=.lastTimestamp",
+            "logs -n hg-operator -l app.kubernetes.io/name=hg-operator --tail=40 --prefix",
+            "logs -l app.kubernetes.io/name=hg-operator --tail=15 --prefix",
+        ] {
+            eprintln!("--- kubectl {line}:\n{}", self.try_kubectl(line).unwrap_or_else(|error| error));
+        }
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        if let Some(mut forwarder) = self.forwarder.take() {
+            let _it_may_have_ended = forwarder.kill();
+            let _status = forwarder.wait();
+        }
+        if std::thread::panicking() {
+            self.explain();
+        }
+        if std::env::var_os(KEEP).is_none() {
+            let mut command = Command::new(self.programs.join("testbed"));
+            let down = command.args(["cluster", "down", "--dir"]).arg(&self.directory).status();
+            eprintln!("the cluster is taken down: {down:?}");
+        }
+    }
+}
+
+fn said(command: &mut Command) -> Result<String, String> {
+    let output = command.output().unwrap();
+    let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
+    match output.status.success() {
+        true => Ok(stdout),
+        false => Err(format!("{command:?}: {stdout}{}", String::from_utf8_lossy(&output.stderr))),
+    }
+}

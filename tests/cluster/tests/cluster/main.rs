@@ -1,0 +1,42 @@
+//! The chart and the quickstart on a real Kubernetes, from the installation to the end. One test, because a cluster
+//! costs a minute. Run by `make test-cluster`; `HGOP_CLUSTER_STEPS=scaling,a_node` runs only these.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod life;
+mod mistakes;
+mod nodes;
+mod pods;
+mod scaling;
+
+use std::time::Instant;
+
+use cluster::{Cluster, Developer};
+
+type Step = fn(&Cluster, &mut Developer);
+
+const STEPS: &[(&str, Step)] = &[
+    ("repositories", life::push_and_clone),
+    ("scaling", scaling::two_to_four_to_one),
+    ("mirrors", pods::a_mirror_comes_back),
+    ("standby", pods::the_standby_comes_back),
+    ("master", pods::the_master_comes_back),
+    ("a_node", nodes::a_node_is_cut_off),
+    ("mistakes", mistakes::are_told_and_heal),
+    ("upgrade", life::an_upgrade_restarts_nothing),
+    ("uninstall", life::uninstalling_keeps_the_volumes),
+];
+
+#[test]
+#[ignore = "a cluster takes minutes and root: make test-cluster"]
+fn a_cluster_from_its_installation_to_its_end() {
+    let named = std::env::var("HGOP_CLUSTER_STEPS").unwrap_or_default();
+    let named: Vec<&str> = named.split(',').filter(|name| !name.is_empty()).collect();
+    let cluster = Cluster::start();
+    let mut developer = Developer::new(&cluster, "developer");
+    for (name, step) in STEPS.iter().filter(|(name, _)| named.is_empty() || named.contains(name)) {
+        let begun = Instant::now();
+        eprintln!("{name}");
+        step(&cluster, &mut developer);
+        eprintln!("{name}: {:.1} s", begun.elapsed().as_secs_f64());
+    }
+}
