@@ -50,8 +50,9 @@ test: setup
 	cargo clippy --workspace --all-targets -- -D warnings
 	# helm and kubectl render the chart. Built once a machine; the tests would build them too, but silently.
 	tests/kubernetes/build.sh helm testbed
-	# The scenarios start this program; nextest builds only what it runs itself.
-	cargo build -p hgd
+	# The scenarios start a program that nextest does not build. All targets at once: each choice of packages has features
+	# of its own, and everything is compiled again for it.
+	cargo build --workspace --all-targets
 	cargo nextest run --workspace
 
 bench: setup
@@ -64,7 +65,7 @@ bench: setup
 NODES ?= 1
 CLUSTER_DIR ?= target/cluster
 HGOP_PROFILE ?= debug
-LOCAL_IMAGE := localhost/hg-operator:dev
+LOCAL_IMAGE := localhost/hg-operator
 
 cluster: setup cluster-setup cluster-images
 	@programs=$$(tests/kubernetes/build.sh)
@@ -77,7 +78,7 @@ cluster: setup cluster-setup cluster-images
 	set -x
 	"$$programs/testbed" cluster up --dir "$(CLUSTER_DIR)" --nodes "$(NODES)" --image target/images/pause.tar
 	"$$programs/testbed" cluster import --dir "$(CLUSTER_DIR)" target/images/hg-operator.tar
-	"$$programs/testbed" deploy --dir "$(CLUSTER_DIR)" --image $(LOCAL_IMAGE)
+	"$$programs/testbed" deploy --dir "$(CLUSTER_DIR)" --image "$$(cat target/images/hg-operator.name)"
 
 # Archives for the nodes of a cluster of this machine.
 cluster-images: setup cluster-setup
@@ -87,7 +88,8 @@ cluster-images: setup cluster-setup
 	cargo build $(if $(filter release,$(HGOP_PROFILE)),--release) -p hgd -p hg-operator
 	target=$${CARGO_TARGET_DIR:-target}/$(HGOP_PROFILE)
 	images/pause/build.sh target/images/pause.tar
-	images/hg-operator/build.sh $(LOCAL_IMAGE) target/images/hg-operator.tar "$$target/hgd" "$$target/hg-operator"
+	images/hg-operator/build.sh $(LOCAL_IMAGE) target/images/hg-operator.tar \
+		"$$target/hgd" "$$target/hg-operator" > target/images/hg-operator.name
 
 # Real hg against a cluster of its own, which it takes down. Not part of `make test`: it needs root, and minutes.
 test-cluster: cluster-images

@@ -3,6 +3,8 @@
 //! What is not implemented is not accepted: a field or value that these types know does what it says.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
+// kube's `printcolumn` says `type_` and `priority` once for each column.
+#![allow(clippy::duplicated_attributes)]
 
 mod bounds;
 mod check;

@@ -88,7 +88,8 @@ pub(crate) fn repository_path(_: &mut SchemaGenerator) -> Schema {
 }
 
 pub(crate) fn span(_: &mut SchemaGenerator) -> Schema {
-    matching(24, "^([0-9]{1,6}h)?([0-9]{1,6}m)?([0-9]{1,6}s)?$", says::SPAN)
+    let amounts = "^([0-9]{1,6}h)?([0-9]{1,6}m)?([0-9]{1,6}s)?$";
+    text(24, &[rule(&format!("self != '' && self.matches(r'{amounts}')"), says::SPAN)])
 }
 
 pub(crate) fn amount(_: &mut SchemaGenerator) -> Schema {

@@ -1,8 +1,9 @@
 #!/bin/bash
 # Our one image as an archive that `ctr images import` (or `skopeo copy oci-archive:`) takes. No registry and no
-# Docker.
+# Docker. Prints its full name, whose tag says what is inside, so that changed programs are a changed image; in the
+# archive it is called `:dev` too.
 #
-#   images/hg-operator/build.sh localhost/hg-operator:dev image.tar target/debug/hgd target/debug/hg-operator
+#   images/hg-operator/build.sh localhost/hg-operator image.tar target/debug/hgd target/debug/hg-operator
 set -euo pipefail
 here=$(dirname "${BASH_SOURCE[0]}")
 name=$1 archive=$2
@@ -16,8 +17,12 @@ trap 'rm -rf "$stripped"' EXIT
 files=()
 for program in "$@"; do
     file=$stripped/$(basename "$program")
-    # Ten times smaller, and it is read on every node.
+    # Several times smaller, and it is read on every node.
     strip --strip-debug -o "$file" "$program"
     files+=(--file "$file:/usr/local/bin/$(basename "$program")")
 done
-"$testbed" image --out "$archive" --name "$name" --root "$root" --user 65532:65532 "${files[@]}"
+# The root's own name says what is in it.
+hash=$({ basename "$root"; cd "$stripped"; sha256sum -- *; } | sha256sum | cut -c1-12)
+"$testbed" image --out "$archive" --name "$name:dev" --name "$name:dev-$hash" --root "$root" --user 65532:65532 \
+    "${files[@]}"
+echo "$name:dev-$hash"

@@ -24,7 +24,8 @@ pub fn new_authority(now: SystemTime) -> Result<Data, Problem> {
     Ok(data([(AUTHORITY_CERTIFICATE.to_owned(), made.certificate), (AUTHORITY_KEY.to_owned(), made.key)]))
 }
 
-/// The authority of a Secret. A broken one is never replaced by itself: all certificates of the installation are of it.
+/// The authority of a Secret. A broken one is never replaced by itself: all certificates of the installation are of
+/// it.
 pub fn authority(secret: &Secret) -> Result<Authority, Problem> {
     let name = secret.metadata.name.as_deref().unwrap_or_default();
     let lacks = |key: &str| {

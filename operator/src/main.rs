@@ -20,9 +20,9 @@ mod process;
 mod queue;
 mod repository;
 mod run;
-#[cfg(test)]
-mod snapshots;
 mod storage;
+#[cfg(test)]
+mod tests;
 mod world;
 
 fn main() -> std::process::ExitCode {

@@ -35,8 +35,8 @@ pub fn growing(wanted: &Storage, claims: &[Arc<PersistentVolumeClaim>]) -> Vec<A
     claims.iter().filter(smaller).cloned().collect()
 }
 
-/// What the claim template says: as wanted, or, once there is a StatefulSet, as it was made. New claims grow after they
-/// were made, as the old ones do.
+/// What the claim template says: as wanted, or, once there is a StatefulSet, as it was made. New claims grow after
+/// they were made, as the old ones do.
 pub fn template(wanted: &Storage, stateful_set: Option<&StatefulSet>) -> Storage {
     let size = || {
         let spec = stateful_set?.spec.as_ref()?;

@@ -10,6 +10,7 @@ import (
 	"syscall"
 
 	"hg-operator.dev/tests/kubernetes/internal/command"
+	"hg-operator.dev/tests/kubernetes/internal/process"
 )
 
 func main() {
@@ -24,6 +25,10 @@ func main() {
 			os.Args = arguments
 			os.Exit(component())
 		}
+	}
+	if err := process.KeepFiles(); err != nil {
+		fmt.Fprintln(os.Stderr, "testbed:", err)
+		os.Exit(1)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()

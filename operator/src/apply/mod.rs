@@ -47,6 +47,7 @@ impl<K: Resource<DynamicType = ()>> Wanted<K> {
         Wanted { name, value, kind: PhantomData }
     }
 
+    #[cfg(test)]
     pub fn value(&self) -> &Value {
         &self.value
     }
@@ -100,10 +101,13 @@ impl Owner {
     }
 }
 
-/// What was written with which hash, and the version that the API server made of it: while that version stands, writing
-/// the same again changes nothing, whatever the server has made of our words (`0.5Gi` becomes `512Mi`).
+/// What was written with which hash, and the version that the API server made of it: while that version stands,
+/// writing the same again changes nothing, whatever the server has made of our words (`0.5Gi` becomes `512Mi`).
 #[derive(Clone, Default)]
-pub struct Written(Arc<Mutex<HashMap<(String, Name), (String, String)>>>);
+pub struct Written(Arc<Mutex<HashMap<(String, Name), Wrote>>>);
+
+/// The hash, and the version.
+type Wrote = (String, String);
 
 impl Written {
     fn stands(&self, kind: &str, name: &Name, hash: &str, version: Option<String>) -> bool {

@@ -18,8 +18,8 @@ pub struct Once<'a> {
 }
 
 impl Once<'_> {
-    /// The object that is there, or else the one that `make` makes. A cache that is behind makes no second one: before,
-    /// the API server is asked, and a create never overwrites.
+    /// The object that is there, or else the one that `make` makes. A cache that is behind makes no second one:
+    /// before, the API server is asked, and a create never overwrites.
     pub async fn get_or_make<K: Applicable>(
         &self,
         cache: &Cache<K>,

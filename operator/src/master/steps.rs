@@ -36,8 +36,8 @@ pub struct Foundations {
     pub host_keys: Arc<Secret>,
 }
 
-/// Host keys and the register have no owner: they stay with the volumes when the resource goes, and so clients meet the
-/// same host, and instances the same master, when it comes again.
+/// Host keys and the register have no owner: they stay with the volumes when the resource goes, and so clients meet
+/// the same host, and instances the same master, when it comes again.
 pub async fn foundations(context: &Context, observed: &Observed, owner: &Owner) -> Result<Foundations, Problem> {
     let once = Once { client: &context.client, events: &context.events, about: &owner.about };
     let (world, workload) = (&context.world, observed.workload());

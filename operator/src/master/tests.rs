@@ -13,7 +13,7 @@ use super::validate::validate;
 use super::{Done, report};
 use crate::certificates::Data;
 use crate::problem::{Class, Problem};
-use crate::snapshots::{Snapshot, master, pool};
+use crate::tests::snapshots::{Snapshot, master, pool};
 use crate::world::cache::Name;
 
 fn secret(name: &str, keys: &[(&str, &str)]) -> Secret {

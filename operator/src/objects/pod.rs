@@ -33,8 +33,8 @@ pub struct Template<'a> {
     pub storage: Storage,
 }
 
-/// The image of pods whose resource names none: what they have, so that another operator replaces none of them; `own` when
-/// there are none yet.
+/// The image of pods whose resource names none: what they have, so that another operator replaces none of them; `own`
+/// when there are none yet.
 pub fn image(found: Option<&StatefulSet>, own: &str) -> String {
     let containers = found.and_then(|set| set.spec.as_ref()?.template.spec.as_ref());
     let image = containers.and_then(|spec| spec.containers.first()?.image.clone());
@@ -69,7 +69,8 @@ fn claim(storage: &Storage, labels: &Value) -> Value {
     if let Some(class) = &storage.storage_class_name {
         spec["storageClassName"] = class.clone().into();
     }
-    json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "data", "labels": labels}, "spec": spec})
+    let metadata = json!({"name": "data", "labels": labels});
+    json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": metadata, "spec": spec})
 }
 
 fn pod(template: &Template<'_>, labels: &Value) -> Value {

@@ -13,7 +13,7 @@ use super::build::{Objects, build};
 use super::{Observed, report, validate};
 use crate::certificates::Data;
 use crate::link::view::View;
-use crate::snapshots::{Snapshot, master, pool};
+use crate::tests::snapshots::{Snapshot, master, pool};
 use crate::world::cache::Name;
 
 fn observed(change: Value) -> Observed {

@@ -86,7 +86,7 @@ async fn look(context: &Context, observed: &Observed) -> Result<Outcome, Problem
     if status != before {
         let only_mirrors = report::without_mirrors(&status) == report::without_mirrors(&before);
         let settled = observed.link.as_ref().is_none_or(|link| link.mirrors_settled() >= MIRRORS_SETTLE);
-        if only_mirrors && !settled && before.mirrors_in_sync.is_some() {
+        if only_mirrors && !settled && report::worsens(&before, &status) {
             again = Some(MIRRORS_SETTLE);
         } else {
             if let Err(problem) = &done {
@@ -183,8 +183,8 @@ async fn set_finalizer(context: &Context, observed: &Observed, wanted: bool) -> 
     }
 }
 
-/// The resource is being deleted. Where there is no SshMaster any more there is nothing to delete, and one that never had
-/// the path deletes nobody else's repository.
+/// The resource is being deleted. Where there is no SshMaster any more there is nothing to delete, and one that never
+/// had the path deletes nobody else's repository.
 async fn delete(context: &Context, observed: &Observed) -> Result<(), Problem> {
     if !observed.has_finalizer() {
         return Ok(());

@@ -22,6 +22,7 @@ pub fn report(
     if let Err(problem) = done
         && problem.reason == Reason::MasterNotReady
         && before.observed_generation == generation
+        && was_ready(before)
     {
         return before.clone();
     }
@@ -47,11 +48,25 @@ pub fn report(
     }
 }
 
+/// What was amiss before does not stay while the master is away: it may be mended.
+fn was_ready(before: &HgRepositoryStatus) -> bool {
+    before.conditions.iter().any(|one| one.type_ == ConditionType::Ready.as_str() && one.status == "True")
+}
+
 /// A mirror that comes or goes changes nothing in the repository.
 pub fn without_mirrors(status: &HgRepositoryStatus) -> HgRepositoryStatus {
     let mut status = HgRepositoryStatus { mirrors_in_sync: None, ..status.clone() };
     status.conditions.retain(|one| one.type_ != "Replicated");
     status
+}
+
+/// Fewer mirrors have it than before: not worth telling of all repositories if it does not last. More is told at once.
+pub fn worsens(before: &HgRepositoryStatus, after: &HgRepositoryStatus) -> bool {
+    let count = |status: &HgRepositoryStatus| {
+        let (has, _) = status.mirrors_in_sync.as_deref()?.split_once('/')?;
+        has.parse::<u32>().ok()
+    };
+    count(after) < count(before)
 }
 
 fn is_public(observed: &Observed) -> bool {
@@ -172,5 +187,24 @@ mod tests {
         let view = View::from(Status { mirrors, ..Status::default() });
         assert_eq!(in_sync(&view, &path, 2), "1/2");
         assert_eq!(in_sync(&view, &"other".parse().unwrap(), 2), "2/2");
+    }
+
+    #[test]
+    fn more_mirrors_are_told_at_once_and_fewer_only_when_it_lasts() {
+        let status = |mirrors: Option<&str>| HgRepositoryStatus {
+            mirrors_in_sync: mirrors.map(ToOwned::to_owned),
+            ..HgRepositoryStatus::default()
+        };
+        let table = [
+            (None, Some("0/2"), false),
+            (Some("0/2"), Some("1/2"), false),
+            (Some("2/2"), Some("1/2"), true),
+            (Some("2/2"), Some("2/3"), false),
+            (Some("2/2"), None, true),
+        ];
+        for (before, after, worse) in table {
+            assert_eq!(worsens(&status(before), &status(after)), worse, "{before:?} {after:?}");
+        }
+        assert_eq!(without_mirrors(&status(Some("1/2"))), without_mirrors(&status(Some("2/2"))));
     }
 }

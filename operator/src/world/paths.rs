@@ -1,5 +1,5 @@
-//! Which HgRepository has a path: the oldest of those that want it. Kept beside the cache, because a look through all of
-//! them for each of them would be quadratic.
+//! Which HgRepository has a path: the oldest of those that want it. Kept beside the cache, because a look through all
+//! of them for each of them would be quadratic.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, PoisonError, RwLock};

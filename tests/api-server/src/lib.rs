@@ -1,11 +1,14 @@
 //! A real etcd, kube-apiserver and kube-controller-manager for one test, from `tests/kubernetes`. No node: pods are
 //! made, and nobody runs them.
 
+mod proxy;
+
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use kube::config::{KubeConfigOptions, Kubeconfig};
+pub use proxy::{Fault, Proxy};
 use serde::Deserialize;
 use tempfile::TempDir;
 
@@ -23,6 +26,11 @@ pub struct ApiServer {
 #[derive(Deserialize)]
 struct Ready {
     kubeconfig: PathBuf,
+}
+
+/// Between two looks at a level.
+pub async fn until_next_look() {
+    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
 }
 
 impl ApiServer {
@@ -50,10 +58,20 @@ impl ApiServer {
 
     /// As the administrator.
     pub async fn client(&self) -> kube::Client {
-        let kubeconfig = Kubeconfig::read_from(&self.ready.kubeconfig).unwrap();
-        let options = KubeConfigOptions::default();
-        let config = kube::Config::from_custom_kubeconfig(kubeconfig, &options).await.unwrap();
+        kube::Client::try_from(self.config().await).unwrap()
+    }
+
+    /// As somebody else, who may do what RBAC says, with a client that never repeats a request by itself.
+    pub async fn client_as(&self, user: &str) -> kube::Client {
+        let mut config = self.config().await;
+        config.auth_info.impersonate = Some(user.to_owned());
+        config.default_retry = false;
         kube::Client::try_from(config).unwrap()
+    }
+
+    async fn config(&self) -> kube::Config {
+        let kubeconfig = Kubeconfig::read_from(&self.ready.kubeconfig).unwrap();
+        kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.unwrap()
     }
 }
 

@@ -64,6 +64,8 @@ fn kustomize_builds_the_plain_manifest() {
 fn the_documented_overlay_sets_the_image() {
     let docs = fs::read_to_string(root().join("docs/install.md")).unwrap();
     let overlay = docs.split("```yaml\n# kustomization.yaml\n").nth(1).unwrap().split("```").next().unwrap();
+    // Bases are named relative to their overlay.
+    fs::create_dir_all(root().join("target")).unwrap();
     let folder = tempfile::tempdir_in(root().join("target")).unwrap();
     let overlay = overlay.replace("PATH", "../..").replace("REGISTRY", "example.org").replace("TAG", "1.2");
     fs::write(folder.path().join("kustomization.yaml"), overlay).unwrap();

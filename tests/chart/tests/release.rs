@@ -4,13 +4,18 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::fs;
+use std::io::Write;
+use std::time::{Duration, Instant};
 
 use api_server::ApiServer;
 use chart::{manifest, objects, root, run};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 const CRDS: [&str; 3] = ["sshmasters", "mirrorpools", "hgrepositories"];
 const OPERATOR: &str = "system:serviceaccount:hg-operator:hg-operator";
+const AGGREGATION_LIMIT: Duration = Duration::from_secs(60);
+const GROUP: &str = "hg-operator.dev";
+const LISTS: [Question; 2] = [("list", "", "secrets", "", "code"), ("list", GROUP, "sshmasters", "", "code")];
 
 struct Cluster {
     server: ApiServer,
@@ -45,11 +50,35 @@ impl Cluster {
         list["items"].as_array().unwrap().iter().map(line).collect()
     }
 
-    fn may(&self, who: &str, verb: &str, resource: &str, namespace: &str) -> bool {
-        let answer = self.run("kubectl", &format!("auth can-i {verb} {resource} --as {who} -n {namespace}"));
-        answer.is_ok_and(|answer| answer.trim() == "yes")
+    /// What of these the API server would let `who` do, asked all at once: (verb, group, resource or
+    /// resource/subresource, name or nothing, namespace).
+    fn allowed<'a>(&self, who: &str, questions: &[Question<'a>]) -> Vec<Question<'a>> {
+        let review = |(verb, group, resource, name, namespace): &Question<'a>| {
+            let (resource, subresource) = resource.split_once('/').unwrap_or((resource, ""));
+            json!({
+                "apiVersion": "authorization.k8s.io/v1",
+                "kind": "SubjectAccessReview",
+                "spec": {"user": who, "resourceAttributes": {
+                    "verb": verb, "group": group, "resource": resource, "subresource": subresource, "name": name,
+                    "namespace": namespace,
+                }},
+            })
+        };
+        let reviews: Vec<Value> = questions.iter().map(review).collect();
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        let list = json!({"apiVersion": "v1", "kind": "List", "items": reviews});
+        file.write_all(list.to_string().as_bytes()).unwrap();
+        let answer = self.kubectl(&format!("create -o json -f {}", file.path().display()));
+        // One object after the other.
+        let answers = serde_json::Deserializer::from_str(&answer).into_iter::<Value>();
+        let answers: Vec<Value> = answers.collect::<Result<_, _>>().unwrap();
+        assert_eq!(answers.len(), questions.len());
+        let yes = questions.iter().zip(&answers).filter(|(_, answer)| answer["status"]["allowed"] == true);
+        yes.map(|(question, _)| *question).collect()
     }
 }
+
+type Question<'a> = (&'a str, &'a str, &'a str, &'a str, &'a str);
 
 #[test]
 fn a_release_from_its_installation_to_its_end() {
@@ -73,7 +102,7 @@ fn a_release_from_its_installation_to_its_end() {
     assert_eq!(cluster.resources(), resources, "an uninstall");
     let gone = cluster.run("kubectl", "get clusterrole hg-operator").unwrap_err();
     assert!(gone.contains("NotFound"), "{gone}");
-    assert!(!cluster.may(OPERATOR, "list", "secrets", "code"));
+    assert_eq!(cluster.allowed(OPERATOR, &LISTS).len(), 0);
 
     cluster.helm(install);
     assert_eq!(cluster.resources(), resources, "a second installation");
@@ -81,56 +110,51 @@ fn a_release_from_its_installation_to_its_end() {
 
     cluster.kubectl(&format!("apply --server-side --force-conflicts -f {}", manifest::FILE));
     assert_eq!(cluster.resources(), resources, "the plain manifest");
-    assert!(cluster.may(OPERATOR, "list", "secrets", "code"));
+    assert_eq!(cluster.allowed(OPERATOR, &LISTS), LISTS);
 }
 
 fn the_operator_may_do_what_is_listed(cluster: &Cluster) {
     let text = fs::read_to_string(root().join("charts/hg-operator/files/permissions.yaml")).unwrap();
     let permissions = objects(&text).unwrap().remove(0);
-    let strings = |value: &Value| -> Vec<String> {
-        value.as_array().unwrap().iter().map(|one| one.as_str().unwrap().to_owned()).collect()
-    };
+    let mut listed = Vec::new();
     for rule in permissions["watched"].as_array().unwrap() {
-        let group = rule["apiGroups"][0].as_str().unwrap();
-        for (resource, verb) in
-            strings(&rule["resources"]).iter().flat_map(|r| strings(&rule["verbs"]).into_iter().map(move |v| (r, v)))
-        {
-            let (resource, subresource) = resource.split_once('/').unwrap_or((resource, ""));
-            let resource = if group.is_empty() { resource.to_owned() } else { format!("{resource}.{group}") };
-            let named = format!("{resource} --subresource={subresource}");
-            assert!(cluster.may(OPERATOR, &verb, &named, "code"), "{verb} {named}");
+        let strings = |part: &str| rule[part].as_array().unwrap().iter().map(|one| one.as_str().unwrap());
+        for (resource, verb) in strings("resources").flat_map(|r| strings("verbs").map(move |verb| (r, verb))) {
+            listed.push((verb, rule["apiGroups"][0].as_str().unwrap(), resource, "", "code"));
         }
     }
-    for (verb, resource) in [
-        ("delete", "persistentvolumeclaims"),
-        ("create", "pods"),
-        ("create", "pods --subresource=exec"),
-        ("update", "hgrepositories.hg-operator.dev"),
-        ("patch", "sshmasters.hg-operator.dev"),
-        ("delete", "leases.coordination.k8s.io"),
-        ("list", "nodes"),
-        ("escalate", "roles.rbac.authorization.k8s.io"),
-    ] {
-        assert!(!cluster.may(OPERATOR, verb, resource, "code"), "{verb} {resource}");
-    }
-    assert!(cluster.may(OPERATOR, "update", "leases.coordination.k8s.io/hg-operator", "hg-operator"));
+    listed.push(("update", "coordination.k8s.io", "leases", "hg-operator", "hg-operator"));
+    assert_eq!(cluster.allowed(OPERATOR, &listed), listed);
+    let refused = [
+        ("delete", "", "persistentvolumeclaims", "", "code"),
+        ("create", "", "pods", "", "code"),
+        ("create", "", "pods/exec", "", "code"),
+        ("update", GROUP, "hgrepositories", "", "code"),
+        ("patch", GROUP, "sshmasters", "", "code"),
+        ("delete", "coordination.k8s.io", "leases", "", "code"),
+        ("escalate", "rbac.authorization.k8s.io", "roles", "", "code"),
+        ("list", "", "nodes", "", ""),
+    ];
+    assert_eq!(cluster.allowed(OPERATOR, &refused), []);
 }
 
 fn users_may_do_what_their_role_says(cluster: &Cluster) {
     cluster.kubectl("create rolebinding viewers -n code --clusterrole=view --user=vera");
     cluster.kubectl("create rolebinding editors -n code --clusterrole=edit --user=ed");
-    for crd in CRDS {
-        let (resource, status) =
-            (format!("{crd}.hg-operator.dev"), format!("{crd}.hg-operator.dev --subresource=status"));
-        // Aggregation takes the controller a moment.
-        let start = std::time::Instant::now();
-        while !cluster.may("ed", "create", &resource, "code") {
-            assert!(start.elapsed().as_secs() < 30, "{resource}");
-        }
-        assert!(cluster.may("vera", "list", &resource, "code"));
-        assert!(!cluster.may("vera", "create", &resource, "code"));
-        assert!(!cluster.may("ed", "patch", &status, "code"));
-        assert!(!cluster.may("ed", "create", &resource, "default"));
+    let mut look = Vec::new();
+    let mut change = vec![("patch", GROUP, "mirrorpools/scale", "", "code")];
+    let mut never = Vec::new();
+    for (crd, status) in CRDS.into_iter().zip(["sshmasters/status", "mirrorpools/status", "hgrepositories/status"]) {
+        look.extend([("list", GROUP, crd, "", "code"), ("get", GROUP, status, "", "code")]);
+        change.extend([("create", GROUP, crd, "", "code"), ("delete", GROUP, crd, "", "code")]);
+        never.extend([("patch", GROUP, status, "", "code"), ("create", GROUP, crd, "", "default")]);
     }
-    assert!(cluster.may("ed", "patch", "mirrorpools.hg-operator.dev --subresource=scale", "code"));
+    // Aggregation takes the controller a moment.
+    let start = Instant::now();
+    while cluster.allowed("ed", &change) != change || cluster.allowed("vera", &look) != look {
+        assert!(start.elapsed() < AGGREGATION_LIMIT, "roles are not aggregated");
+    }
+    assert_eq!(cluster.allowed("ed", &look), look);
+    assert_eq!(cluster.allowed("vera", &[change, never.clone()].concat()), []);
+    assert_eq!(cluster.allowed("ed", &never), []);
 }

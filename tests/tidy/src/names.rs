@@ -29,6 +29,10 @@ const FOREIGN: &[&str] = &[
     "from_unix_epoch",
     "LeaderElection",
     "secondary",
+    "ready_replicas",
+    "active_replicas",
+    "spec_replicas_path",
+    "status_replicas_path",
 ];
 
 pub(crate) fn banned(source: &Source<'_>) -> Vec<Finding> {

@@ -51,8 +51,8 @@ pub struct Limits {
     pub body_wait: Duration,
     /// How long a client may take nothing of its answer.
     pub write_wait: Duration,
-    /// An older connection takes no further request: its client connects anew, to whichever instance is in the Service by
-    /// then. Whoever takes an instance out of its Service counts on less than 30 s.
+    /// An older connection takes no further request: its client connects anew, to whichever instance is in the Service
+    /// by then. Whoever takes an instance out of its Service counts on less than 30 s.
     pub connection_age: Duration,
     /// How long connections may live on after shutdown has begun.
     pub drain: Duration,

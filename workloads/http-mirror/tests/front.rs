@@ -252,6 +252,7 @@ async fn a_connection_ends_at_its_age_and_never_within_a_request() {
     let mirror = Mirror::start_with(&pythons()[0], Limits { connection_age, ..Limits::default() }).await;
     let mut idle = TcpStream::connect(mirror.address).await.unwrap();
     idle.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
+    let begun = Instant::now();
     let mut busy = TcpStream::connect(mirror.address).await.unwrap();
     busy.write_all(b"POST /a/b?cmd=heads HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4\r\n\r\n").await.unwrap();
     let mut answer = Vec::new();
@@ -259,7 +260,7 @@ async fn a_connection_ends_at_its_age_and_never_within_a_request() {
     let answer = String::from_utf8_lossy(&answer).to_lowercase();
     assert!(answer.starts_with("http/1.1 200") && !answer.contains("connection: close"), "{answer}");
     wait_until("only the busy connection is left", || mirror.connections() == 1).await;
-    tokio::time::sleep(connection_age).await;
+    wait_until("the busy one is old", || begun.elapsed() > 2 * connection_age).await;
     busy.write_all(b"a=b&").await.unwrap();
     let mut answer = Vec::new();
     tokio::time::timeout(DEADLINE, busy.read_to_end(&mut answer)).await.unwrap().unwrap();

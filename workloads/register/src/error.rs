@@ -67,9 +67,8 @@ impl TakeError {
             TakeError::Write(error) => match error {
                 WriteError::Read(error) => error.is_passing(),
                 WriteError::Conflict { .. } | WriteError::Missing(_) | WriteError::Refused { .. } => true,
-                WriteError::Io { .. } => false,
-                // A disk that does not sync is not asked twice; an API server that was not heard is.
                 WriteError::Unknown { .. } => true,
+                WriteError::Io { .. } => false,
             },
         }
     }

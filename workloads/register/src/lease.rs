@@ -1,5 +1,5 @@
-//! The register as a `coordination.k8s.io` Lease: holder, and annotations for what a Lease has no field for. It is never
-//! renewed: it does not end by itself, only a write changes it.
+//! The register as a `coordination.k8s.io` Lease: holder, and annotations for what a Lease has no field for. It is
+//! never renewed: it does not end by itself, only a write changes it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;

@@ -24,8 +24,8 @@ use crate::Identity;
 
 /// Further ones wait in the kernel's queue.
 pub const MAX_CONNECTIONS: usize = 1024;
-/// How long requests may go on after the shutdown began. With the drain of the SSH front, or of the HTTP front, this stays
-/// below the 30 s that Kubernetes gives a pod by default.
+/// How long requests may go on after the shutdown began. With the drain of the SSH front, or of the HTTP front, this
+/// stays below the 30 s that Kubernetes gives a pod by default.
 pub const DRAIN_SECONDS: u64 = 5;
 const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(5);
 const HEADER_DEADLINE: Duration = Duration::from_secs(10);

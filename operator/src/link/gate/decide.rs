@@ -1,9 +1,9 @@
 //! Which mirrors readers are sent to. Pure: time comes in as the time since this process's start.
 //!
-//! On Kubernetes the operator is the balancer that the master speaks to (docs/protocols.md, `/v1/endpoints`): it opens a
-//! mirror's readiness gate only after a master has answered a report that claims the mirror, and claims it until the
-//! gate is seen closed and the Service's EndpointSlices do not name it any more. Connections end a while after that:
-//! until then the report says that there may be some.
+//! On Kubernetes the operator is the balancer that the master speaks to (docs/protocols.md, `/v1/endpoints`): it
+//! opens a mirror's readiness gate only after a master has answered a report that claims the mirror, and claims it
+//! until the gate is seen closed and the Service's EndpointSlices do not name it any more. Connections end a while
+//! after that: until then the report says that there may be some.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;

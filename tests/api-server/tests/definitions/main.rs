@@ -2,6 +2,7 @@
 //! what would be right.
 
 mod mistakes;
+mod reports;
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -19,7 +20,6 @@ const NAMESPACE: &str = "default";
 const MANAGER: &str = "test";
 /// A definition is served, and a new version of it followed, within seconds.
 const SERVED_LIMIT: Duration = Duration::from_secs(60);
-const LOOK_EVERY: Duration = Duration::from_millis(200);
 
 #[tokio::test]
 async fn the_api_server_takes_the_definitions_and_refuses_each_mistake() {
@@ -28,6 +28,8 @@ async fn the_api_server_takes_the_definitions_and_refuses_each_mistake() {
     let definitions = crds::definitions().unwrap();
     install(&client, &definitions).await;
     quickstart(&client).await;
+    scale(&client).await;
+    reports::every_field_of_a_status_is_kept(&client).await;
     let said = each_mistake(&client).await;
     let rules: BTreeSet<String> = definitions.iter().flat_map(messages).collect();
     let unsaid: Vec<_> = rules.iter().filter(|rule| !said.iter().any(|said| said.contains(*rule))).collect();
@@ -51,7 +53,7 @@ async fn install(client: &Client, definitions: &[CustomResourceDefinition]) {
                 break;
             }
             assert!(start.elapsed() < SERVED_LIMIT, "{name} is not established: {conditions:?}");
-            tokio::time::sleep(LOOK_EVERY).await;
+            api_server::until_next_look().await;
         }
     }
 }
@@ -72,6 +74,17 @@ async fn quickstart(client: &Client) {
     assert_eq!(stored.data["spec"]["service"], json!({ "type": "ClusterIP", "port": 22 }));
     let typed: crds::SshMaster = serde_json::from_value(serde_json::to_value(stored).unwrap()).unwrap();
     assert_eq!(typed.spec.instances, 2);
+}
+
+/// What `kubectl scale` does, and where it ends.
+async fn scale(client: &Client) {
+    create(client, Kind::MirrorPool, Kind::MirrorPool.good("scaled"), false).await.unwrap();
+    let pools = api(client, Kind::MirrorPool);
+    let to = |replicas: u32| Patch::Merge(json!({ "spec": { "replicas": replicas } }));
+    pools.patch_scale("scaled", &PatchParams::default(), &to(4)).await.unwrap();
+    assert_eq!(pools.get("scaled").await.unwrap().data["spec"]["replicas"], 4);
+    let error = pools.patch_scale("scaled", &PatchParams::default(), &to(0)).await.unwrap_err();
+    assert!(message(&error).contains("minActive is more than replicas"), "{error}");
 }
 
 fn json_of(object: &impl serde::Serialize) -> Value {
@@ -113,7 +126,12 @@ async fn without_rules_the_same_is_taken(client: &Client, definitions: &[CustomR
         .iter()
         .map(|definition| {
             let mut definition = serde_json::to_value(definition).unwrap();
-            each_rule(&mut definition, &mut |rule| rule["rule"] = json!("true"));
+            // One is told from another by its text.
+            let mut number = 0;
+            each_rule(&mut definition, &mut |rule| {
+                number += 1;
+                rule["rule"] = json!(format!("{number} == {number}"));
+            });
             serde_json::from_value(definition).unwrap()
         })
         .collect();
@@ -126,7 +144,7 @@ async fn without_rules_the_same_is_taken(client: &Client, definitions: &[CustomR
         let mut result = create(client, *kind, object.clone(), true).await;
         // The new version takes a moment to be followed.
         while result.is_err() && start.elapsed() < SERVED_LIMIT {
-            tokio::time::sleep(LOOK_EVERY).await;
+            api_server::until_next_look().await;
             result = create(client, *kind, object.clone(), true).await;
         }
         wrong

@@ -155,7 +155,7 @@ pub const MISTAKES: &[(Kind, &str, &str)] = &[
     (Kind::HgRepository, r#"{"spec":{"path":"a.hg/b"}}"#, PATH),
     (Kind::HgRepository, r#"{"spec":{"path":"a.git"}}"#, PATH),
     (Kind::HgRepository, r#"{"spec":{"path":"ä"}}"#, PATH),
-    (Kind::HgRepository, r#"{"spec":{"masterRef":{}}}"#, ""),
+    (Kind::HgRepository, r#"{"spec":{"masterRef":{"name":null}}}"#, "spec.masterRef.name: Required value"),
     (Kind::HgRepository, r#"{"spec":{"masterRef":{"name":"hg."}}}"#, NAME),
     (Kind::HgRepository, r#"{"spec":{"description":"a\nb"}}"#, DESCRIPTION),
     (Kind::HgRepository, r#"{"spec":{"writeGroups":"developers"}}"#, "must be of type array"),

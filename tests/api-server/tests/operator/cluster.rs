@@ -1,6 +1,6 @@
 //! What a test does with the API server, and what it waits for.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 use std::time::{Duration, Instant};
 
@@ -11,25 +11,30 @@ use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Secret, Servi
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::{Api, DeleteParams, DynamicObject, ListParams, Patch, PatchParams};
 use kube::core::{ApiResource, GroupVersionKind};
 use kube::{Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-pub const NAMESPACE: &str = "default";
 /// What two cores that do other things too need at most.
 pub const LIMIT: Duration = Duration::from_secs(60);
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 pub struct Cluster {
     pub client: Client,
+    pub namespace: String,
 }
 
 impl Cluster {
+    pub fn new(client: Client, namespace: &str) -> Cluster {
+        Cluster { client, namespace: namespace.to_owned() }
+    }
+
     pub async fn install(&self) {
         for definition in crds::definitions().unwrap() {
-            let api = Api::all(self.client.clone());
+            let api: Api<CustomResourceDefinition> = Api::all(self.client.clone());
             let name = definition.name_any();
             let parameters = PatchParams::apply("test").force();
             api.patch(&name, &parameters, &Patch::Apply(&definition)).await.unwrap();
@@ -48,13 +53,13 @@ impl Cluster {
     where
         K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
     {
-        Api::namespaced(self.client.clone(), NAMESPACE)
+        Api::namespaced(self.client.clone(), &self.namespace)
     }
 
     pub fn ours(&self, kind: &str) -> Api<DynamicObject> {
         let kind = GroupVersionKind::gvk("hg-operator.dev", "v1alpha1", kind);
         let resource = ApiResource::from_gvk(&kind);
-        Api::namespaced_with(self.client.clone(), NAMESPACE, &resource)
+        Api::namespaced_with(self.client.clone(), &self.namespace, &resource)
     }
 
     pub async fn apply(&self, kind: &str, name: &str, spec: Value) {
@@ -125,8 +130,33 @@ impl Cluster {
         self.add::<RoleBinding>(&mut versions).await;
         self.add::<PersistentVolumeClaim>(&mut versions).await;
         self.add::<Lease>(&mut versions).await;
-        versions.retain(|name, _| name != "Lease hg-operator");
+        versions.retain(|name, _| name != "Lease hg-operator" && !name.starts_with("Lease election-"));
         versions
+    }
+
+    /// Nothing changes any more: the same versions at two looks.
+    pub async fn wait_until_settled(&self) -> Option<BTreeMap<String, String>> {
+        let before = self.versions().await;
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        (self.versions().await == before).then_some(before)
+    }
+
+    /// What there is, without what is different each time; with what the resources say.
+    pub async fn end_state(&self) -> BTreeSet<String> {
+        let mut state: BTreeSet<String> = self.versions().await.into_keys().collect();
+        for secret in self.api::<Secret>().list(&ListParams::default()).await.unwrap() {
+            let keys: Vec<String> = secret.data.clone().unwrap_or_default().into_keys().collect();
+            state.insert(format!("Secret {}: {}", secret.name_any(), keys.join(" ")));
+        }
+        for (kind, name) in [("SshMaster", "hg"), ("MirrorPool", "web"), ("HgRepository", "a")] {
+            let object = self.ours(kind).get(name).await.unwrap();
+            let finalizers = object.finalizers().join(" ");
+            for condition in object.data["status"]["conditions"].as_array().into_iter().flatten() {
+                let (type_, reason) = (&condition["type"], &condition["reason"]);
+                state.insert(format!("{kind} {name} [{finalizers}]: {type_} {reason}"));
+            }
+        }
+        state
     }
 
     async fn add<K>(&self, versions: &mut BTreeMap<String, String>)

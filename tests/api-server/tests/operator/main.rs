@@ -2,6 +2,7 @@
 //! writes nothing when nothing has changed.
 
 mod cluster;
+mod faults;
 mod process;
 
 use std::time::Duration;
@@ -23,7 +24,7 @@ const TAKEN_OVER_WITHIN: Duration = Duration::from_secs(40);
 async fn resources_become_objects_and_an_unchanged_world_is_left_alone() {
     let server = ApiServer::start();
     let folder = tempfile::tempdir().unwrap();
-    let cluster = Cluster { client: server.client().await };
+    let cluster = Cluster::new(server.client().await, "default");
     cluster.install().await;
     let operator = Operator::start(&server, "one", folder.path());
     operator.wait_until_acting(LIMIT).await;
@@ -158,7 +159,7 @@ async fn a_new_operator_writes_nothing(
     let second = Operator::start(server, "two", folder);
     cluster.until("the second operator is ready", async || second.is_ready().await.then_some(())).await;
     assert!(!second.acts().await);
-    let quiet = cluster.until("nothing changes any more", async || wait_until_settled(cluster).await).await;
+    let quiet = cluster.until("nothing changes any more", async || cluster.wait_until_settled().await).await;
     drop(operator);
     second.wait_until_acting(TAKEN_OVER_WITHIN).await;
     cluster
@@ -175,11 +176,4 @@ async fn a_new_operator_writes_nothing(
     let writes: Vec<&str> = metrics.lines().filter(|line| line.starts_with("hg_operator_api_writes_total")).collect();
     assert!(writes.is_empty(), "an unchanged world was written to: {writes:#?}");
     assert_eq!(cluster.versions().await, quiet);
-}
-
-/// The same versions at two looks.
-async fn wait_until_settled(cluster: &Cluster) -> Option<std::collections::BTreeMap<String, String>> {
-    let before = cluster.versions().await;
-    tokio::time::sleep(Duration::from_secs(3)).await;
-    (cluster.versions().await == before).then_some(before)
 }

@@ -1,7 +1,7 @@
 //! A running operator, as a process.
 
 use std::net::TcpListener;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -17,15 +17,19 @@ pub struct Operator {
 }
 
 impl Operator {
-    pub fn start(server: &ApiServer, identity: &str, folder: &std::path::Path) -> Operator {
+    pub fn start(server: &ApiServer, identity: &str, folder: &Path) -> Operator {
+        Operator::start_with(server.kubeconfig(), identity, folder, &["--own-namespace", "default"])
+    }
+
+    pub fn start_with(kubeconfig: &Path, identity: &str, folder: &Path, arguments: &[&str]) -> Operator {
         // Freed again at once; nobody else here takes ports of this range.
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let address = format!("127.0.0.1:{port}");
         let log = folder.join(format!("{identity}-{port}.log"));
         let child = Command::new(program())
             .args(["run", "--listen", &address, "--image", "example/hg-operator:1", "--identity", identity])
-            .args(["--own-namespace", "default"])
-            .env("KUBECONFIG", server.kubeconfig())
+            .args(arguments)
+            .env("KUBECONFIG", kubeconfig)
             .stdin(Stdio::null())
             .stderr(std::fs::File::create(&log).unwrap())
             .spawn()
@@ -59,10 +63,6 @@ impl Operator {
             assert!(start.elapsed() < limit, "the operator does not act within {limit:?}:\n{log}");
             tokio::time::sleep(LOOK_EVERY).await;
         }
-    }
-
-    pub fn has_ended(&mut self) -> bool {
-        self.child.try_wait().unwrap().is_some()
     }
 }
 

@@ -127,8 +127,8 @@ func (c Cluster) removeNotes() error {
 	return nil
 }
 
-// networkNotes are NETWORK-SANDBOX-INTERFACE. That of the loopback interface does not say whose it is, but each sandbox
-// has one of our own network too.
+// networkNotes are NETWORK-SANDBOX-INTERFACE. That of the loopback interface does not say whose it is, but each
+// sandbox has one of our own network too.
 func (c Cluster) networkNotes() ([]string, error) {
 	notes, err := filepath.Glob(filepath.Join(networkResults, c.Prefix+"-*-eth0"))
 	for _, note := range notes {

@@ -30,7 +30,7 @@ const Usage = `testbed: a whole Kubernetes in one program, for tests
   testbed deploy --dir DIR --image NAME [--tree ROOT] [--kubeconfig FILE]
   testbed undeploy --dir DIR --kubeconfig FILE
   testbed api-server --dir DIR --ready-file FILE
-  testbed image --out ARCHIVE --name NAME [--root TAR] [--file FILE:PLACE]... [--user UID:GID] [--entrypoint PATH]
+  testbed image --out ARCHIVE --name NAME... [--root TAR] [--file FILE:PLACE]... [--user UID:GID] [--entrypoint PATH]
   testbed forward --namespace FILE --name-server ADDRESS 127.0.0.1:PORT=HOST:PORT...
   testbed etcd|kube-apiserver|kube-controller-manager|kube-scheduler|kubelet|kube-proxy|kubectl|provisioner ...
 `
@@ -185,10 +185,10 @@ func apiServer(ctx context.Context, arguments []string) error {
 func image(_ context.Context, arguments []string) error {
 	var made oci.Image
 	var out, entrypoint string
-	var files list
+	var files, names list
 	if _, err := parse("image", arguments, func(flags *flag.FlagSet) {
 		flags.StringVar(&out, "out", "", "the archive")
-		flags.StringVar(&made.Name, "name", "", "the image's full name with a tag")
+		flags.Var(&names, "name", "the image's full name with a tag, or several")
 		flags.StringVar(&made.RootFileSystem, "root", "", "a tar file")
 		flags.StringVar(&made.User, "user", "", "UID:GID")
 		flags.StringVar(&entrypoint, "entrypoint", "", "a path in the image")
@@ -196,7 +196,8 @@ func image(_ context.Context, arguments []string) error {
 	}); err != nil {
 		return err
 	}
-	if out == "" || made.Name == "" {
+	made.Names = names
+	if out == "" || len(names) == 0 {
 		return fmt.Errorf("--out or --name is missing\n%s", Usage)
 	}
 	for _, text := range files {

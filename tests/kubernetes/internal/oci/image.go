@@ -16,8 +16,8 @@ import (
 
 // Image is what goes into the archive.
 type Image struct {
-	// Name is the full one, with a first part and a tag.
-	Name string
+	// Names are full ones, with a first part and a tag.
+	Names []string
 	// RootFileSystem is a tar file, the lowest layer, or empty.
 	RootFileSystem string
 	// Files are added above it.
@@ -106,8 +106,12 @@ func (i Image) writeArchive(archive *tar.Writer, layers []string) error {
 	if err != nil {
 		return err
 	}
-	manifest.Annotations = map[string]string{"io.containerd.image.name": i.Name}
-	index := document{"schemaVersion": 2, "mediaType": indexType, "manifests": []descriptor{manifest}}
+	var named []descriptor
+	for _, name := range i.Names {
+		manifest.Annotations = map[string]string{"io.containerd.image.name": name}
+		named = append(named, manifest)
+	}
+	index := document{"schemaVersion": 2, "mediaType": indexType, "manifests": named}
 	for name, value := range map[string]any{
 		"index.json": index, "oci-layout": document{"imageLayoutVersion": "1.0.0"}} {
 		text, err := json.Marshal(value)

@@ -19,7 +19,8 @@ func TestAnArchiveHoldsWhatItsIndexNames(t *testing.T) {
 	if err := os.WriteFile(program, []byte("text"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	image := Image{Name: "localhost/a:1", Files: []File{{program, "/usr/bin/program"}}, Entrypoint: []string{"/x"}}
+	image := Image{Names: []string{"localhost/a:1", "localhost/a:2"}, Files: []File{{program, "/usr/bin/program"}},
+		Entrypoint: []string{"/x"}}
 	archive := filepath.Join(directory, "image.tar")
 	if err := image.Write(archive); err != nil {
 		t.Fatal(err)
@@ -27,8 +28,10 @@ func TestAnArchiveHoldsWhatItsIndexNames(t *testing.T) {
 	blobs := contents(t, archive)
 	var index struct{ Manifests []descriptor }
 	read(t, blobs["index.json"], &index)
-	if name := index.Manifests[0].Annotations["io.containerd.image.name"]; name != "localhost/a:1" {
-		t.Errorf("the image is called %q", name)
+	for at, name := range image.Names {
+		if found := index.Manifests[at].Annotations["io.containerd.image.name"]; found != name {
+			t.Errorf("the image is called %q", found)
+		}
 	}
 	var manifest struct {
 		Config descriptor

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -14,6 +15,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // How much of a log is shown when its program ended or was not ready in time.
@@ -39,6 +42,13 @@ type Running struct {
 	Log  string
 	PID  int
 	done chan error
+}
+
+// KeepFiles makes what this program was given open, beside its three standard files, stay its own: a daemon that
+// inherits the file of a lock, or a pipe that somebody reads to its end, would hold it for as long as the cluster is
+// up.
+func KeepFiles() error {
+	return unix.CloseRange(3, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC)
 }
 
 // Start returns at once; what the daemon says goes to its log.

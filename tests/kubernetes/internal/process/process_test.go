@@ -3,9 +3,13 @@ package process
 import (
 	"context"
 	"errors"
+	"io"
+	"os"
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 func TestADaemonThatEndsIsToldWithItsLog(t *testing.T) {
@@ -18,6 +22,35 @@ func TestADaemonThatEndsIsToldWithItsLog(t *testing.T) {
 	err = Until(context.Background(), "short", time.Minute, never, running)
 	if err == nil || !strings.Contains(err.Error(), "exit status 3") || !strings.Contains(err.Error(), "why") {
 		t.Errorf("%v", err)
+	}
+}
+
+func TestADaemonInheritsNoFiles(t *testing.T) {
+	reader, writer, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer reader.Close()
+	// As a program that was started with it: without the mark that Go sets.
+	if _, err := unix.FcntlInt(writer.Fd(), unix.F_SETFD, 0); err != nil {
+		t.Fatal(err)
+	}
+	if err := KeepFiles(); err != nil {
+		t.Fatal(err)
+	}
+	running, err := Daemon{Name: "long", Directory: t.TempDir(), Command: []string{"sleep", "60"}}.Start()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer running.Kill()
+	if err := writer.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := reader.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := reader.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
+		t.Errorf("the daemon still has the pipe: %v", err)
 	}
 }
 

@@ -14,7 +14,6 @@ use scenarios::{get, hgd, signal, wait_longer_for};
 pub const USER: u32 = 65532;
 /// Where a pod finds its folders.
 pub const MOUNTS: &str = "/mnt/pod";
-pub const SECRETS: [&str; 4] = ["config", "tls", "host-keys", "users"];
 
 const CONTAINER: &str = "set -eu
 mount -t tmpfs -o mode=0755 none /mnt

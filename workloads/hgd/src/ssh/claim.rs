@@ -1,5 +1,5 @@
-//! What this instance is, by the register. A register that is asked over a network is asked until it answers: a pod that
-//! ended instead would come back later and later.
+//! What this instance is, by the register. A register that is asked over a network is asked until it answers: a pod
+//! that ended instead would come back later and later.
 
 use std::collections::BTreeSet;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! What an SSH instance counts, beside its SSH front and its push gate. Labels are roles, logs and states, never names.
+//! What an SSH instance counts, beside its SSH front and its push gate. Labels are roles, logs and states: no names.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -2,8 +2,8 @@
 """Mercurial's side of hg-operator: pushes go through the push gate into the log, the log is applied to repositories,
 and clients see only what every mirror can serve.
 
-`push` and its neighbours (gate, pending, spool, fetch) record pushes; `lane` and its neighbours apply records; `view` and
-`web` show them; `zygote` is the process that all of them are forked from.
+`push` and its neighbours (gate, pending, spool, fetch) record pushes; `lane` and its neighbours apply records; `view`
+and `web` show them; `zygote` is the process that all of them are forked from.
 """
 
 from mercurial import registrar

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A `fetch` child: fills an empty repository from a Mercurial server or a bundle, as a push that goes through the gate.
+"""A `fetch` child: fills an empty repository from a Mercurial server or a bundle, as a push through the gate.
 
 What it brings is one transaction, hence one record, as large as it may be.
 """

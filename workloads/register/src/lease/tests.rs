@@ -1,4 +1,4 @@
-//! A Lease in an API server that is a value here: it keeps one object and checks `resourceVersion`, and can lose answers.
+//! A Lease in an API server that is a value here: it keeps one object, checks `resourceVersion`, and can lose answers.
 
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
