@@ -9,7 +9,8 @@ use scenarios::{Mercurial, Ready};
 /// The SSH instances are on the first two; the third one has mirrors only, and so publication can go on without it.
 const NODES: &str = "3";
 const LAST_NODE: &str = "n3";
-const IMAGE: &str = "localhost/hg-operator:dev";
+/// Holds the image's full name.
+const IMAGE: &str = "target/images/hg-operator.name";
 const NAME_SERVER: &str = "10.200.0.1:53";
 /// The most mirrors that a test asks for.
 const MIRRORS: usize = 4;
@@ -46,7 +47,8 @@ impl Cluster {
             cluster.testbed("cluster up --nodes", &[NODES, "--image", "target/images/pause.tar"]);
             cluster.testbed("cluster import", &["target/images/hg-operator.tar"]);
             cluster.kubectl(&format!("cordon {LAST_NODE}"));
-            cluster.testbed("deploy --image", &[IMAGE]);
+            let image = std::fs::read_to_string(cluster.root.join(IMAGE)).unwrap();
+            cluster.testbed("deploy --image", &[image.trim()]);
             cluster.kubectl(&format!("uncordon {LAST_NODE}"));
         }
         cluster.ready =
