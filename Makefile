@@ -37,6 +37,7 @@ test: setup
 	cargo fmt --all --check
 	cargo nextest run -p tidy
 	cargo deny --log-level warn check licenses bans sources
+	$(MAKE) test-testbed
 	# One Mercurial a core: they share nothing.
 	IFS=: read -ra pythons <<< "$$HG_PYTHONS"
 	running=()
