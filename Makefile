@@ -94,7 +94,7 @@ cluster-images: setup cluster-setup
 # Real hg against a cluster of its own, which it takes down. Not part of `make test`: it needs root, and minutes.
 test-cluster: cluster-images
 	@set -x
-	cargo test -p cluster -- --ignored --nocapture
+	cargo test -p cluster -- --nocapture
 
 # The part of the test cluster that is plain Go: seconds, and nothing of Kubernetes is built.
 test-testbed:

@@ -27,7 +27,6 @@ const STEPS: &[(&str, Step)] = &[
 ];
 
 #[test]
-#[ignore = "a cluster takes minutes and root: make test-cluster"]
 fn a_cluster_from_its_installation_to_its_end() {
     let named = std::env::var("HGOP_CLUSTER_STEPS").unwrap_or_default();
     let named: Vec<&str> = named.split(',').filter(|name| !name.is_empty()).collect();
