@@ -266,6 +266,8 @@ impl Publisher {
         let (replication, publication) = self.core.position();
         let kept =
             [self.options.replication.hold(replication.next()), self.options.publication.hold(publication.next())];
+        // One that comes back without its disk before anybody missed it is not told again that it is active.
+        let active = self.core.active().contains(&name);
         let newcomer = Newcomer { until: Instant::now() + NEWCOMER_HOLD, heard: false, _kept: kept };
         self.newcomers.insert(name, newcomer);
         Checkpoint {
@@ -273,7 +275,7 @@ impl Publisher {
             publication,
             registry: self.registry.clone(),
             unreleased: self.core.unreleased(),
-            active: false,
+            active,
         }
     }
 
