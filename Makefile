@@ -32,12 +32,11 @@ build: setup
 	cargo build --release --workspace
 
 # In the order of what fails fastest.
-test: setup
+test: setup test-testbed
 	@set -x
 	cargo fmt --all --check
 	cargo nextest run -p tidy
 	cargo deny --log-level warn check licenses bans sources
-	$(MAKE) test-testbed
 	# One Mercurial a core: they share nothing.
 	IFS=: read -ra pythons <<< "$$HG_PYTHONS"
 	running=()
