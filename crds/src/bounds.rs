@@ -79,6 +79,7 @@ bounded! {
     port: u16, 1, 65535;
     lag_records: u64, 1, 1_000_000;
     lag_seconds: u64, 1, 86_400;
+    detection_seconds: u32, 1, 3_600;
 }
 
 pub(crate) fn node_port<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u16>, D::Error> {

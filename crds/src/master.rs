@@ -70,6 +70,9 @@ pub struct SshMasterSpec {
     pub host_keys_secret_ref: Option<SecretRef>,
     /// Who may log in, and what groups they are in.
     pub directory: Directory,
+    /// When a standby becomes master by itself.
+    #[serde(default)]
+    pub failover: Failover,
     /// Set: every push is refused with this reason.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub read_only: Option<ReadOnly>,
@@ -190,6 +193,27 @@ pub enum Durability {
     /// Pushes go on, and everybody is told.
     #[default]
     Degraded,
+}
+
+/// When a standby becomes master by itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Failover {
+    /// False: only a person's word makes a standby master.
+    pub enabled: bool,
+    /// How long the master is silent for the operator and for its standbys before another takes its place.
+    #[serde(deserialize_with = "bounds::detection_seconds")]
+    #[schemars(schema_with = "range::detection_seconds")]
+    pub detection_seconds: u32,
+    /// After a promotion, how long the new master is given before it is replaced in its turn, such as 60s.
+    #[schemars(schema_with = "schema::span")]
+    pub min_interval: Span,
+}
+
+impl Default for Failover {
+    fn default() -> Failover {
+        Failover { enabled: true, detection_seconds: 3, min_interval: Span::minutes(1) }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -30,6 +30,10 @@ impl Span {
     pub(crate) fn hours(number: u64) -> Span {
         Span { text: format!("{number}h"), seconds: number * 3600 }
     }
+
+    pub(crate) fn minutes(number: u64) -> Span {
+        Span { text: format!("{number}m"), seconds: number * 60 }
+    }
 }
 
 const SUFFIXES: [(&str, u64); 9] = [

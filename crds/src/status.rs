@@ -76,6 +76,12 @@ pub struct Promotion {
     /// Why.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// What shows that the master before could write nothing any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fence_proof: Option<String>,
+    /// How long it took from the decision until another was named.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seconds: Option<i64>,
 }
 
 /// What the operator sees of a MirrorPool.

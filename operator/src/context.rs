@@ -12,6 +12,7 @@ use tokio::time::Instant;
 
 use crate::apply::{Applicable, Written, refused};
 use crate::events::Events;
+use crate::governor::Notes;
 use crate::link::{Link, Surroundings};
 use crate::metrics::METRICS;
 use crate::names::STATUS_MANAGER;
@@ -29,6 +30,8 @@ pub struct Context {
     pub written: Written,
     /// The image of pods whose resource names none.
     pub image: Arc<str>,
+    /// What promotions leave to tell.
+    pub notes: Notes,
     links: Arc<Mutex<HashMap<Name, Arc<Link>>>>,
     reported: Arc<Mutex<HashMap<Key, Instant>>>,
 }
@@ -42,6 +45,7 @@ impl Context {
             events,
             written: Written::default(),
             image: image.into(),
+            notes: Notes::default(),
             links: Arc::default(),
             reported: Arc::default(),
         }

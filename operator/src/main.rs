@@ -8,6 +8,7 @@ mod cli;
 mod context;
 mod election;
 mod events;
+mod governor;
 mod health;
 mod link;
 mod master;

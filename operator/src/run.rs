@@ -16,7 +16,7 @@ use crate::metrics::METRICS;
 use crate::queue::Queue;
 use crate::queue::decide::Outcome;
 use crate::world::{self, Key, World};
-use crate::{master, pool, repository};
+use crate::{governor, master, pool, repository};
 
 /// Objects looked at at once: each may have a request to the API server or a master under way.
 const WORKERS: usize = 24;
@@ -57,7 +57,8 @@ pub async fn run(options: Options, stop: watch::Receiver<bool>) -> Result<(), Ru
     let (acting, elected) = watch::channel(false);
     let ended = tokio::select! {
         ended = election::stand(options.seat, acting, stop) => ended.map_err(RunError::from),
-        () = work(context, watches, elected) => Err(RunError::Workers),
+        () = work(context.clone(), watches.clone(), elected) => Err(RunError::Workers),
+        never = governor::run(context, watches) => match never {},
     };
     served.cancel();
     ended

@@ -83,7 +83,7 @@ impl Link {
         around: Surroundings,
     ) -> Result<Link, LinkError> {
         let folder = tempfile::tempdir()?;
-        write(folder.path(), certificate)?;
+        write_certificate(folder.path(), certificate)?;
         let client = transport::Client::new(Identity::open(folder.path())?);
         let (targets, told) = (Mutex::new(targets), Mutex::default());
         let shared = Arc::new(Shared { master, client, targets, told });
@@ -93,7 +93,7 @@ impl Link {
 
     /// Takes up a renewed certificate, and instances that came or went.
     pub fn update(&self, certificate: &Secret, targets: Vec<Target>) -> Result<(), LinkError> {
-        write(self.folder.path(), certificate)?;
+        write_certificate(self.folder.path(), certificate)?;
         *self.shared.targets.lock().unwrap_or_else(PoisonError::into_inner) = targets;
         Ok(())
     }
@@ -145,7 +145,8 @@ impl Shared {
     }
 }
 
-fn write(folder: &std::path::Path, certificate: &Secret) -> Result<(), std::io::Error> {
+/// As the files that an identity is opened from.
+pub fn write_certificate(folder: &std::path::Path, certificate: &Secret) -> Result<(), std::io::Error> {
     let names = [
         ("ca.pem".to_owned(), "ca.pem"),
         (format!("{SUPERVISOR}-key.pem"), "key.pem"),

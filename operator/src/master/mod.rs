@@ -25,6 +25,7 @@ use crate::world::Key;
 use crate::world::cache::Name;
 use observe::Observed;
 use rollout::decide::Step;
+pub use steps::label;
 
 /// Also without a sign: certificates are renewed in time, and users' secrets are not watched.
 const LOOK_AGAIN: Duration = Duration::from_secs(300);
@@ -79,7 +80,7 @@ impl Done {
 }
 
 async fn act(context: &Context, observed: &Observed) -> Result<Done, Problem> {
-    steps::label(context, observed).await?;
+    steps::label(context, &observed.name.namespace, &observed.pods, observed.holder()).await?;
     validate::validate(observed)?;
     let Some(owner) = Owner::of(observed.master.as_ref()) else { return Ok(Done::default()) };
     let hand = Hand { client: &context.client, events: &context.events, written: &context.written, owner: &owner };
@@ -93,6 +94,10 @@ async fn act(context: &Context, observed: &Observed) -> Result<Done, Problem> {
     let rollout = match steps::rollout(context, observed) {
         Step::Done => None,
         Step::Wait(reason) => Some(reason),
+        Step::Switchover { generation } => {
+            context.notes.change(&observed.name, |note| note.roll = Some(generation));
+            Some("the master is to be replaced: a standby takes its place first".to_owned())
+        }
         Step::Restart { pod } => {
             let note = format!("{pod} is replaced, because its template has changed");
             steps::restart(context, observed, &pod).await?;
@@ -151,7 +156,8 @@ async fn report(
 ) -> Result<Option<Duration>, Problem> {
     let key = Key::Master(observed.name.clone());
     let before = observed.master.status.clone().unwrap_or_default();
-    let status = report::report(observed, &before, done.as_ref(), Timestamp::now());
+    let note = context.notes.get(&observed.name);
+    let status = report::report(observed, &before, &note, done.as_ref(), Timestamp::now());
     if status == before {
         return Ok(None);
     }

@@ -10,12 +10,14 @@ use protocol::status::Role;
 use super::Done;
 use super::observe::Observed;
 use super::steps::is_ready;
+use crate::governor::Note;
 use crate::names::AUTHORIZED_KEYS;
 use crate::problem::{Class, Problem};
 
 pub fn report(
     observed: &Observed,
     before: &SshMasterStatus,
+    note: &Note,
     done: Result<&Done, &Problem>,
     now: Timestamp,
 ) -> SshMasterStatus {
@@ -32,9 +34,14 @@ pub fn report(
         None => before.standbys.clone(),
     };
     let promotion = match (&before.master, &master) {
-        (Some(from), Some(to)) if from != to => {
-            Some(Promotion { at: Time(now), from: Some(from.clone()), to: to.clone(), reason: None })
-        }
+        (Some(from), Some(to)) if from != to => Some(Promotion {
+            at: Time(now),
+            from: Some(from.clone()),
+            to: to.clone(),
+            reason: note.reason.clone(),
+            fence_proof: note.proof.as_ref().map(|proof| format!("{proof} is sealed")),
+            seconds: note.seconds.map(signed),
+        }),
         _ => before.last_promotion.clone(),
     };
     let log = view.map(|view| LogStatus {
@@ -53,7 +60,7 @@ pub fn report(
         host_key_fingerprints: host_keys.unwrap_or_else(|| before.host_key_fingerprints.clone()),
         repositories: view.map(|view| signed(view.repositories.len() as u64)).or(before.repositories),
         mirrors: Some(mirrors(observed)),
-        conditions: conditions(&before.conditions, &findings(observed, done), generation, now),
+        conditions: conditions(&before.conditions, &findings(observed, note, done), generation, now),
     }
 }
 
@@ -71,7 +78,8 @@ fn mirrors(observed: &Observed) -> String {
     format!("{active}/{wanted}")
 }
 
-fn findings(observed: &Observed, done: Result<&Done, &Problem>) -> Vec<Finding> {
+fn findings(observed: &Observed, note: &Note, done: Result<&Done, &Problem>) -> Vec<Finding> {
+    let promotion = promotion(observed, note);
     let available = available(observed);
     let progressing = progressing(observed, done);
     let degraded = degraded(observed, done);
@@ -89,6 +97,7 @@ fn findings(observed: &Observed, done: Result<&Done, &Problem>) -> Vec<Finding> 
         progressing,
         degraded,
         standby,
+        promotion,
         directory(observed),
         log_writable,
         Finding::new(ConditionType::Suspended, suspended, reason, ""),
@@ -175,14 +184,26 @@ fn standby(observed: &Observed) -> Finding {
     if observed.master.spec.instances < 2 {
         return Finding::new(about, false, Reason::NoStandby, "spec.instances is 1");
     }
-    let names =
-        observed.register.as_ref().and_then(|lease| lease.annotations().get("hg-operator.dev/in-sync").cloned());
-    let names = names.unwrap_or_default();
+    let in_sync = observed.register.as_ref().and_then(|lease| register::of_lease(lease).ok());
+    let in_sync = in_sync.map(|register| register.value.in_sync).unwrap_or_default();
     let follows = |name: &str| observed.pods.iter().any(|pod| pod.name_any() == name && is_ready(pod));
-    match names.split(',').map(str::trim).find(|name| !name.is_empty() && follows(name)) {
+    match in_sync.iter().find(|name| follows(name.as_str())) {
         Some(_) => Finding::new(about, true, Reason::InSync, ""),
         None => Finding::new(about, false, Reason::StandbyBehind, "no standby of the in-sync set is ready"),
     }
+}
+
+/// A lost master would be replaced now.
+fn promotion(observed: &Observed, note: &Note) -> Finding {
+    let about = ConditionType::PromotionReady;
+    let standby = standby(observed);
+    if !observed.master.spec.failover.enabled {
+        return Finding::new(about, false, Reason::FailoverOff, "spec.failover.enabled is false");
+    }
+    if let Some(trouble) = &note.trouble {
+        return Finding::new(about, false, Reason::PromotionBlocked, trouble.clone());
+    }
+    Finding { about, ..standby }
 }
 
 fn directory(observed: &Observed) -> Finding {

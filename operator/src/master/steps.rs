@@ -119,16 +119,15 @@ pub fn certificates(context: &Context, observed: &Observed, authority: &Secret) 
 }
 
 /// The roles of pods follow the register, whatever else is amiss.
-pub async fn label(context: &Context, observed: &Observed) -> Result<(), Problem> {
-    let pods: Vec<roles::Pod> = observed
-        .pods
+pub async fn label(context: &Context, namespace: &str, all: &[Arc<Pod>], holder: Option<&str>) -> Result<(), Problem> {
+    let pods: Vec<roles::Pod> = all
         .iter()
         .filter(|pod| pod.metadata.deletion_timestamp.is_none())
         .map(|pod| roles::Pod { name: pod.name_any(), role: pod.labels().get(ROLE).cloned() })
         .collect();
-    let api: Api<Pod> = Api::namespaced(context.client.clone(), &observed.name.namespace);
-    for label in roles::decide(&pods, observed.holder()) {
-        let uid = observed.pods.iter().find(|pod| pod.name_any() == label.pod).and_then(|pod| pod.uid());
+    let api: Api<Pod> = Api::namespaced(context.client.clone(), namespace);
+    for label in roles::decide(&pods, holder) {
+        let uid = all.iter().find(|pod| pod.name_any() == label.pod).and_then(|pod| pod.uid());
         let patch = json!({"metadata": {"uid": uid, "labels": {ROLE: label.role}}});
         let parameters = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
         METRICS.wrote("patch", "Pod");
@@ -188,8 +187,20 @@ pub fn rollout(context: &Context, observed: &Observed) -> Step {
         instances: observed.master.spec.instances,
         revision: seen.and_then(|status| status.update_revision.as_deref()),
         master: observed.holder(),
+        switchover: switchover(observed),
         rolling_pool: rolling(&observed.pools).as_deref(),
     })
+}
+
+fn switchover(observed: &Observed) -> Option<rollout::Switchover> {
+    let spec = &observed.master.spec;
+    let register = register::of_lease(observed.register.as_ref()?).ok()?.value;
+    let wanted = spec.instances > 1 && spec.failover.enabled;
+    let ready = register.in_sync.iter().any(|name| {
+        register.disks.contains_key(name)
+            && observed.pods.iter().any(|pod| pod.name_any() == name.as_str() && is_ready(pod))
+    });
+    wanted.then_some(rollout::Switchover { generation: register.generation.0, ready })
 }
 
 /// A pool whose mirrors are being replaced.

@@ -12,6 +12,7 @@ use super::observe::{Observed, Pool};
 use super::validate::validate;
 use super::{Done, report};
 use crate::certificates::Data;
+use crate::governor::Note;
 use crate::problem::{Class, Problem};
 use crate::tests::snapshots::{Snapshot, master, pool};
 use crate::world::cache::Name;
@@ -184,7 +185,8 @@ fn each_problem_has_its_sentence() {
 }
 
 fn told(observed: &Observed, done: Result<&Done, &Problem>) -> Vec<String> {
-    let status = report::report(observed, &crds::SshMasterStatus::default(), done, Timestamp::UNIX_EPOCH);
+    let status =
+        report::report(observed, &crds::SshMasterStatus::default(), &Note::default(), done, Timestamp::UNIX_EPOCH);
     assert!(status.conditions.iter().all(|condition| condition.observed_generation == Some(3)));
     status.conditions.iter().map(|one| format!("{}={} {}", one.type_, one.status, one.reason)).collect()
 }
@@ -224,8 +226,9 @@ fn conditions_say_what_is_so() {
 fn the_same_world_gives_the_same_status() {
     let mut observed = observed(json!({}));
     observed.register = Some(of(register()));
-    let first = report::report(&observed, &Default::default(), Ok(&Done::default()), Timestamp::UNIX_EPOCH);
+    let first =
+        report::report(&observed, &Default::default(), &Note::default(), Ok(&Done::default()), Timestamp::UNIX_EPOCH);
     let later = Timestamp::from_second(1000).unwrap();
-    assert_eq!(report::report(&observed, &first, Ok(&Done::default()), later), first);
+    assert_eq!(report::report(&observed, &first, &Note::default(), Ok(&Done::default()), later), first);
     assert_eq!((first.master.as_deref(), first.generation), (Some("hg-ssh-0"), Some(4)));
 }

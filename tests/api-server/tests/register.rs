@@ -9,7 +9,7 @@ use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
 use kube::api::PostParams;
 use kube::{Api, Client};
-use protocol::{Generation, InstanceName};
+use protocol::{DiskId, Generation, InstanceName};
 use register::{LeaseRegister, Register, State, TakeError, Version, Versioned, WriteError};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -18,10 +18,6 @@ const USER: &str = "system:serviceaccount:default:main-ssh";
 
 fn name(text: &str) -> InstanceName {
     text.parse().unwrap()
-}
-
-fn names(all: &[&str]) -> BTreeSet<InstanceName> {
-    all.iter().map(|text| name(text)).collect()
 }
 
 async fn create<K>(client: &Client, object: Value)
@@ -62,27 +58,27 @@ async fn a_lease_is_read_and_written_with_an_instances_rights() {
     let admin = server.client().await;
     prepare(&admin).await;
     let register: Register = LeaseRegister::with(server.client_as(USER).await, "default", "main").into();
-    let (master, in_sync) = (name("main-ssh-0"), names(&["main-ssh-1"]));
+    let (master, disk): (_, DiskId) = (name("main-ssh-0"), "one".parse().unwrap());
     assert_eq!(granted(&register).await, None);
-    let missing = register.take_generation(&master, &in_sync).await.unwrap_err();
+    let missing = register.take_generation(&master, &disk).await.unwrap_err();
     assert!(matches!(missing, TakeError::Write(WriteError::Missing(_))), "{missing}");
     make_lease(&admin).await;
 
     for generation in 1..=2 {
-        let taken = register.take_generation(&master, &in_sync).await.unwrap();
+        let taken = register.take_generation(&master, &disk).await.unwrap();
         assert_eq!(taken.value.generation, Generation(generation));
         assert_eq!(register.read().await.unwrap(), Some(taken));
     }
-    let refused = register.take_generation(&name("main-ssh-1"), &in_sync).await;
+    let refused = register.take_generation(&name("main-ssh-1"), &disk).await;
     assert!(matches!(refused, Err(TakeError::HeldBy { .. })), "{refused:?}");
 
     // As a promotion does: frozen, then given to another.
     let found = register.read().await.unwrap().unwrap();
-    let frozen = State { generation: Generation(3), master: None, ..found.value };
+    let frozen = found.value.frozen();
     let version = register.write(&found.version, frozen.clone()).await.unwrap();
     let late = register.write(&found.version, frozen.clone()).await.unwrap_err();
     assert!(matches!(late, WriteError::Conflict { .. }), "{late}");
-    let promoted = State { master: Some(name("main-ssh-1")), in_sync: names(&[]), ..frozen };
+    let promoted = frozen.naming(&name("main-ssh-1"));
     register.write(&version, promoted.clone()).await.unwrap();
     assert_eq!(register.read().await.unwrap().unwrap().value, promoted);
     let lease: Lease = Api::namespaced(admin, "default").get("main").await.unwrap();

@@ -1,5 +1,5 @@
-//! Without its standby the master records nothing: pushes wait, then are refused, and none that was acknowledged is
-//! lost.
+//! Without its standby a `Strict` master records nothing: pushes wait, then are refused, and none that was acknowledged
+//! is lost.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::path::PathBuf;
@@ -30,6 +30,7 @@ impl Setting {
         let mut options = Options::new(&mercurial, &["one"]);
         let file = victim.display();
         let stop = format!("if test -e {file}; then kill -STOP `cat {file}` && rm {file}; fi");
+        options.master = "  log: {durability: Strict}\n".into();
         options.hgrc = format!("[hooks]\npretxnclose.stop = {stop}\n");
         let installation = Installation::start(options);
         let client = Client::new(&installation, &mercurial, "developer");

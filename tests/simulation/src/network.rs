@@ -108,7 +108,7 @@ impl World {
     }
 
     pub fn deliver_to_master_of_standby(&mut self, index: usize) {
-        let member = self.ssh[index].name.clone();
+        let member = self.ssh[index].disk.clone();
         let Some(wire) = &mut self.ssh[index].wire else { return };
         let (master, generation) = (wire.master, wire.generation);
         let Some(FromFollower::Stored { log, through }) = wire.up.pop_front() else { return };

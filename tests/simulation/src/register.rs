@@ -40,7 +40,7 @@ impl World {
             self.restart_with_a_shorter_log(master);
         }
         let in_sync =
-            if self.register.in_sync { [self.ssh[1 - master].name.clone()].into() } else { Default::default() };
+            if self.register.in_sync { [self.ssh[1 - master].disk.clone()].into() } else { Default::default() };
         self.check_holds_all(master);
         self.disconnect_standby(master);
         let ssh = &mut self.ssh[master];
@@ -109,7 +109,7 @@ impl World {
         if self.register.in_sync || !self.leads(master) {
             return;
         }
-        let standby = self.ssh[1 - master].name.clone();
+        let standby = self.ssh[1 - master].disk.clone();
         let Some(up) = &self.ssh[master].up else { return };
         let stored = |log: LogName| {
             let view = up.logs[log as usize].view();
@@ -123,11 +123,11 @@ impl World {
     }
 
     fn require(&mut self, master: usize, standby: bool) {
-        let name = self.ssh[1 - master].name.clone();
+        let disk = self.ssh[1 - master].disk.clone();
         let generation = self.register.generation;
         let Some(up) = &mut self.ssh[master].up else { return };
         for log in LogName::ALL {
-            let in_sync = if standby { [name.clone()].into() } else { Default::default() };
+            let in_sync = if standby { [disk.clone()].into() } else { Default::default() };
             let ticket = up.ticket(log, Meant::Nothing);
             up.handle(log, Event::InSync { ticket, generation, in_sync });
         }

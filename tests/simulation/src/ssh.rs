@@ -8,7 +8,7 @@ use follower::lanes::{Checkpoint, Lanes, Mode, Options, Origin};
 use log::core::{Command, Core, Event, Ticket};
 use log::{AppendError, WriteFailure};
 use protocol::stream::FromFollower;
-use protocol::{Entry, Generation, InstanceName, LogName, Offset, Registry};
+use protocol::{DiskId, Entry, Generation, InstanceName, LogName, Offset, Registry};
 
 use crate::Bug;
 use crate::disk::LogDisk;
@@ -19,6 +19,7 @@ use crate::world::{World, note};
 
 pub struct Ssh {
     pub name: InstanceName,
+    pub disk: DiskId,
     pub disks: [LogDisk; 2],
     pub store: Store,
     pub checkpoint: Checkpoint,
@@ -114,8 +115,10 @@ impl Ssh {
         let name: InstanceName = format!("ssh-{index}").try_into().unwrap_or_else(|_| unreachable!("a fit name"));
         let mut disks = [LogDisk::default(), LogDisk::default()];
         let up = start(&name, &mut disks, Checkpoint::default());
+        let disk = name.as_str().parse().unwrap_or_else(|_| unreachable!("a fit name"));
         Ssh {
             name,
+            disk,
             disks,
             store: Store::default(),
             checkpoint: Checkpoint::default(),

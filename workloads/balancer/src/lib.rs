@@ -20,6 +20,7 @@ use crate::state::{Counted, State};
 pub mod decide;
 mod relay;
 mod reporting;
+pub mod ssh;
 mod state;
 
 /// How long a client waits for an endpoint when there is none.

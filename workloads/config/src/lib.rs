@@ -14,7 +14,7 @@ mod shared;
 mod ssh;
 
 pub use address::{Address, AddressError};
-pub use balancer::BalancerRole;
+pub use balancer::{BalancerRole, SshFront};
 pub use file::{LoadError, load, print, save};
 pub use mirror::{MirrorRole, Web};
 pub use register::{Lease, Register};

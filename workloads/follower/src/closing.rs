@@ -44,6 +44,11 @@ impl Closing {
         Some(state.map_or(Close::Lost, |state| *state))
     }
 
+    /// No recorded push waits for its child.
+    pub fn is_idle(&self) -> bool {
+        self.lock().is_empty()
+    }
+
     fn lock(&self) -> MutexGuard<'_, HashMap<Key, watch::Receiver<Close>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -21,6 +21,6 @@ pub use closing::{Close, Closing, ClosingPush};
 pub use driver::Input;
 pub use local::{Kind, Local, LocalError, LocalOptions};
 pub use mirror::{MirrorFeed, MirrorFeedError};
-pub use standby::{Standby, StandbyError};
+pub use standby::{Heard, Standby, StandbyError};
 pub use table::{LaneTable, LaneView};
 pub use verification::Verification;

@@ -10,7 +10,7 @@ use transport::{Client, Target};
 use crate::driver::Input;
 use crate::local::Local;
 use crate::standby::report;
-use crate::stream::{Stream, StreamError, Turn};
+use crate::stream::{Stream, StreamError, Turn, overtaken};
 
 #[derive(Debug, thiserror::Error)]
 pub enum MirrorFeedError {
@@ -31,6 +31,8 @@ pub struct MirrorFeed {
     peer: String,
     /// The next entry wanted of each log.
     next: [Offset; 2],
+    /// No older one is followed any more.
+    newest: Generation,
     replication: mpsc::Sender<Input>,
     publication: mpsc::Sender<Input>,
     progress: watch::Receiver<Option<Progress>>,
@@ -52,7 +54,19 @@ impl MirrorFeed {
         let (replication, publication) = local.inputs();
         let next = [start.replication.next(), start.publication.next()];
         let (name, progress, received) = (local.name().clone(), local.progress(), local.received());
-        MirrorFeed { name, client, url, peer, next, replication, publication, progress, received, master }
+        MirrorFeed {
+            name,
+            client,
+            url,
+            peer,
+            next,
+            newest: Generation(0),
+            replication,
+            publication,
+            progress,
+            received,
+            master,
+        }
     }
 
     /// Follows whichever of `masters` is the master; ends only when this mirror has to begin anew.
@@ -80,17 +94,27 @@ impl MirrorFeed {
         turn: &mut Turn,
     ) -> Result<std::convert::Infallible, MirrorFeedError> {
         let mut stream = Stream::open(&self.client, target, &self.hello()).await?;
-        let FromMaster::Welcome { publication_committed, .. } = stream.next().await? else {
+        let FromMaster::Welcome { generation, publication_committed, .. } = stream.next().await? else {
             return Err(StreamError::NoWelcome.into());
         };
+        if generation < self.newest {
+            return Err(StreamError::Overtaken(generation).into());
+        }
+        self.newest = generation;
         turn.succeeded();
         self.master.send_replace(Some(target.clone()));
         self.publication.send(Input::Welcome { publication_committed }).await.map_err(|_| MirrorFeedError::Lanes)?;
         let mut tasks = JoinSet::new();
         tasks.spawn(report(self.progress.clone(), stream.sender.clone()));
         tasks.spawn(grant(self.received.clone(), stream.sender.clone()));
+        let overtaken = overtaken(self.client.clone(), turn.others(), generation);
+        let mut overtaken = std::pin::pin!(overtaken);
         loop {
-            match stream.next().await? {
+            let message = tokio::select! {
+                message = stream.next() => message?,
+                error = &mut overtaken => return Err(error.into()),
+            };
+            match message {
                 FromMaster::Entry { log, entry } => self.hand_in(log, &entry).await?,
                 FromMaster::OutOfRange { log, start, .. } => {
                     return Err(MirrorFeedError::OutOfRange { log, start, wanted: self.next[log as usize] });
@@ -122,6 +146,7 @@ impl MirrorFeed {
             publication_generation: Generation(0),
             url: Some(self.url.clone()),
             peer: Some(self.peer.clone()),
+            disk: None,
         }
     }
 }

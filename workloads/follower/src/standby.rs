@@ -5,9 +5,11 @@ use std::sync::Arc;
 use log::blobs::Blobs;
 use log::{Cut, Log};
 use protocol::stream::{FollowerKind, FromFollower, FromMaster, Progress};
-use protocol::{Entry, InstanceName, LogName, Offset, Payload, Record};
+use protocol::{DiskId, Entry, Generation, InstanceName, LogName, Offset, Payload, Record};
+use register::{Seal, SealError};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use transport::messages::MessageSender;
 use transport::{Client, Target};
 
@@ -26,10 +28,27 @@ pub enum StandbyError {
     Truncated,
     #[error("the master's log starts at {start}, this standby needs {wanted}; it takes a snapshot")]
     OutOfRange { start: Offset, wanted: Offset },
+    #[error("generation {0} has been followed by another, which this standby knows of")]
+    Sealed(Generation),
+    #[error(transparent)]
+    Seal(#[from] SealError),
+}
+
+/// The last word of a master.
+#[derive(Clone, Copy, Debug)]
+pub struct Heard {
+    pub generation: Generation,
+    pub at: Instant,
 }
 
 pub struct Standby {
     pub name: InstanceName,
+    pub disk: DiskId,
+    /// Nothing is stored for a generation that this refuses.
+    pub seal: Arc<Seal>,
+    pub heard: watch::Sender<Option<Heard>>,
+    /// Where the master's logs start.
+    pub starts: watch::Sender<[Offset; 2]>,
     pub client: Client,
     pub replication: Log,
     pub publication: Log,
@@ -55,7 +74,7 @@ impl Standby {
             let Some(target) = turn.target().cloned() else { return std::future::pending().await };
             match self.follow(&target, &mut turn).await {
                 StandbyError::Stream(error @ StreamError::Refused { .. }) => tracing::debug!(%error, "not the master"),
-                error @ StandbyError::OutOfRange { .. } => return error,
+                error @ (StandbyError::OutOfRange { .. } | StandbyError::Seal(_)) => return error,
                 error => tracing::warn!(%error, master = %target, "the stream from the master ended; trying again"),
             }
             turn.failed().await;
@@ -77,9 +96,14 @@ impl Standby {
         turn: &mut Turn,
     ) -> Result<std::convert::Infallible, StandbyError> {
         let mut stream = Stream::open(&self.client, target, &self.hello()).await?;
-        let FromMaster::Welcome { replication_truncate, publication_truncate, .. } = stream.next().await? else {
+        let FromMaster::Welcome { generation, replication_truncate, publication_truncate, .. } = stream.next().await?
+        else {
             return Err(StreamError::NoWelcome.into());
         };
+        // Who follows a generation refuses every older one from there on.
+        if self.seal.raise(generation).await? > generation {
+            return Err(StandbyError::Sealed(generation));
+        }
         turn.succeeded();
         let mut truncated = false;
         for (name, cut) in LogName::ALL.into_iter().zip([replication_truncate, publication_truncate]) {
@@ -100,12 +124,17 @@ impl Standby {
         let written = Arc::new(LogName::ALL.map(|_| Notify::new()));
         let mut tasks = JoinSet::new();
         for name in LogName::ALL {
-            tasks.spawn(acknowledge(self.clone(), name, written.clone(), stream.sender.clone()));
+            tasks.spawn(acknowledge(self.clone(), generation, name, written.clone(), stream.sender.clone()));
             written[name as usize].notify_one();
         }
         tasks.spawn(report(self.progress.clone(), stream.sender.clone()));
         loop {
-            match stream.next().await? {
+            let message = tokio::select! {
+                message = stream.next() => message?,
+                () = self.seal.refuses(generation) => return Err(StandbyError::Sealed(generation)),
+            };
+            self.heard.send_replace(Some(Heard { generation, at: Instant::now() }));
+            match message {
                 FromMaster::Entry { log, entry } => {
                     self.store(target, log, entry).await?;
                     written[log as usize].notify_one();
@@ -115,7 +144,10 @@ impl Standby {
                     let wanted = self.log(log).positions().end.next();
                     return Err(StandbyError::OutOfRange { start, wanted });
                 }
-                FromMaster::Heartbeat { .. } | FromMaster::Welcome { .. } => {}
+                FromMaster::Heartbeat { replication_start, publication_start, .. } => {
+                    self.starts.send_replace([replication_start, publication_start]);
+                }
+                FromMaster::Welcome { .. } => {}
             }
         }
     }
@@ -132,6 +164,7 @@ impl Standby {
             publication_generation,
             url: None,
             peer: None,
+            disk: Some(self.disk.clone()),
         }
     }
 
@@ -151,6 +184,7 @@ impl Standby {
 /// Syncs what was written and says how far; all that is written during one sync goes into the next.
 async fn acknowledge(
     standby: Arc<Standby>,
+    generation: Generation,
     name: LogName,
     written: Arc<[Notify; 2]>,
     sender: MessageSender<FromFollower>,
@@ -158,6 +192,8 @@ async fn acknowledge(
     loop {
         written[name as usize].notified().await;
         match standby.log(name).sync().await {
+            // What is synced after the seal was answered must not be said to the old master any more.
+            Ok(_) if standby.seal.generation() > generation => return,
             Ok(through) => {
                 if sender.send(&FromFollower::Stored { log: name, through }).await.is_err() {
                     return;

@@ -4,13 +4,17 @@ use std::time::Duration;
 
 use axum::body::Body;
 use hyper::body::Incoming;
+use protocol::Generation;
 use protocol::stream::{FromFollower, FromMaster};
+use serde::Deserialize;
 use tokio::time::timeout;
 use transport::messages::{MessageError, MessageReader, MessageSender, channel};
 use transport::{Client, ClientError, Target};
 
 /// With a heartbeat each half second, a master that says nothing for this long is gone.
 const SILENCE: Duration = Duration::from_secs(3);
+/// How often the other SSH instances are asked whether one of them is master meanwhile.
+const PROBE: Duration = Duration::from_secs(1);
 const FIRST_BACKOFF: Duration = Duration::from_millis(50);
 const LONGEST_BACKOFF: Duration = Duration::from_secs(1);
 
@@ -28,6 +32,8 @@ pub enum StreamError {
     Ended,
     #[error("the master's first answer is not Welcome")]
     NoWelcome,
+    #[error("generation {0} is over: another instance is master of a later one")]
+    Overtaken(Generation),
 }
 
 pub struct Stream {
@@ -60,6 +66,31 @@ impl Stream {
     }
 }
 
+/// What an SSH instance says of itself, as far as it matters here.
+#[derive(Deserialize)]
+struct Instance {
+    generation: Generation,
+    /// It takes pushes.
+    open: bool,
+}
+
+/// Until one of `instances` takes pushes in a later generation. Whom this one follows may be the last to know: it may be
+/// cut off from the others, but not from here.
+pub async fn overtaken(client: Client, instances: Vec<Target>, generation: Generation) -> StreamError {
+    loop {
+        tokio::time::sleep(PROBE).await;
+        for instance in &instances {
+            let answer = timeout(PROBE, client.get_json::<Instance>(instance, "/v1/instance")).await;
+            if let Ok(Ok(said)) = answer
+                && said.open
+                && said.generation > generation
+            {
+                return StreamError::Overtaken(generation);
+            }
+        }
+    }
+}
+
 /// Which SSH instance to ask next, and how long to wait before it.
 pub struct Turn {
     masters: Vec<Target>,
@@ -75,6 +106,12 @@ impl Turn {
     /// None when no SSH instance is known.
     pub fn target(&self) -> Option<&Target> {
         self.masters.get(self.next % self.masters.len().max(1))
+    }
+
+    /// All but the one to ask now.
+    pub fn others(&self) -> Vec<Target> {
+        let now = self.target();
+        self.masters.iter().filter(|master| Some(*master) != now).cloned().collect()
     }
 
     /// After a failure: the next one, and after a whole round a growing pause.

@@ -27,6 +27,7 @@ enum Command {
     Status(Status),
     Verify(Verify),
     Strip(Strip),
+    Promote(Promote),
     Log(Log),
     /// Runs one SSH instance: the master, or a standby that follows it.
     #[command(after_help = "Example:\n  hgd ssh --config data/config/ssh-0.json")]
@@ -126,6 +127,18 @@ pub struct Strip {
     pub changesets: Vec<String>,
 }
 
+/// Makes a standby master, in order: the old master finishes what it took first.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  hgd promote --data-dir data\n  hgd promote --data-dir data ssh-1 -o json")]
+pub struct Promote {
+    #[command(flatten)]
+    pub running: Running,
+    /// Which standby; without it, one that is in sync.
+    pub instance: Option<String>,
+    #[arg(short, long, value_enum, default_value_t)]
+    pub output: Format,
+}
+
 /// Reads a replication log on disk.
 #[derive(Debug, Args)]
 pub struct Log {
@@ -161,6 +174,7 @@ pub fn run() -> ExitCode {
         Command::Status(options) => commands::status(&options),
         Command::Verify(options) => commands::verify(&options),
         Command::Strip(options) => commands::strip(&options),
+        Command::Promote(options) => commands::promote(&options),
         Command::Log(options) => commands::log(&options.command),
     }
 }

@@ -16,7 +16,7 @@ mod tests;
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use protocol::{Entry, Generation, InstanceName, Offset};
+use protocol::{DiskId, Entry, Generation, Offset};
 
 use crate::generations::Generations;
 use crate::refusal::{AppendError, LogError, WriteFailure};
@@ -27,7 +27,7 @@ use reign::Reign;
 
 #[derive(Debug)]
 enum Request {
-    Lead(Ticket, Generation, BTreeSet<InstanceName>),
+    Lead(Ticket, Generation, BTreeSet<DiskId>),
     Append(Ticket, Generation, Vec<Vec<u8>>),
     Store(Ticket, Vec<Entry>),
     Sync(Ticket),
@@ -220,7 +220,7 @@ impl Core {
         self.reign.as_ref().map_or(Ok(()), |reign| Err(LogError::Leading(reign.generation)))
     }
 
-    fn lead(&mut self, generation: Generation, in_sync: BTreeSet<InstanceName>) -> Result<Offset, LogError> {
+    fn lead(&mut self, generation: Generation, in_sync: BTreeSet<DiskId>) -> Result<Offset, LogError> {
         let last = self.newest.max(self.generations.last());
         if generation <= last {
             return Err(LogError::OldGeneration { asked: generation, last });
@@ -232,7 +232,7 @@ impl Core {
         Ok(self.generations.end())
     }
 
-    fn in_sync(&mut self, ticket: Ticket, generation: Generation, in_sync: BTreeSet<InstanceName>) {
+    fn in_sync(&mut self, ticket: Ticket, generation: Generation, in_sync: BTreeSet<DiskId>) {
         let outcome = match &mut self.reign {
             Some(reign) if reign.generation == generation => reign.require(in_sync),
             _ => Err(LogError::NotLeading { asked: generation }),

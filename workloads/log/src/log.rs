@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::SystemTime;
 
-use protocol::{Entry, Generation, InstanceName, LogName, Offset, Record, Timestamp};
+use protocol::{DiskId, Entry, Generation, LogName, Offset, Record, Timestamp};
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::time::Instant;
 
@@ -160,18 +160,14 @@ impl Log {
     }
 
     /// Becomes the writer: from now on appends happen in exactly this generation, which must be new. A commit needs
-    /// the acknowledgement of every instance of `in_sync`, from this reign. Answers the end of what is there, which
+    /// the acknowledgement of every disk of `in_sync`, from this reign. Answers the end of what is there, which
     /// counts as committed when it has been acknowledged, too.
-    pub async fn lead(&self, generation: Generation, in_sync: BTreeSet<InstanceName>) -> Result<Offset, LogError> {
+    pub async fn lead(&self, generation: Generation, in_sync: BTreeSet<DiskId>) -> Result<Offset, LogError> {
         self.request(1, |ticket| Event::Lead { ticket, generation, in_sync }).await
     }
 
     /// Replaces the in-sync set. While a write of the register is in doubt, that is the union of what it may hold.
-    pub async fn set_in_sync(
-        &self,
-        generation: Generation,
-        in_sync: BTreeSet<InstanceName>,
-    ) -> Result<Offset, LogError> {
+    pub async fn set_in_sync(&self, generation: Generation, in_sync: BTreeSet<DiskId>) -> Result<Offset, LogError> {
         self.request(1, |ticket| Event::InSync { ticket, generation, in_sync }).await
     }
 
@@ -229,8 +225,8 @@ impl Log {
         }
     }
 
-    /// A standby's `Stored` to the master of this generation: it has everything up to there on disk.
-    pub async fn acknowledge(&self, generation: Generation, member: InstanceName, through: Offset) {
+    /// A standby's `Stored` to the master of this generation, from this disk: it has everything up to there on disk.
+    pub async fn acknowledge(&self, generation: Generation, member: DiskId, through: Offset) {
         self.tell(Event::Acknowledged { generation, member, through }).await;
     }
 

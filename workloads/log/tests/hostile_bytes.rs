@@ -80,6 +80,7 @@ fn messages() {
         publication_generation: Generation(4),
         url: Some("http://mirror".into()),
         peer: None,
+        disk: None,
     };
     let record = Record::GenerationStarted(GenerationStarted { master: "a".parse().unwrap(), time: Timestamp(1) });
     let entry = Entry { offset: Offset(1), generation: Generation(1), bytes: record.encode() };
@@ -92,7 +93,12 @@ fn messages() {
         FromMaster::Entry { log: LogName::Publication, entry },
         FromMaster::OutOfRange { log: LogName::Replication, start: Offset(5), end: Offset(9) },
         FromMaster::Committed { log: LogName::Replication, through: Offset(9) },
-        FromMaster::Heartbeat { generation: Generation(4), time: Timestamp(5) },
+        FromMaster::Heartbeat {
+            generation: Generation(4),
+            time: Timestamp(5),
+            replication_start: Offset(1),
+            publication_start: Offset(2),
+        },
     ];
     let mut seeds: Vec<Vec<u8>> =
         from_followers.iter().map(|message| [vec![0], minicbor::to_vec(message).unwrap()].concat()).collect();

@@ -137,7 +137,7 @@ async fn sessions_speak_the_wire_protocol_and_say_how_they_ended() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn children_of_a_background_instance_leave_the_processor_to_others() {
+async fn lane_workers_of_a_background_instance_leave_the_processor_to_others() {
     for (background, niceness) in [(false, "0"), (true, "10")] {
         let folder = tempfile::tempdir().unwrap();
         let mercurial = mercurial::Mercurial::start(mercurial::Options {
@@ -154,11 +154,29 @@ async fn children_of_a_background_instance_leave_the_processor_to_others() {
             environment: Default::default(),
         };
         let session = mercurial.serve(&request).await.unwrap();
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", session.child.pid())).unwrap();
-        // proc(5): the 19th field, 17 after the name.
-        let found = stat.rsplit_once(") ").unwrap().1.split(' ').nth(16).unwrap();
-        assert_eq!(found, niceness, "{stat}");
+        // What serves people is never slowed down: a standby may become master.
+        assert_eq!(stat(session.child.pid(), NICENESS), "0");
+        let pool = mercurial::LanePool::new(mercurial.clone(), 1);
+        assert!(pool.hash(&folder.path().join("nothing"), None).await.is_err());
+        let zygote = stat(session.child.pid(), PARENT);
+        let tasks = std::fs::read_dir(format!("/proc/{zygote}/task")).unwrap();
+        let children = tasks.map(|task| std::fs::read_to_string(task.unwrap().path().join("children")).unwrap());
+        let children: Vec<u32> = children
+            .flat_map(|text| text.split(' ').filter_map(|pid| pid.parse().ok()).collect::<Vec<u32>>())
+            .filter(|pid| *pid != session.child.pid())
+            .collect();
+        let [worker] = children[..] else { panic!("one worker, not {children:?}") };
+        assert_eq!(stat(worker, NICENESS), niceness);
     }
+}
+
+/// Fields of `/proc/PID/stat` behind the name (proc(5)).
+const PARENT: usize = 1;
+const NICENESS: usize = 16;
+
+fn stat(pid: u32, field: usize) -> String {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    stat.rsplit_once(") ").unwrap().1.split(' ').nth(field).unwrap().to_owned()
 }
 
 #[tokio::test(flavor = "multi_thread")]

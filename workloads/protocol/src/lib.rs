@@ -17,7 +17,7 @@ pub mod stream;
 
 pub use entry::{Entry, LogName};
 pub use hashes::{ChangesetId, Digest, ParseHashError};
-pub use names::{InstanceName, MAX_PATH_BYTES, MAX_USER_BYTES, NameError, RepositoryPath, UserName};
+pub use names::{DiskId, InstanceName, MAX_PATH_BYTES, MAX_USER_BYTES, NameError, RepositoryPath, UserName};
 pub use offset_set::OffsetSet;
 pub use positions::{CreationId, Generation, Offset, PushId, Timestamp};
 pub use push::{BookmarkMove, MAX_INLINE_BYTES, Markers, Payload, Push};

@@ -19,6 +19,8 @@ pub enum NameError {
     UserName,
     #[error("an instance name has 1 to 63 characters of a-z, 0-9 and '-', first and last not '-'")]
     InstanceName,
+    #[error("the id of a disk has 1 to 63 characters of a-z, 0-9 and '-', first and last not '-'")]
+    DiskId,
 }
 
 macro_rules! name {
@@ -100,6 +102,11 @@ name! {
 name! {
     /// The name of one running instance, as a DNS label: `ssh-0`, `mirror-1`.
     InstanceName, is_instance_name, NameError::InstanceName
+}
+
+name! {
+    /// Which data directory an instance has: made with it (a UUID), so that an emptied one is told from the one before.
+    DiskId, is_instance_name, NameError::DiskId
 }
 
 impl RepositoryPath {

@@ -24,6 +24,9 @@ pub struct InstanceStatus {
     pub generation: Generation,
     /// Everything up to this record is in its repositories.
     pub applied: Offset,
+    /// The master, or a standby that has everything that was acknowledged.
+    #[serde(default)]
+    pub in_sync: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

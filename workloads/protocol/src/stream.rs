@@ -5,7 +5,7 @@
 use minicbor::{Decode, Encode};
 use serde::{Deserialize, Serialize};
 
-use crate::{CreationId, Entry, Generation, InstanceName, LogName, MAX_RECORD_BYTES, Offset, Timestamp};
+use crate::{CreationId, DiskId, Entry, Generation, InstanceName, LogName, MAX_RECORD_BYTES, Offset, Timestamp};
 
 /// A longer message ends the connection.
 pub const MAX_MESSAGE_BYTES: usize = MAX_RECORD_BYTES + 64 * 1024;
@@ -48,6 +48,9 @@ pub enum FromFollower {
         /// Where peers reach it; mirrors only.
         #[n(7)]
         peer: Option<String>,
+        /// Which disk it has; standbys only.
+        #[n(8)]
+        disk: Option<DiskId>,
     },
     /// Every entry of this log up to this offset, and every blob that it names, is on disk (fsync) here.
     #[n(1)]
@@ -157,5 +160,10 @@ pub enum FromMaster {
         generation: Generation,
         #[n(1)]
         time: Timestamp,
+        /// Where each log starts here: a standby needs nothing older either.
+        #[n(2)]
+        replication_start: Offset,
+        #[n(3)]
+        publication_start: Offset,
     },
 }

@@ -33,25 +33,40 @@ pub enum LedgerError {
     OutcomeUnknown(Offset),
 }
 
+/// Whether pushes are taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Writable {
+    /// Somebody whom a commit needs is not there, or another master is about to be named.
+    No,
+    /// There are standbys, and none of them is needed: the push would be on this disk only.
+    Alone,
+    Yes,
+}
+
 pub struct Ledger {
     log: Log,
     generation: Generation,
     /// The registry with every appended record folded in.
     appended: Mutex<Registry>,
-    /// Every in-sync standby is connected.
-    writable: watch::Receiver<bool>,
+    /// Every in-sync standby is connected, and pushes are taken.
+    writable: watch::Receiver<Writable>,
 }
 
 impl Ledger {
     /// `appended` has every record of the log folded in; `writable` says whether all in-sync standbys listen.
-    pub fn new(log: Log, generation: Generation, appended: Registry, writable: watch::Receiver<bool>) -> Ledger {
+    pub fn new(log: Log, generation: Generation, appended: Registry, writable: watch::Receiver<Writable>) -> Ledger {
         Ledger { log, generation, appended: Mutex::new(appended), writable }
+    }
+
+    /// What is committed now is on this disk only, though there are standbys.
+    pub fn is_alone(&self) -> bool {
+        *self.writable.borrow() == Writable::Alone
     }
 
     /// Waits, bounded, until records can be committed.
     pub async fn writable(&self) -> Result<(), LedgerError> {
         let mut writable = self.writable.clone();
-        let ready = tokio::time::timeout(WRITABLE_WAIT, writable.wait_for(|ready| *ready)).await;
+        let ready = tokio::time::timeout(WRITABLE_WAIT, writable.wait_for(|now| *now != Writable::No)).await;
         match ready {
             Ok(Ok(_)) => Ok(()),
             _ => Err(LedgerError::NotAvailable),
@@ -81,7 +96,7 @@ impl Ledger {
         has_changesets: bool,
         make: impl FnOnce(Option<PushId>, Timestamp) -> Push,
     ) -> Result<(Offset, Push), LedgerError> {
-        if !*self.writable.borrow() {
+        if *self.writable.borrow() == Writable::No {
             return Err(LedgerError::NotAvailable);
         }
         let mut registry = self.appended.lock().await;
@@ -163,6 +178,18 @@ impl Ledger {
         let mut view = self.log.watch();
         let wait = tokio::time::timeout(COMMIT_WAIT, view.wait_for(|view| view.committed >= offset)).await;
         wait.is_ok_and(|level| level.is_ok()).then_some(()).ok_or(LedgerError::OutcomeUnknown(offset))
+    }
+
+    /// Until everything that is in the log is committed. False: not by then.
+    pub async fn settled(&self, deadline: Instant) -> bool {
+        // Nothing is being appended.
+        let end = {
+            let _registry = self.appended.lock().await;
+            self.log.positions().end
+        };
+        let mut view = self.log.watch();
+        let level = view.wait_for(|view| view.committed >= end);
+        tokio::time::timeout_at(deadline, level).await.is_ok_and(|level| level.is_ok())
     }
 
     async fn append(&self, registry: &mut Registry, record: &Record) -> Result<Offset, LedgerError> {

@@ -7,6 +7,6 @@ mod messages;
 mod metrics;
 mod server;
 
-pub use ledger::{Ledger, LedgerError};
+pub use ledger::{Ledger, LedgerError, Writable};
 pub use metrics::GateMetrics;
 pub use server::{Gate, listen, serve};

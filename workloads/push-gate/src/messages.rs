@@ -72,11 +72,15 @@ pub enum Answer {
         time: u64,
         /// What recording took.
         seconds: f64,
+        /// For the person who pushed.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        warning: Option<&'static str>,
     },
 }
 
 /// The reference's text (facts/hgmo.md, F5), which users' tools know.
 pub const NOT_AVAILABLE: &str = "replication log not available; all writes disabled";
+pub const ALONE: &str = "warning: no standby is in sync: this push is on one disk only until one is";
 pub const OUTCOME_UNKNOWN: &str = "outcome unknown: the push may have been recorded";
 
 impl Answer {

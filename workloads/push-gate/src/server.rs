@@ -15,7 +15,7 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use crate::ledger::{Ledger, LedgerError};
-use crate::messages::{Answer, Append, NOT_AVAILABLE, OUTCOME_UNKNOWN, PushedBytes, Request};
+use crate::messages::{ALONE, Answer, Append, NOT_AVAILABLE, OUTCOME_UNKNOWN, PushedBytes, Request};
 use crate::metrics::GateMetrics;
 
 /// How long a push waits for its repository's lane before it is refused.
@@ -186,7 +186,8 @@ impl Session {
         let seconds = started.elapsed().as_secs_f64();
         let (user, changesets) = (&push.user, push.changesets);
         tracing::info!(%offset, %repository, %user, changesets, seconds, "push recorded");
-        Ok(Answer::Recorded { offset, push_id: push.push_id, time: push.time.seconds(), seconds })
+        let warning = self.gate.ledger.is_alone().then_some(ALONE);
+        Ok(Answer::Recorded { offset, push_id: push.push_id, time: push.time.seconds(), seconds, warning })
     }
 
     async fn payloads(&self, append: &Append, body: &[u8]) -> io::Result<(Option<Payload>, Option<Payload>)> {

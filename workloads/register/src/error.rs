@@ -46,6 +46,11 @@ pub enum WriteError {
 pub enum TakeError {
     #[error("the register names {master} as master of generation {generation}; only it may open the log")]
     HeldBy { master: InstanceName, generation: Generation },
+    #[error(
+        "the register means another disk of {master} than this one: it holds what was acknowledged; this instance \
+         can only follow"
+    )]
+    OtherDisk { master: InstanceName },
     #[error("the register names no master since generation {0}: a promotion is under way")]
     Frozen(Generation),
     #[error(transparent)]
@@ -63,7 +68,7 @@ impl TakeError {
     /// True: to take a generation again later may help; it is then a later one, whatever became of this attempt.
     pub fn is_passing(&self) -> bool {
         match self {
-            TakeError::HeldBy { .. } | TakeError::Frozen(_) => false,
+            TakeError::HeldBy { .. } | TakeError::Frozen(_) | TakeError::OtherDisk { .. } => false,
             TakeError::Write(error) => match error {
                 WriteError::Read(error) => error.is_passing(),
                 WriteError::Conflict { .. } | WriteError::Missing(_) | WriteError::Refused { .. } => true,

@@ -98,6 +98,7 @@ mod tests {
             generation: Generation(generation),
             master: Some("ssh-0".parse().unwrap()),
             in_sync: BTreeSet::from(["ssh-1".parse().unwrap()]),
+            ..State::default()
         };
         register.write(&Version::None, state(7)).unwrap();
         let text = std::fs::read_to_string(&register.path).unwrap();

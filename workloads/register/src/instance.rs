@@ -5,7 +5,7 @@ use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use protocol::InstanceName;
+use protocol::{DiskId, InstanceName};
 use rustix::fs::FlockOperation;
 use serde::{Deserialize, Serialize};
 
@@ -23,7 +23,7 @@ pub struct Instance {
     pub directory: PathBuf,
     pub name: InstanceName,
     /// A UUID made with the directory; a copied or restored directory keeps it.
-    pub id: String,
+    pub id: DiskId,
     _held: File,
 }
 
@@ -49,7 +49,7 @@ pub enum OpenError {
 #[derive(Serialize, Deserialize)]
 struct Written {
     version: u32,
-    id: String,
+    id: DiskId,
     name: InstanceName,
 }
 
@@ -128,12 +128,13 @@ fn lock_holder(file: &File) -> Option<u32> {
 }
 
 /// A random UUID (RFC 9562, version 4).
-fn new_id() -> String {
+fn new_id() -> DiskId {
     let mut bytes: [u8; 16] = rand::random();
     bytes[6] = (bytes[6] & 0x0f) | 0x40;
     bytes[8] = (bytes[8] & 0x3f) | 0x80;
     let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
+    let uuid = format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]);
+    uuid.try_into().unwrap_or_else(|_| unreachable!("hexadecimal digits are allowed"))
 }
 
 #[cfg(test)]
@@ -149,7 +150,7 @@ mod tests {
         let base = tempfile::tempdir().unwrap();
         let directory = base.path().join("ssh-0");
         let first = open(&directory, &name("ssh-0")).unwrap();
-        assert_eq!(first.id.len(), 36);
+        assert_eq!(first.id.as_str().len(), 36);
         let id = first.id.clone();
         drop(first);
         assert_eq!(open(&directory, &name("ssh-0")).unwrap().id, id);

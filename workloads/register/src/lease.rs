@@ -8,7 +8,7 @@ use std::time::Duration;
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use kube::api::PostParams;
 use kube::{Api, Client, Config};
-use protocol::{Generation, InstanceName};
+use protocol::{DiskId, Generation, InstanceName};
 
 use crate::{ReadError, Register, State, Version, Versioned, WriteError};
 
@@ -16,8 +16,14 @@ use crate::{ReadError, Register, State, Version, Versioned, WriteError};
 pub const GENERATION: &str = "hg-operator.dev/generation";
 /// Names of standbys, with commas between them.
 pub const IN_SYNC: &str = "hg-operator.dev/in-sync";
+/// Names and disks, `ssh-0=UUID,...`: which disk is meant by the holder and by each standby of the set.
+pub const DISKS: &str = "hg-operator.dev/disks";
 /// Who held it before a write gave it to another.
 pub const PREVIOUS_HOLDER: &str = "hg-operator.dev/previous-holder";
+
+/// The number of writes. No two writes are equal: one that changes nothing would keep the version, and an earlier one
+/// that is still on its way could land after it.
+const WRITES: &str = "hg-operator.dev/writes";
 
 /// For one request and its answer.
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -82,6 +88,11 @@ impl LeaseRegister {
     }
 }
 
+/// What a Lease holds; the error says what is wrong with it.
+pub fn of_lease(lease: &Lease) -> Result<Versioned<State>, String> {
+    Ok(Versioned { version: version(lease), value: state(lease)? })
+}
+
 /// None: no answer in time.
 async fn bounded<T>(request: impl Future<Output = T>) -> Option<T> {
     tokio::time::timeout(DEADLINE, request).await.ok()
@@ -95,11 +106,20 @@ fn state(lease: &Lease) -> Result<State, String> {
     let annotation = |name: &str| lease.metadata.annotations.as_ref().and_then(|all| all.get(name));
     let generation = annotation(GENERATION).ok_or_else(|| format!("the annotation {GENERATION} is missing"))?;
     let generation = generation.parse().map_err(|_| format!("{GENERATION} is not a number: '{generation}'"))?;
-    let names = annotation(IN_SYNC).map_or("", String::as_str).split(',').map(str::trim);
-    let in_sync = names.filter(|name| !name.is_empty()).map(name).collect::<Result<BTreeSet<_>, _>>()?;
+    let listed =
+        |key| annotation(key).map_or("", String::as_str).split(',').map(str::trim).filter(|word| !word.is_empty());
+    let in_sync = listed(IN_SYNC).map(name).collect::<Result<BTreeSet<_>, _>>()?;
+    let disks = listed(DISKS).map(disk).collect::<Result<BTreeMap<_, _>, _>>()?;
     let holder = lease.spec.as_ref().and_then(|spec| spec.holder_identity.as_deref());
     let master = holder.filter(|holder| !holder.is_empty()).map(name).transpose()?;
-    Ok(State { generation: Generation(generation), master, in_sync })
+    let previous = annotation(PREVIOUS_HOLDER).map(String::as_str).map(name).transpose()?;
+    Ok(State { generation: Generation(generation), master, in_sync, disks, previous })
+}
+
+fn disk(text: &str) -> Result<(InstanceName, DiskId), String> {
+    let wrong = || format!("'{text}' is not an instance's name, '=' and the id of its disk");
+    let (instance, id) = text.split_once('=').ok_or_else(wrong)?;
+    Ok((name(instance)?, id.parse().map_err(|_| wrong())?))
 }
 
 fn name(text: &str) -> Result<InstanceName, String> {
@@ -108,16 +128,19 @@ fn name(text: &str) -> Result<InstanceName, String> {
 
 fn set(lease: &mut Lease, new: &State) {
     let spec = lease.spec.get_or_insert_with(LeaseSpec::default);
-    let holder = new.master.as_ref().map(ToString::to_string);
-    let before = std::mem::replace(&mut spec.holder_identity, holder);
-    let changed = before.filter(|before| !before.is_empty() && spec.holder_identity.as_ref() != Some(before));
+    spec.holder_identity = new.master.as_ref().map(ToString::to_string);
     let annotations = lease.metadata.annotations.get_or_insert_with(BTreeMap::new);
-    if let Some(before) = changed {
-        annotations.insert(PREVIOUS_HOLDER.to_owned(), before);
-    }
-    annotations.insert(GENERATION.to_owned(), new.generation.to_string());
     let names: Vec<&str> = new.in_sync.iter().map(InstanceName::as_str).collect();
+    let disks: Vec<String> = new.disks.iter().map(|(name, disk)| format!("{name}={disk}")).collect();
+    let writes = annotations.get(WRITES).and_then(|number| number.parse::<u64>().ok()).unwrap_or(0);
+    annotations.insert(WRITES.to_owned(), writes.saturating_add(1).to_string());
+    annotations.insert(GENERATION.to_owned(), new.generation.to_string());
     annotations.insert(IN_SYNC.to_owned(), names.join(","));
+    annotations.insert(DISKS.to_owned(), disks.join(","));
+    match &new.previous {
+        Some(previous) => annotations.insert(PREVIOUS_HOLDER.to_owned(), previous.to_string()),
+        None => annotations.remove(PREVIOUS_HOLDER),
+    };
 }
 
 impl From<LeaseRegister> for Register {

@@ -11,10 +11,12 @@ mod file;
 pub mod instance;
 mod lease;
 mod register;
+mod seal;
 mod state;
 
 pub use error::{ReadError, TakeError, WriteError};
 pub use file::FileRegister;
-pub use lease::{GENERATION, IN_SYNC, LeaseRegister, PREVIOUS_HOLDER};
+pub use lease::{DISKS, GENERATION, IN_SYNC, LeaseRegister, PREVIOUS_HOLDER, of_lease};
 pub use register::Register;
+pub use seal::{Seal, SealError};
 pub use state::{State, Version, Versioned};

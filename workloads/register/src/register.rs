@@ -1,9 +1,8 @@
 //! The one register of an installation, wherever it is.
 
-use std::collections::BTreeSet;
 use std::path::Path;
 
-use protocol::{Generation, InstanceName};
+use protocol::{DiskId, InstanceName};
 
 use crate::{FileRegister, LeaseRegister, ReadError, State, TakeError, Version, Versioned, WriteError};
 
@@ -45,27 +44,19 @@ impl Register {
     }
 
     /// What every opening of the log for writing begins with, also after a restart: the next generation for `master`.
-    /// Refused while the register names another master, or none; only a promotion changes that.
-    pub async fn take_generation(
-        &self,
-        master: &InstanceName,
-        in_sync: &BTreeSet<InstanceName>,
-    ) -> Result<Versioned<State>, TakeError> {
+    /// Refused while the register names another master, none, or this one with another disk; only a promotion changes
+    /// that.
+    pub async fn take_generation(&self, master: &InstanceName, disk: &DiskId) -> Result<Versioned<State>, TakeError> {
         let mut races = 0;
         loop {
             let found = self.read().await.map_err(WriteError::from)?;
-            let (expected, generation) = match found {
-                None => (Version::None, Generation(0)),
-                Some(found) => match found.value.master {
-                    Some(holder) if holder == *master => (found.version, found.value.generation),
-                    Some(holder) => {
-                        return Err(TakeError::HeldBy { master: holder, generation: found.value.generation });
-                    }
-                    None => return Err(TakeError::Frozen(found.value.generation)),
-                },
+            let (expected, state) = match found {
+                None => {
+                    let first = State { master: Some(master.clone()), ..State::default() };
+                    (Version::None, first.opened(master, disk))
+                }
+                Some(found) => (found.version, next(&found.value, master, disk)?),
             };
-            let state =
-                State { generation: generation.next(), master: Some(master.clone()), in_sync: in_sync.clone() };
             match self.write(&expected, state.clone()).await {
                 Ok(version) => return Ok(Versioned { version, value: state }),
                 Err(WriteError::Conflict { .. }) if races < MAX_LOST_RACES => races += 1,
@@ -75,8 +66,23 @@ impl Register {
     }
 }
 
+fn next(found: &State, master: &InstanceName, disk: &DiskId) -> Result<State, TakeError> {
+    match &found.master {
+        Some(holder) if holder != master => {
+            Err(TakeError::HeldBy { master: holder.clone(), generation: found.generation })
+        }
+        Some(_) if !found.means(master, disk) => Err(TakeError::OtherDisk { master: master.clone() }),
+        Some(_) => Ok(found.opened(master, disk)),
+        None => Err(TakeError::Frozen(found.generation)),
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
+    use protocol::Generation;
+
     use super::*;
     use crate::lease::tests::Cluster;
 
@@ -86,7 +92,12 @@ mod tests {
 
     fn state(generation: u64, master: Option<&str>) -> State {
         let master = master.map(name);
-        State { generation: Generation(generation), master, in_sync: BTreeSet::from([name("ssh-1")]) }
+        let in_sync = BTreeSet::from([name("ssh-1")]);
+        State { generation: Generation(generation), master, in_sync, ..State::default() }
+    }
+
+    fn disk(text: &str) -> DiskId {
+        text.parse().unwrap()
     }
 
     /// One of each kind, as its maker leaves it: generation 0, `ssh-0` to be master.
@@ -153,20 +164,46 @@ mod tests {
     #[tokio::test]
     async fn every_opening_takes_a_new_generation() {
         each(async |register| {
-            let in_sync = BTreeSet::from([name("ssh-1")]);
             let mut last = Version::None;
             for generation in 1..=3 {
-                let taken = register.take_generation(&name("ssh-0"), &in_sync).await.unwrap();
-                assert_eq!(taken.value, state(generation, Some("ssh-0")));
+                let taken = register.take_generation(&name("ssh-0"), &disk("one")).await.unwrap();
+                let disks = [(name("ssh-0"), disk("one"))].into();
+                assert_eq!(taken.value, State { disks, ..state(generation, Some("ssh-0")) });
                 assert_eq!(register.read().await.unwrap().unwrap(), taken);
                 last = taken.version;
             }
-            let refused = register.take_generation(&name("ssh-1"), &in_sync).await.unwrap_err();
+            let refused = register.take_generation(&name("ssh-1"), &disk("two")).await.unwrap_err();
             let sentence = "the register names ssh-0 as master of generation 3; only it may open the log";
             assert_eq!(refused.to_string(), sentence);
+            let emptied = register.take_generation(&name("ssh-0"), &disk("other")).await.unwrap_err();
+            assert!(matches!(emptied, TakeError::OtherDisk { .. }), "{emptied}");
             register.write(&last, state(4, None)).await.unwrap();
-            let frozen = register.take_generation(&name("ssh-0"), &in_sync).await;
+            let frozen = register.take_generation(&name("ssh-0"), &disk("one")).await;
             assert!(matches!(frozen, Err(TakeError::Frozen(Generation(4)))), "{frozen:?}");
+        })
+        .await;
+    }
+
+    /// Freeze, name, open: what stands in the register on the way, wherever it is.
+    #[tokio::test]
+    async fn a_promotion_passes_through_the_register_whole() {
+        each(async |register| {
+            let members = [(name("ssh-1"), disk("two")), (name("ssh-2"), disk("three"))].into();
+            let opened = register.take_generation(&name("ssh-0"), &disk("one")).await.unwrap();
+            let reign = opened.value.with_set(&members);
+            let version = register.write(&opened.version, reign.clone()).await.unwrap();
+            let frozen = reign.frozen();
+            assert_eq!((frozen.generation, &frozen.master), (Generation(2), &None));
+            assert_eq!(frozen.previous, Some(name("ssh-0")));
+            assert!(frozen.means(&name("ssh-0"), &disk("one")), "it may be named again");
+            let version = register.write(&version, frozen.clone()).await.unwrap();
+            let named = frozen.naming(&name("ssh-1"));
+            assert_eq!(named.in_sync, BTreeSet::from([name("ssh-2")]));
+            assert!(!named.means(&name("ssh-0"), &disk("one")), "the old master is a newcomer to the set");
+            register.write(&version, named.clone()).await.unwrap();
+            assert_eq!(register.read().await.unwrap().unwrap().value, named);
+            let taken = register.take_generation(&name("ssh-1"), &disk("two")).await.unwrap();
+            assert_eq!(taken.value, State { generation: Generation(3), ..named });
         })
         .await;
     }

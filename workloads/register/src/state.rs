@@ -1,11 +1,11 @@
 //! What the register holds.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use protocol::{Generation, InstanceName};
+use protocol::{DiskId, Generation, InstanceName};
 use serde::{Deserialize, Serialize};
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct State {
     pub generation: Generation,
@@ -13,6 +13,61 @@ pub struct State {
     pub master: Option<InstanceName>,
     /// The standbys whose acknowledgement a commit needs.
     pub in_sync: BTreeSet<InstanceName>,
+    /// Which disk is meant by each of these names. An instance that comes back with another one is a newcomer.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub disks: BTreeMap<InstanceName, DiskId>,
+    /// Who was master before the last change of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous: Option<InstanceName>,
+}
+
+impl State {
+    /// The disk that the register means by this name is this one. Before the first reign no disk is known.
+    pub fn means(&self, name: &InstanceName, disk: &DiskId) -> bool {
+        match self.disks.get(name) {
+            Some(meant) => meant == disk,
+            None => self.disks.is_empty(),
+        }
+    }
+
+    /// Without disks of instances that the register does not mean any more.
+    fn slim(mut self) -> State {
+        let State { master, in_sync, previous, .. } = &self;
+        let meant = |name: &InstanceName| {
+            in_sync.contains(name)
+                || Some(name) == master.as_ref()
+                || (master.is_none() && Some(name) == previous.as_ref())
+        };
+        let keep: BTreeSet<InstanceName> = self.disks.keys().filter(|name| meant(name)).cloned().collect();
+        self.disks.retain(|name, _| keep.contains(name));
+        self
+    }
+
+    /// A promotion begins: the old master can change the register no more.
+    pub fn frozen(&self) -> State {
+        let previous = self.master.clone().or_else(|| self.previous.clone());
+        State { generation: self.generation.next(), master: None, previous, ..self.clone() }.slim()
+    }
+
+    /// A frozen register names its new master. The others of the set stay in it.
+    pub fn naming(&self, master: &InstanceName) -> State {
+        let in_sync = self.in_sync.iter().filter(|name| *name != master).cloned().collect();
+        State { master: Some(master.clone()), in_sync, ..self.clone() }.slim()
+    }
+
+    /// The next reign of the master that is named, on this disk.
+    pub fn opened(&self, master: &InstanceName, disk: &DiskId) -> State {
+        let mut disks = self.disks.clone();
+        disks.insert(master.clone(), disk.clone());
+        State { generation: self.generation.next(), master: Some(master.clone()), disks, ..self.clone() }.slim()
+    }
+
+    /// With this in-sync set, each member with the disk that it has now.
+    pub fn with_set(&self, members: &BTreeMap<InstanceName, DiskId>) -> State {
+        let mut disks = self.disks.clone();
+        disks.extend(members.iter().map(|(name, disk)| (name.clone(), disk.clone())));
+        State { in_sync: members.keys().cloned().collect(), disks, ..self.clone() }.slim()
+    }
 }
 
 /// Another one after each write. A write names the version that it read, so that two writers cannot both win.

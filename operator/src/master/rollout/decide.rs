@@ -18,8 +18,19 @@ pub struct State<'a> {
     /// Of the template as it is wanted now; None: the StatefulSet's controller has not said it yet.
     pub revision: Option<&'a str>,
     pub master: Option<&'a str>,
+    /// Who may take its place, and since which generation; None: nobody may, because a person wants it so, or because
+    /// there is one instance only.
+    pub switchover: Option<Switchover>,
     /// A pool that is still replacing its mirrors.
     pub rolling_pool: Option<&'a str>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Switchover {
+    /// Of the master now.
+    pub generation: u64,
+    /// A standby is in sync.
+    pub ready: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,6 +41,10 @@ pub enum Step {
     Wait(String),
     Restart {
         pod: String,
+    },
+    /// Only the master is left to be replaced: it becomes a standby first.
+    Switchover {
+        generation: u64,
     },
 }
 
@@ -61,8 +76,14 @@ pub fn decide(state: &State<'_>) -> Step {
         return Step::Wait("an instance that was replaced is not ready yet".to_owned());
     }
     let standby = state.pods.iter().filter(old).find(|pod| Some(pod.name.as_str()) != state.master);
-    let next = standby.or_else(|| state.pods.iter().find(old));
-    next.map_or(Step::Done, |pod| Step::Restart { pod: pod.name.clone() })
+    match (standby, state.switchover) {
+        (None, Some(Switchover { ready: false, .. })) => Step::Wait("no standby is in sync yet".to_owned()),
+        (None, Some(Switchover { generation, .. })) => Step::Switchover { generation },
+        (standby, _) => {
+            let next = standby.or_else(|| state.pods.iter().find(old));
+            next.map_or(Step::Done, |pod| Step::Restart { pod: pod.name.clone() })
+        }
+    }
 }
 
 #[cfg(test)]
@@ -74,7 +95,7 @@ mod tests {
     }
 
     fn state(pods: &[Pod]) -> State<'_> {
-        State { pods, instances: 2, revision: Some("2"), master: Some("a"), rolling_pool: None }
+        State { pods, instances: 2, revision: Some("2"), master: Some("a"), switchover: None, rolling_pool: None }
     }
 
     fn restart(pod: &str) -> Step {
@@ -88,6 +109,15 @@ mod tests {
         assert!(matches!(decide(&state(&[pod("a", "1", true)])), Step::Wait(_)));
         assert_eq!(decide(&state(&[pod("a", "1", true), pod("b", "2", true)])), restart("a"));
         assert_eq!(decide(&state(&[pod("a", "2", true), pod("b", "2", true)])), Step::Done);
+    }
+
+    #[test]
+    fn the_master_gives_way_before_it_is_replaced() {
+        let pods = [pod("a", "1", true), pod("b", "2", true)];
+        let with = |ready| State { switchover: Some(Switchover { generation: 7, ready }), ..state(&pods) };
+        assert_eq!(decide(&with(false)), Step::Wait("no standby is in sync yet".into()));
+        assert_eq!(decide(&with(true)), Step::Switchover { generation: 7 });
+        assert_eq!(decide(&State { master: Some("b"), ..with(true) }), restart("a"));
     }
 
     #[test]

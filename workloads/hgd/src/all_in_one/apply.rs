@@ -84,15 +84,17 @@ fn missing(status: &Status, plan: &Plan, resources: &Resources) -> Option<String
     absent.map(|repository| format!("{} is not there", repository.spec.path))
 }
 
-/// The first answer of any instance.
+/// What the master says. A frozen one that was master before says nothing, or is of an older generation.
 pub async fn status(client: &Client, masters: &[Target]) -> Option<Status> {
-    for master in masters {
+    let answers = masters.iter().map(|master| async move {
         let answer = client.get_json::<Status>(master, "/status.json");
-        match tokio::time::timeout(Duration::from_secs(5), answer).await {
+        match tokio::time::timeout(Duration::from_secs(2), answer).await {
             Ok(Ok(status)) => return Some(status),
             Ok(Err(error)) => tracing::debug!(%master, %error, "no status"),
             Err(_) => tracing::debug!(%master, "no status in time"),
         }
-    }
-    None
+        None
+    });
+    let answers = futures::future::join_all(answers).await;
+    answers.into_iter().flatten().max_by_key(|status| status.generation)
 }

@@ -5,7 +5,7 @@ use std::fs::OpenOptions;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use protocol::InstanceName;
@@ -33,21 +33,26 @@ pub struct Child {
     pub log: PathBuf,
 }
 
-/// Process ids of the running children by name.
+/// Process ids of the children by name; None: it has ended, and is not started again yet.
 #[derive(Clone, Debug, Default)]
-pub struct Pids(Arc<Mutex<BTreeMap<String, u32>>>);
+pub struct Pids(Arc<Mutex<BTreeMap<String, Option<u32>>>>);
 
 impl Pids {
     pub fn get(&self, name: &str) -> Option<u32> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(name).copied()
+        self.lock().get(name).copied().flatten()
+    }
+
+    /// It has run, and does not run now.
+    pub fn has_ended(&self, name: &str) -> bool {
+        self.lock().get(name).is_some_and(Option::is_none)
     }
 
     fn set(&self, name: &str, pid: Option<u32>) {
-        let mut pids = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        match pid {
-            Some(pid) => pids.insert(name.to_owned(), pid),
-            None => pids.remove(name),
-        };
+        self.lock().insert(name.to_owned(), pid);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Option<u32>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -4,6 +4,7 @@
 mod announce;
 mod apply;
 mod children;
+mod governor;
 mod plan;
 mod ports;
 mod status_server;
@@ -14,16 +15,22 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use failover::driver::Driver;
 use protocol::InstanceName;
 use register::{Register, State, Version};
+use tokio::sync::mpsc;
 use transport::{Authority, CancellationToken, Client, Identity, Target};
 
 use self::children::{Children, Pids};
+use self::governor::Governor;
 use self::plan::Plan;
 use crate::cli::AllInOne;
 use crate::process;
 
 pub use self::announce::READY_FILE;
+pub use self::governor::Switchover;
+pub use self::ports::Ports;
+pub use self::status_server::Promote;
 pub use self::verification::Verification;
 
 /// The name in the supervisor's certificate.
@@ -71,13 +78,24 @@ pub async fn run(options: AllInOne) -> Result<(), AllInOneError> {
     let secret = resources.masters.first().map(|m| m.spec.directory.authorized_keys.secret_ref.name.clone());
     let users = users::prepare(&data, &secret.unwrap_or_default())?;
     let plan = plan::plan(&options, &data, &resources, &users)?;
-    let client = certificates(&data, &plan)?;
+    let identity = certificates(&data, &plan)?;
+    let client = Client::new(identity.clone());
     first_register(&data, &plan).await?;
 
     let pids = Pids::default();
     let children = Children::start(&plan.children, &pids);
     let targets: Vec<Target> = plan.ssh.iter().map(|(n, address)| Target::new(n.clone(), address.as_str())).collect();
     let cancel = CancellationToken::new();
+    let (ask, asked) = mpsc::channel(1);
+    let governor = Governor {
+        driver: Driver { register: Register::file(&data.join("register.json"))?, client: client.clone() },
+        instances: targets.clone(),
+        pids: pids.clone(),
+        policy: plan.failover,
+    };
+    let governor = tokio::spawn(governor.run(asked));
+    let admin = status_server::start_admin(plan.admin, identity, ask, cancel.clone());
+    let admin = tokio::spawn(admin.await.map_err(|source| io_error(Path::new("the admin address"), source))?);
     let server = status_server::start(&plan, targets.clone(), client.clone(), pids, cancel.clone());
     let server = tokio::spawn(server.await.map_err(|source| io_error(Path::new("the status address"), source))?);
 
@@ -89,9 +107,11 @@ pub async fn run(options: AllInOne) -> Result<(), AllInOneError> {
         },
     };
     eprintln!("hgd: stopping");
+    // Who is stopped now has not died.
+    governor.abort();
     children.stop(master(&data).await).await;
     cancel.cancel();
-    let _its_end_is_enough = server.await;
+    let _their_ends_are_enough = tokio::join!(server, admin);
     let _not_written = std::fs::remove_file(data.join(READY_FILE));
     outcome
 }
@@ -136,7 +156,7 @@ fn absolute(data: &Path) -> Result<PathBuf, AllInOneError> {
 }
 
 /// A certificate for every process, and the supervisor's own.
-fn certificates(data: &Path, plan: &Plan) -> Result<Client, AllInOneError> {
+fn certificates(data: &Path, plan: &Plan) -> Result<Identity, AllInOneError> {
     let pki = data.join("pki");
     let authority = Authority::open_or_create(&pki.join("authority"))?;
     let supervisor = instance(SUPERVISOR)?;
@@ -146,7 +166,7 @@ fn certificates(data: &Path, plan: &Plan) -> Result<Client, AllInOneError> {
         authority.issue(&name, &loopback, &pki.join(name.as_str()))?;
     }
     authority.issue(&supervisor, &loopback, &pki.join(supervisor.as_str()))?;
-    Ok(Client::new(Identity::open(&pki.join(supervisor.as_str()))?))
+    Ok(Identity::open(&pki.join(supervisor.as_str()))?)
 }
 
 /// Who is master now, as far as the register says.
@@ -160,7 +180,7 @@ async fn first_register(data: &Path, plan: &Plan) -> Result<(), AllInOneError> {
     let register = Register::file(&data.join("register.json"))?;
     if register.read().await?.is_none() {
         let master = plan.ssh.keys().next().cloned();
-        let state = State { generation: protocol::Generation(0), master, in_sync: plan.in_sync.clone() };
+        let state = State { master, in_sync: plan.in_sync.clone(), ..State::default() };
         register.write(&Version::None, state).await?;
     }
     Ok(())

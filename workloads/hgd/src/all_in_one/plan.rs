@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use config::{Address, BalancerRole, Directory, MaxLag, MirrorRole, Mirrors, SshRole, Tls, Web};
-use crds::{MirrorPoolSpec, Resources, SshMasterSpec};
+use config::{Address, BalancerRole, Directory, MaxLag, MirrorRole, Mirrors, SshFront, SshRole, Tls, Web};
+use crds::{Durability, MirrorPoolSpec, Resources, SshMasterSpec};
 use protocol::InstanceName;
 use serde::Serialize;
 
@@ -35,6 +36,9 @@ pub struct Plan {
     pub ssh_address: SocketAddr,
     pub http: SocketAddr,
     pub status: SocketAddr,
+    /// Where the supervisor is asked for a switchover.
+    pub admin: SocketAddr,
+    pub failover: failover::Policy,
     pub in_sync: BTreeSet<InstanceName>,
 }
 
@@ -51,7 +55,7 @@ pub fn plan(options: &AllInOne, data: &Path, resources: &Resources, users: &User
     let mut ports = Ports::load(&data.join("config"));
     let ssh_address = ports.named("ssh", options.ssh, "ssh")?;
     let http = ports.named("http", options.http, "http")?;
-    let status = ports.choose("status")?;
+    let (status, admin) = (ports.choose("status")?, ports.choose("admin")?);
     let names = (0..master.spec.instances).map(|n| name(format!("ssh-{n}"))).collect::<Result<Vec<_>, _>>()?;
     let mut ssh = BTreeMap::new();
     for name in &names {
@@ -60,8 +64,10 @@ pub fn plan(options: &AllInOne, data: &Path, resources: &Resources, users: &User
     let in_sync: BTreeSet<InstanceName> = names.iter().skip(1).cloned().collect();
     let maker = Maker { options, data, users, ssh: &ssh };
     let mut children = Vec::new();
+    let mut fronts = BTreeMap::new();
     for name in &names {
-        let listen = if *name == names[0] { ssh_address } else { ports.choose(&format!("{name}-ssh"))? };
+        let listen = ports.choose(&format!("{name}-ssh"))?;
+        fronts.insert(name.clone(), Address::from(listen));
         let role = maker.ssh_role(name, listen, http, &in_sync, &master.spec, pool);
         children.push(maker.child(name, "ssh", &role)?);
     }
@@ -75,10 +81,16 @@ pub fn plan(options: &AllInOne, data: &Path, resources: &Resources, users: &User
         children.push(maker.child(&name, "mirror", &role)?);
     }
     let balancer = name("balancer".into())?;
-    let role = BalancerRole { listen: http, masters: ssh.clone(), tls: maker.tls(&balancer) };
+    let front = SshFront { listen: ssh_address, register: maker.register(), instances: fronts };
+    let role = BalancerRole { listen: http, ssh: Some(front), masters: ssh.clone(), tls: maker.tls(&balancer) };
     children.push(maker.child(&balancer, "balancer", &role)?);
     ports.store()?;
-    Ok(Plan { ssh, mirrors, children, ssh_address, http, status, in_sync })
+    let failover = failover::Policy {
+        enabled: master.spec.failover.enabled,
+        detection: Duration::from_secs(master.spec.failover.detection_seconds.into()),
+        min_interval: Duration::from_secs(master.spec.failover.min_interval.seconds),
+    };
+    Ok(Plan { ssh, mirrors, children, ssh_address, http, status, admin, failover, in_sync })
 }
 
 struct Maker<'a> {
@@ -91,6 +103,10 @@ struct Maker<'a> {
 impl Maker<'_> {
     fn tls(&self, name: &InstanceName) -> Tls {
         Tls { directory: self.data.join("pki").join(name.as_str()), name: None }
+    }
+
+    fn register(&self) -> PathBuf {
+        self.data.join("register.json")
     }
 
     /// `DIR/hgrc`, when the person has put one there.
@@ -122,7 +138,7 @@ impl Maker<'_> {
             public_url,
             peers: peers.map(|(peer, address)| (peer.clone(), address.clone())).collect(),
             in_sync: in_sync.clone(),
-            register: config::Register::File(self.data.join("register.json")),
+            register: config::Register::File(self.register()),
             python: self.options.python.clone(),
             site_hgrc: self.site_hgrc(),
             directory: Directory {
@@ -139,7 +155,10 @@ impl Maker<'_> {
                     bytes: master.log.retention.size.bytes,
                 },
                 segment_bytes: segment_bytes(master.log.retention.size.bytes),
-                ..config::Log::default()
+                durability: match master.log.durability {
+                    Durability::Strict => config::Durability::Strict,
+                    Durability::Degraded => config::Durability::Degraded,
+                },
             },
             lanes: LANES,
             tls: self.tls(name),

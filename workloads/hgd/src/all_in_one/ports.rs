@@ -39,6 +39,12 @@ impl Ports {
         Ports { file, kept: kept.unwrap_or_default(), held: Vec::new() }
     }
 
+    /// What was chosen for `name` by the one who runs, or ran last.
+    pub fn known(directory: &Path, name: &str) -> Option<SocketAddr> {
+        let port = *Ports::load(directory).kept.get(name)?;
+        Some(SocketAddr::from((Ipv4Addr::LOCALHOST, port)))
+    }
+
     /// The port that `name` had before, if it is free; else another.
     pub fn choose(&mut self, name: &str) -> Result<SocketAddr, PortError> {
         let before = self.kept.get(name).and_then(|port| bind(*port).ok());

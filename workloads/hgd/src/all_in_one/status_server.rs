@@ -1,23 +1,31 @@
-//! The supervisor's status address: plain HTTP on loopback and read-only, for `hgd status`, `hgd verify`
-//! and tests. What changes anything goes to the master itself, with a certificate.
+//! The supervisor's status address: plain HTTP on loopback and read-only, for `hgd status`, `hgd verify` and tests. What
+//! changes anything goes to the master itself, or to the supervisor's admin address, with a certificate.
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
-use axum::{Json, Router};
-use protocol::Registry;
+use axum::routing::{get, post};
+use axum::{Json, Router, middleware};
 use protocol::status::Status;
+use protocol::{InstanceName, Registry};
+use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
-use transport::{CancellationToken, Client, Target};
+use tokio::sync::{mpsc, oneshot};
+use transport::{CancellationToken, Client, Identity, Target};
 
 use super::apply;
 use super::children::Pids;
+use super::governor::Asked;
 use super::plan::Plan;
 use super::verification::{ids, verify};
+use crate::ssh::only_the_supervisor;
+
+/// How long a switchover may take until its outcome is told.
+const SWITCHOVER: Duration = Duration::from_secs(30);
 
 struct Server {
     client: Client,
@@ -60,6 +68,37 @@ impl Server {
             mirror.pid = self.pids.get(mirror.name.as_str());
         }
         Some(status)
+    }
+}
+
+/// What changes who is master, for whoever has the supervisor's certificate, which lies in the data directory.
+pub async fn start_admin(
+    address: std::net::SocketAddr,
+    identity: Identity,
+    governor: mpsc::Sender<Asked>,
+    cancel: CancellationToken,
+) -> io::Result<impl Future<Output = ()> + use<>> {
+    let listener = TcpListener::bind(address).await?;
+    let only = middleware::from_fn(only_the_supervisor);
+    let router = Router::new().route("/v1/promote", post(promote).route_layer(only)).with_state(governor);
+    Ok(transport::serve(listener, identity, router, cancel))
+}
+
+#[derive(Deserialize, Serialize)]
+pub struct Promote {
+    /// None: whichever standby is ready.
+    pub to: Option<InstanceName>,
+}
+
+async fn promote(State(governor): State<mpsc::Sender<Asked>>, Json(Promote { to }): Json<Promote>) -> Response {
+    let (answer, answered) = oneshot::channel();
+    if governor.try_send(Asked { to, answer }).is_err() {
+        return (StatusCode::CONFLICT, "another switchover is under way").into_response();
+    }
+    match tokio::time::timeout(SWITCHOVER, answered).await {
+        Ok(Ok(Ok(done))) => Json(done).into_response(),
+        Ok(Ok(Err(why))) => (StatusCode::CONFLICT, why).into_response(),
+        _ => (StatusCode::GATEWAY_TIMEOUT, "the switchover has not ended yet; see hgd status").into_response(),
     }
 }
 

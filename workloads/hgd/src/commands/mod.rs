@@ -2,11 +2,13 @@
 
 mod ask;
 mod log;
+mod promote;
 mod status;
 mod strip;
 mod verify;
 
 pub use log::log;
+pub use promote::promote;
 pub use status::status;
 pub use strip::strip;
 pub use verify::verify;

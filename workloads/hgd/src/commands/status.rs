@@ -36,12 +36,14 @@ fn table(status: &Status) -> String {
     let newest = status.instances.iter().map(|i| i.applied).max().unwrap_or_default();
     let pid = |pid: Option<u32>| pid.map_or("-".to_owned(), |pid| pid.to_string());
     let lag = |offset: Offset| newest.0.saturating_sub(offset.0).to_string();
-    let mut rows = vec![["INSTANCE", "ROLE", "PID", "GENERATION", "APPLIED", "LAG"].map(str::to_owned).to_vec()];
+    let mut rows =
+        vec![["INSTANCE", "ROLE", "IN-SYNC", "PID", "GENERATION", "APPLIED", "LAG"].map(str::to_owned).to_vec()];
     for i in &status.instances {
         let role = format!("{:?}", i.role).to_lowercase();
         rows.push(vec![
             i.name.to_string(),
             role,
+            if i.in_sync { "yes" } else { "no" }.to_owned(),
             pid(i.pid),
             i.generation.to_string(),
             i.applied.to_string(),

@@ -5,10 +5,12 @@ use std::sync::Arc;
 use axum::body::{Body, Bytes};
 use axum::extract::{Path, Request, State};
 use axum::http::{StatusCode, header};
-use axum::middleware::{self, Next};
+use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
 use axum::{Extension, Json, Router};
+use failover::Drained;
+use follower::Closing;
 use log::blobs::Blobs;
 use protocol::endpoints::ServingReport;
 use protocol::status::Status;
@@ -21,10 +23,11 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::io::ReaderStream;
 use transport::Peer;
 
+use super::drain::Drain;
 use super::follow::{Following, follow};
 use super::imports::{Import, Imports, Refusal};
+use super::own::only_the_supervisor;
 use super::publication::Input;
-use crate::all_in_one::SUPERVISOR;
 
 const CHUNK_BYTES: usize = 256 * 1024;
 
@@ -34,6 +37,8 @@ pub struct Master {
     pub following: Arc<Following>,
     pub publisher: mpsc::Sender<Input>,
     pub imports: Arc<Imports>,
+    pub drain: Drain,
+    pub closing: Closing,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -62,22 +67,15 @@ pub fn master_router(master: Arc<Master>) -> Router {
     let changes = put(put_repository).delete(delete_repository).post(act).get(import_state);
     Router::new()
         .route("/v1/registry/{*path}", changes.route_layer(middleware::from_fn(only_the_supervisor)))
+        .route("/v1/drain", post(drain).route_layer(middleware::from_fn(only_the_supervisor)))
         .route("/v1/registry", get(registry))
         .route("/v1/snapshot", get(snapshot))
+        .route("/v1/settled", get(settled))
         .route("/v1/peers", get(peers))
         .route("/v1/endpoints", post(endpoints))
         .route("/status.json", get(status))
         .with_state(master.clone())
         .merge(Router::new().route("/v1/follow", post(follow)).with_state(master.following.clone()))
-}
-
-/// Mirrors and the balancer have certificates of the same authority, and no business with what repositories there are.
-async fn only_the_supervisor(Extension(Peer(name)): Extension<Peer>, request: Request, next: Next) -> Response {
-    if name.as_str() == SUPERVISOR {
-        next.run(request).await
-    } else {
-        (StatusCode::FORBIDDEN, "only the supervisor may change repositories").into_response()
-    }
 }
 
 async fn blob(State(blobs): State<Blobs>, Path(digest): Path<Digest>, request: Request) -> Response {
@@ -161,12 +159,24 @@ fn answer(result: Result<u64, LedgerError>) -> Response {
     (status, error.to_string()).into_response()
 }
 
+/// Before a switchover: no more pushes are taken; answers when all that were are final, or 504 when that takes too long.
+async fn drain(State(master): State<Arc<Master>>) -> Response {
+    match master.drain.start(&master.ledger, &master.closing).await {
+        true => Json(Drained { generation: master.following.generation }).into_response(),
+        false => (StatusCode::GATEWAY_TIMEOUT, "pushes that were taken are not final yet").into_response(),
+    }
+}
+
 async fn registry(State(master): State<Arc<Master>>) -> Json<Registry> {
     Json(master.ledger.registry().await)
 }
 
 async fn snapshot(State(master): State<Arc<Master>>, Extension(Peer(name)): Extension<Peer>) -> Response {
     ask(&master, |answer| Input::Snapshot { name, answer }).await
+}
+
+async fn settled(State(master): State<Arc<Master>>) -> Response {
+    ask(&master, Input::Beginning).await
 }
 
 async fn peers(State(master): State<Arc<Master>>) -> Response {

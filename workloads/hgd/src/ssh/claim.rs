@@ -1,11 +1,10 @@
 //! What this instance is, by the register. A register that is asked over a network is asked until it answers: a pod
 //! that ended instead would come back later and later.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
-use protocol::InstanceName;
-use register::{Register, State};
+use protocol::{DiskId, InstanceName};
+use register::{Register, State, Versioned};
 use tokio::time::sleep;
 
 use super::SshError;
@@ -41,16 +40,16 @@ async fn attempt(place: &config::Register) -> Result<(Register, Option<State>), 
     Ok((register, state))
 }
 
-/// Takes the next generation for `name`.
+/// Takes the next generation for `name`, whose disk this is.
 pub async fn take(
     register: &Register,
     name: &InstanceName,
-    in_sync: &BTreeSet<InstanceName>,
+    disk: &DiskId,
     probes: &Probes,
-) -> Result<State, SshError> {
+) -> Result<Versioned<State>, SshError> {
     loop {
-        match register.take_generation(name, in_sync).await {
-            Ok(taken) => return Ok(taken.value),
+        match register.take_generation(name, disk).await {
+            Ok(taken) => return Ok(taken),
             Err(error) if matches!(register, Register::Lease(_)) && error.is_passing() => {
                 tracing::warn!(%error, "waiting for the register");
                 probes.not_ready(error.to_string());

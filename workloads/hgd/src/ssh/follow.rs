@@ -12,12 +12,13 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use log::{Event, Level, Log, SubscribeError};
 use protocol::stream::{FollowerKind, FromFollower, FromMaster, HEARTBEAT_MILLISECONDS};
-use protocol::{Generation, InstanceName, LogName, Offset, Timestamp};
+use protocol::{DiskId, Generation, InstanceName, LogName, Offset, Timestamp};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use transport::messages::{MessageReader, MessageSender, channel};
 use transport::{CancellationToken, Peer};
 
+use super::keep::{NOTHING_STORED, Requirement};
 use super::publication::Input;
 
 /// A follower that has not said `Hello` by then is sent away.
@@ -31,8 +32,10 @@ pub struct Following {
     pub generation: Generation,
     pub replication: Log,
     pub publication: Log,
-    /// Standbys that are connected and have acknowledged something, with the number of that connection.
-    pub standbys: watch::Sender<BTreeMap<InstanceName, u64>>,
+    /// Standbys that are connected and have acknowledged something.
+    pub standbys: watch::Sender<Standbys>,
+    /// Whose acknowledgement counts.
+    pub requirement: watch::Receiver<Requirement>,
     pub publisher: mpsc::Sender<Input>,
     /// Mirrors that release waits for.
     pub active: watch::Receiver<BTreeSet<InstanceName>>,
@@ -44,6 +47,17 @@ pub struct Following {
     pub connections: AtomicU64,
     /// Ends all streams, which have no other end.
     pub stop: CancellationToken,
+}
+
+pub type Standbys = BTreeMap<InstanceName, StandbySeen>;
+
+/// What a standby has said on the connection that it has now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StandbySeen {
+    pub connection: u64,
+    pub disk: DiskId,
+    /// How far each log is on its disk.
+    pub stored: [Offset; 2],
 }
 
 impl Following {
@@ -61,6 +75,7 @@ struct Hello {
     from: [(LogName, Offset, Generation); 2],
     url: Option<String>,
     peer: Option<String>,
+    disk: Option<DiskId>,
 }
 
 pub async fn follow(
@@ -74,7 +89,7 @@ pub async fn follow(
         _ => None,
     };
     let allowed = |hello: &Hello| match hello.kind {
-        FollowerKind::Standby => following.ssh_instances.contains(&hello.name),
+        FollowerKind::Standby => hello.disk.is_some() && following.ssh_instances.contains(&hello.name),
         FollowerKind::Mirror => !following.ssh_instances.contains(&hello.name),
     };
     let Some(hello) = hello.filter(|hello| hello.name == peer && allowed(hello)) else {
@@ -102,6 +117,7 @@ fn hello(message: FromFollower) -> Option<Hello> {
             publication_generation,
             url,
             peer,
+            disk,
         } => Some(Hello {
             name,
             kind,
@@ -111,6 +127,7 @@ fn hello(message: FromFollower) -> Option<Hello> {
             ],
             url,
             peer,
+            disk,
         }),
         FromFollower::Stored { .. } | FromFollower::Progress(_) | FromFollower::Window { .. } => None,
     }
@@ -153,14 +170,14 @@ async fn serve(
         let granted = (log == LogName::Replication).then(|| granted.clone());
         tasks.spawn(forward(following.clone(), log, from, level, sender.clone(), granted));
     }
-    tasks.spawn(beat(following.generation, sender));
-    let why = match hello.kind {
-        FollowerKind::Standby => tokio::select! {
+    tasks.spawn(beat(following.clone(), sender));
+    let why = match (hello.kind, hello.disk.clone()) {
+        (FollowerKind::Standby, disk) => tokio::select! {
             _ = tasks.join_next() => "the stream to it ended",
             () = following.stop.cancelled() => "this master stops",
-            why = read_standby(following, &hello.name, connection, reader) => why,
+            why = read_standby(following, &hello.name, disk, connection, reader) => why,
         },
-        FollowerKind::Mirror => {
+        (FollowerKind::Mirror, _) => {
             let (name, url, peer) =
                 (hello.name.clone(), hello.url.unwrap_or_default(), hello.peer.unwrap_or_default());
             let _publisher_gone = following.publisher.send(Input::Connected { name, connection, url, peer }).await;
@@ -173,7 +190,7 @@ async fn serve(
     };
     match hello.kind {
         FollowerKind::Standby => following.standbys.send_modify(|set| {
-            if set.get(&hello.name) == Some(&connection) {
+            if set.get(&hello.name).is_some_and(|standby| standby.connection == connection) {
                 set.remove(&hello.name);
             }
         }),
@@ -219,12 +236,17 @@ async fn forward(
     }
 }
 
-async fn beat(generation: Generation, sender: MessageSender<FromMaster>) {
+async fn beat(following: Arc<Following>, sender: MessageSender<FromMaster>) {
     let mut ticks = tokio::time::interval(Duration::from_millis(HEARTBEAT_MILLISECONDS));
     loop {
         ticks.tick().await;
-        let time = Timestamp::from_system(std::time::SystemTime::now());
-        if sender.send(&FromMaster::Heartbeat { generation, time }).await.is_err() {
+        let heartbeat = FromMaster::Heartbeat {
+            generation: following.generation,
+            time: Timestamp::from_system(std::time::SystemTime::now()),
+            replication_start: following.replication.positions().start,
+            publication_start: following.publication.positions().start,
+        };
+        if sender.send(&heartbeat).await.is_err() {
             return;
         }
     }
@@ -233,14 +255,19 @@ async fn beat(generation: Generation, sender: MessageSender<FromMaster>) {
 async fn read_standby(
     following: &Following,
     name: &InstanceName,
+    disk: Option<DiskId>,
     connection: u64,
     mut reader: Reader,
 ) -> &'static str {
+    let Some(disk) = disk else { return "it has not said which disk it has" };
     loop {
         match reader.next().await {
             Ok(Some(FromFollower::Stored { log, through })) => {
-                following.log(log).acknowledge(following.generation, name.clone(), through).await;
-                following.standbys.send_if_modified(|set| set.insert(name.clone(), connection) != Some(connection));
+                // Noted before it is asked whether it counts: the keeper counts what is noted when that changes.
+                following.standbys.send_if_modified(|set| note(set, name, connection, &disk, log, through));
+                if following.requirement.borrow().counts(name, &disk) {
+                    following.log(log).acknowledge(following.generation, disk.clone(), through).await;
+                }
             }
             Ok(Some(FromFollower::Progress(progress))) => {
                 let input = Input::Standby { name: name.clone(), progress };
@@ -251,6 +278,24 @@ async fn read_standby(
             Err(_) => return "the connection broke",
         }
     }
+}
+
+/// True: it is another level than before.
+fn note(
+    standbys: &mut Standbys,
+    name: &InstanceName,
+    connection: u64,
+    disk: &DiskId,
+    log: LogName,
+    through: Offset,
+) -> bool {
+    let new = || StandbySeen { connection, disk: disk.clone(), stored: NOTHING_STORED };
+    let standby = standbys.entry(name.clone()).or_insert_with(new);
+    if standby.connection < connection {
+        *standby = new();
+    }
+    let own = standby.connection == connection;
+    own && std::mem::replace(&mut standby.stored[log as usize], through) != through
 }
 
 async fn read_mirror(

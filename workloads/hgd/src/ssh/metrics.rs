@@ -1,32 +1,32 @@
 //! What an SSH instance counts, beside its SSH front and its push gate. Labels are roles, logs and states: no names.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use aggregator::Core;
 use log::Log;
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
 use prometheus::{Gauge, IntGauge, IntGaugeVec, Opts, Registry};
+use protocol::Generation;
 use protocol::status::MirrorState;
 use protocol::stream::Progress;
-use protocol::{Generation, InstanceName};
 use tokio::sync::watch;
 
 use super::Base;
+use super::follow::Standbys;
+use super::keep::Requirement;
 
 pub enum Reign {
     Standby,
     Master {
         generation: Generation,
-        in_sync: BTreeSet<InstanceName>,
+        requirement: watch::Receiver<Requirement>,
         /// Standbys that have acknowledged something on the connection that they have now.
-        connected: watch::Receiver<BTreeMap<InstanceName, u64>>,
+        connected: watch::Receiver<Standbys>,
     },
 }
 
 /// Reads levels when somebody asks.
 pub struct Instance {
-    reign: Reign,
+    reign: watch::Receiver<Reign>,
     logs: [Log; 2],
     progress: watch::Receiver<Option<Progress>>,
     role: IntGaugeVec,
@@ -42,7 +42,8 @@ pub struct Instance {
 }
 
 impl Instance {
-    pub(super) fn register(base: &Base, reign: Reign) -> Result<(), prometheus::Error> {
+    /// Once in a process's life; what it is after that, `reign` tells.
+    pub(super) fn register(base: &Base, reign: watch::Receiver<Reign>) -> Result<(), prometheus::Error> {
         let gauge = |name: &str, help: &str| IntGauge::new(format!("hg_operator_{name}"), help);
         let vector = |name: &str, label: &str, help: &str| {
             IntGaugeVec::new(Opts::new(format!("hg_operator_{name}"), help), &[label])
@@ -98,10 +99,11 @@ impl Collector for Instance {
         let progress = self.progress.borrow().clone().unwrap_or_default();
         self.applied.set(number(progress.applied_through.0));
         self.quarantined.set(number(progress.lanes.iter().filter(|lane| lane.quarantined).count() as u64));
-        let role = match &self.reign {
+        self.role.reset();
+        let role = match &*self.reign.borrow() {
             Reign::Standby => "standby",
-            Reign::Master { generation, in_sync, connected } => {
-                let connected = connected.borrow();
+            Reign::Master { generation, requirement, connected } => {
+                let (connected, in_sync) = (connected.borrow(), &requirement.borrow().in_sync);
                 self.generation.set(number(generation.0));
                 self.in_sync.set(number(in_sync.len() as u64));
                 let acknowledging = in_sync.iter().filter(|name| connected.contains_key(*name)).count();

@@ -3,31 +3,47 @@
 
 mod api;
 mod claim;
+mod drain;
 mod follow;
 mod front;
 mod imports;
+mod keep;
 mod metrics;
+mod own;
 mod publication;
 mod reign;
 mod settled;
 mod sweep;
+mod trim;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use axum::Router;
+use axum::extract::Request;
+use axum::http::StatusCode;
+use axum::response::IntoResponse;
 use config::SshRole;
-use follower::{Local, LocalOptions, Standby};
+use follower::lanes::Origin;
+use follower::{Local, LocalOptions, Standby, StandbyError};
 use log::Log;
 use log::blobs::Blobs;
-use protocol::{InstanceName, LogName};
+use protocol::{Generation, InstanceName, LogName, Offset};
+use register::instance::Instance;
+use register::{Register, Seal, State};
 use tokio::net::TcpListener;
-use tokio::sync::watch;
-use transport::{CancellationToken, Client, Identity, Target};
+use tokio::sync::{Notify, watch};
+use tower::ServiceExt;
+use transport::{CancellationToken, Client, Target};
 
+use self::own::Own;
+use self::settled::Settled;
+use self::trim::Beginning;
 use crate::probes::Probes;
 use crate::process::{self, Shutdown};
 
 pub use api::PeerAddress;
+pub use own::only_the_supervisor;
 
 #[derive(Debug, thiserror::Error)]
 pub enum SshError {
@@ -63,9 +79,15 @@ pub enum SshError {
     Metrics(#[from] prometheus::Error),
     #[error("the SSH front cannot start: {0}")]
     Front(String),
+    #[error(transparent)]
+    Trim(#[from] trim::TrimError),
+    #[error(transparent)]
+    Seal(#[from] register::SealError),
+    #[error("generation {0} is over, the register has another: this instance starts again and follows")]
+    Deposed(Generation),
 }
 
-/// What both kinds of SSH instance have.
+/// What an SSH instance has, whatever its role.
 pub(crate) struct Base {
     role: SshRole,
     replication: Log,
@@ -73,8 +95,11 @@ pub(crate) struct Base {
     blobs: Blobs,
     local: Local,
     client: Client,
-    identity: Identity,
     probes: Probes,
+    own: Arc<Own>,
+    /// What only a master answers.
+    master: watch::Sender<Option<Router>>,
+    reign: watch::Sender<metrics::Reign>,
 }
 
 const NOT_FOLLOWING: &str = "this standby does not follow the master yet; it will when the master answers";
@@ -83,22 +108,55 @@ pub async fn run(config: PathBuf) -> Result<(), SshError> {
     let mut shutdown = process::shutdown_on_signal()?;
     let role: SshRole = config::load(&config)?;
     let probes = Probes::start(role.probe_listen).await?;
-    let _held = register::instance::open(&role.data_directory, &role.name)?;
+    let instance = register::instance::open(&role.data_directory, &role.name)?;
     let (register, state) = tokio::select! {
         known = claim::read(&role.register, &probes) => known?,
         () = process::asked(&mut shutdown) => return Ok(()),
     };
-    let is_master = state.as_ref().and_then(|state| state.master.as_ref()) == Some(&role.name);
-    let base = open(role, is_master, probes).await?;
-    match state {
-        Some(state) if is_master => reign::run(base, register, state.in_sync, shutdown).await,
-        _ => stand_by(base, shutdown).await,
+    let identity = process::identity(&role.tls)?;
+    let admin = listen(role.admin_listen).await?;
+    let stands_by = state.as_ref().and_then(|state| state.master.as_ref()) != Some(&role.name);
+    let base = open(role, Client::new(identity.clone()), &instance, stands_by, probes).await?;
+    metrics::Instance::register(&base, base.reign.subscribe())?;
+    let cancel = CancellationToken::new();
+    let server = tokio::spawn(transport::serve(admin, identity, router(&base), cancel.clone()));
+    let ended = match state {
+        Some(state) if names(&base, &state) => reign::run(&base, register, shutdown).await,
+        _ => match stand_by(&base, &register, &mut shutdown).await {
+            Ok(Ended::Named) => reign::run(&base, register, shutdown).await,
+            Ok(Ended::Asked) => Ok(()),
+            Err(error) => Err(error),
+        },
+    };
+    base.probes.stopping();
+    cancel.cancel();
+    let _its_end_is_enough = server.await;
+    let Base { role, client, local, replication, publication, .. } = base;
+    local.stop().await;
+    if let Err(SshError::Standby(StandbyError::OutOfRange { .. })) = &ended {
+        begin_anew(&role, &client, [&replication, &publication]).await?;
     }
+    ended
 }
 
-async fn open(role: SshRole, is_master: bool, probes: Probes) -> Result<Base, SshError> {
-    let identity = process::identity(&role.tls)?;
-    let client = Client::new(identity.clone());
+/// The register names this instance as master, and means this disk.
+fn names(base: &Base, state: &State) -> bool {
+    let own = &base.own;
+    let named = state.master.as_ref() == Some(&own.name);
+    let meant = state.means(&own.name, &own.disk);
+    if named && !meant {
+        tracing::error!("the register names this instance on another disk: this one is a newcomer and only follows");
+    }
+    named && meant
+}
+
+async fn open(
+    role: SshRole,
+    client: Client,
+    instance: &Instance,
+    stands_by: bool,
+    probes: Probes,
+) -> Result<Base, SshError> {
     let open = |name: LogName| {
         Log::open(log::Options {
             directory: role.data_directory.join("log").join(name.directory()),
@@ -114,6 +172,16 @@ async fn open(role: SshRole, is_master: bool, probes: Probes) -> Result<Base, Ss
     let folder = role.data_directory.join("blobs");
     let blobs = Blobs::open(&folder);
     let blobs = blobs.map_err(|error| SshError::Blobs(folder.display().to_string(), error.to_string()))?;
+    let own = Arc::new(Own {
+        name: role.name.clone(),
+        disk: instance.id.clone(),
+        seal: Arc::new(Seal::open(&role.data_directory)?),
+        replication: replication.clone(),
+        publication: publication.clone(),
+        heard: watch::Sender::new(None),
+        leading: watch::Sender::new(None),
+        look: Notify::new(),
+    });
     let local = Local::start(LocalOptions {
         name: role.name.clone(),
         kind: follower::Kind::Ssh,
@@ -122,7 +190,7 @@ async fn open(role: SshRole, is_master: bool, probes: Probes) -> Result<Base, Ss
         public_url: Some(role.public_url.clone()),
         site_hgrc: role.site_hgrc.clone(),
         lanes: role.lanes as usize,
-        background: !is_master,
+        background: stands_by,
         client: client.clone(),
         blobs: blobs.clone(),
         own_log: Some(replication.clone()),
@@ -130,27 +198,48 @@ async fn open(role: SshRole, is_master: bool, probes: Probes) -> Result<Base, Ss
     .await?;
     local.set_sources(role.peers.iter().map(|(name, address)| Target::new(name.clone(), address.as_str())).collect());
     tokio::spawn(sweep::run(replication.clone(), blobs.clone()));
-    Ok(Base { role, replication, publication, blobs, local, client, identity, probes })
+    let (master, reign) = (watch::Sender::new(None), watch::Sender::new(metrics::Reign::Standby));
+    Ok(Base { role, replication, publication, blobs, local, client, probes, own, master, reign })
 }
 
-/// The router that both kinds serve on the admin port.
-fn common_router(base: &Base) -> axum::Router {
+/// What is served on the admin port: what every SSH instance answers, and while there is a reign, what a master does.
+fn router(base: &Base) -> Router {
+    let master = base.master.subscribe();
+    let as_master = move |request: Request| {
+        let router = master.borrow().clone();
+        async move {
+            match router {
+                Some(router) => router.oneshot(request).await.into_response(),
+                None => (StatusCode::SERVICE_UNAVAILABLE, "this instance is not the master").into_response(),
+            }
+        }
+    };
     let repositories = follower::peers::router(base.local.peers());
-    repositories.merge(api::blobs_router(base.blobs.clone())).merge(base.probes.router())
+    let router = repositories.merge(api::blobs_router(base.blobs.clone())).merge(own::router(base.own.clone()));
+    router.merge(base.probes.router()).fallback(as_master)
 }
 
 async fn listen(address: std::net::SocketAddr) -> Result<TcpListener, SshError> {
     TcpListener::bind(address).await.map_err(|source| SshError::Listen { address: address.to_string(), source })
 }
 
-async fn stand_by(base: Base, mut shutdown: Shutdown) -> Result<(), SshError> {
-    let admin = listen(base.role.admin_listen).await?;
-    let cancel = CancellationToken::new();
-    let server = tokio::spawn(transport::serve(admin, base.identity.clone(), common_router(&base), cancel.clone()));
+enum Ended {
+    /// The process was asked to end.
+    Asked,
+    /// The register names this instance as master.
+    Named,
+}
+
+async fn stand_by(base: &Base, register: &Register, shutdown: &mut Shutdown) -> Result<Ended, SshError> {
     let masters = peers(&base.role);
     let (following, follows) = watch::channel(false);
+    let (starts, known_starts) = watch::channel([Offset(1); 2]);
     let standby = Arc::new(Standby {
         name: base.role.name.clone(),
+        disk: base.own.disk.clone(),
+        seal: base.own.seal.clone(),
+        heard: base.own.heard.clone(),
+        starts,
         client: base.client.clone(),
         replication: base.replication.clone(),
         publication: base.publication.clone(),
@@ -158,19 +247,50 @@ async fn stand_by(base: Base, mut shutdown: Shutdown) -> Result<(), SshError> {
         progress: base.local.progress(),
         following,
     });
-    metrics::Instance::register(&base, metrics::Reign::Standby)?;
-    let ended = tokio::select! {
-        () = process::asked(&mut shutdown) => Ok(()),
+    tokio::select! {
+        () = process::asked(shutdown) => Ok(Ended::Asked),
+        () = named(base, register) => Ok(Ended::Named),
         error = standby.run(masters) => Err(SshError::Standby(error)),
+        error = trim::run(base, known_starts) => Err(error.into()),
         error = base.local.failed() => Err(error.into()),
-        error = log_stopped(&base) => Err(error),
+        error = log_stopped(base) => Err(error),
         never = base.probes.follow(follows, NOT_FOLLOWING) => match never {},
-    };
-    base.probes.stopping();
-    cancel.cancel();
-    let _its_end_is_enough = server.await;
-    base.local.stop().await;
-    ended
+    }
+}
+
+/// What the master's logs do not hold any more is taken from its registry, and repositories from peers, at the next
+/// start. What is here of them spares what still fits.
+async fn begin_anew(role: &SshRole, client: &Client, logs: [&Log; 2]) -> Result<(), SshError> {
+    for master in peers(role) {
+        let beginning = match client.get_json::<Beginning>(&master, "/v1/settled").await {
+            Ok(beginning) => beginning,
+            Err(error) => {
+                tracing::debug!(%error, "not the master");
+                continue;
+            }
+        };
+        tracing::warn!(%master, at = %beginning.registry.through(), "this standby begins anew from the master");
+        // The logs last: should this end half-way, the master's start is missed again.
+        let start = beginning.registry.through().next();
+        follower::checkpoint::store(&role.data_directory, beginning.checkpoint(), Origin::Snapshot)?;
+        Settled::replace(&role.data_directory, beginning.registry)?;
+        logs[0].reset(start, beginning.before[0]).await?;
+        logs[1].reset(beginning.publication_start, beginning.before[1]).await?;
+        return Ok(());
+    }
+    Ok(())
+}
+
+/// Until the register names this instance as master.
+async fn named(base: &Base, register: &Register) {
+    loop {
+        match register.read().await {
+            Ok(Some(found)) if names(base, &found.value) => return,
+            Ok(_) => {}
+            Err(error) => tracing::warn!(%error, "the register cannot be read"),
+        }
+        base.own.next_look().await;
+    }
 }
 
 /// Ready when one of the logs refuses to go on: after a failed fsync nobody knows what is on disk, so that the process

@@ -18,8 +18,11 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, interval};
 
 use super::api::PeerAddress;
+use super::follow::Standbys;
+use super::keep::Requirement;
 use super::metrics::Mirrors;
 use super::settled::Settled;
+use super::trim::Beginning;
 
 const TICK: Duration = Duration::from_millis(200);
 /// How often logs are trimmed.
@@ -36,6 +39,7 @@ pub enum Input {
     Endpoints { serving: Vec<Serving>, answer: oneshot::Sender<Endpoints> },
     Snapshot { name: InstanceName, answer: oneshot::Sender<Checkpoint> },
     Peers(oneshot::Sender<Vec<PeerAddress>>),
+    Beginning(oneshot::Sender<Beginning>),
     Status(oneshot::Sender<Status>),
 }
 
@@ -50,8 +54,9 @@ pub struct PublisherOptions {
     pub mirrors: config::Mirrors,
     /// The other SSH instances.
     pub peers: BTreeMap<InstanceName, config::Address>,
-    /// Of these, who listens now, with the number of the connection.
-    pub connected: watch::Receiver<BTreeMap<InstanceName, u64>>,
+    /// Of these, who listens now.
+    pub connected: watch::Receiver<Standbys>,
+    pub requirement: watch::Receiver<Requirement>,
     pub active: watch::Sender<BTreeSet<InstanceName>>,
     /// What a mirror that connects now has to see of the publication log before it is ready.
     pub welcome: watch::Sender<Offset>,
@@ -214,6 +219,9 @@ impl Publisher {
             Input::Snapshot { name, answer } => {
                 let _gone = answer.send(self.snapshot(name));
             }
+            Input::Beginning(answer) => {
+                let _gone = answer.send(self.beginning());
+            }
             Input::Peers(answer) => {
                 let _gone = answer.send(self.peers());
             }
@@ -279,6 +287,18 @@ impl Publisher {
         }
     }
 
+    /// Where a standby starts that needs what is not in the logs any more.
+    fn beginning(&self) -> Beginning {
+        let registry = self.options.settled.registry().clone();
+        let publication_start = self.options.publication.positions().start;
+        let before = |log: &Log, start: Offset| log.view().generations.at(start.previous()).unwrap_or_default();
+        let before = [
+            before(&self.options.replication, registry.through().next()),
+            before(&self.options.publication, publication_start),
+        ];
+        Beginning { registry, publication_start, before }
+    }
+
     fn peers(&self) -> Vec<PeerAddress> {
         let active = self.core.active();
         let ssh = self.options.peers.iter().map(|(name, address)| PeerAddress {
@@ -297,12 +317,14 @@ impl Publisher {
 
     fn status(&self) -> Status {
         let own = self.options.progress.borrow().as_ref().map_or(Offset::ZERO, |progress| progress.applied_through);
+        let in_sync = self.options.requirement.borrow().in_sync.clone();
         let instance = |name: &InstanceName, role, applied| InstanceStatus {
             name: name.clone(),
             role,
             pid: None,
             generation: self.options.generation,
             applied,
+            in_sync: role == Role::Master || in_sync.contains(name),
         };
         let connected = self.options.connected.borrow();
         let others = self.options.peers.keys().map(|name| {

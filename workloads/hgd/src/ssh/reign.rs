@@ -1,63 +1,122 @@
 //! A master's reign, from its new generation to its end.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::time::Duration;
 
 use log::{Event, Level, Log};
 use protocol::record::GenerationStarted;
 use protocol::{Generation, InstanceName, Offset, Record, Registry, Timestamp};
-use push_gate::{Gate, GateMetrics, Ledger};
-use register::{Register, State};
+use push_gate::{Gate, GateMetrics, Ledger, Writable};
+use register::{Register, State, Versioned};
 use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
 use transport::CancellationToken;
 
 use super::api::{Master, master_router};
 use super::claim;
-use super::follow::Following;
+use super::drain::Drain;
+use super::follow::{Following, Standbys};
 use super::imports::Imports;
-use super::metrics::{self, Mirrors};
-use super::publication::{Publisher, PublisherOptions};
+use super::keep::{self, Keep, Requirement};
+use super::metrics;
+use super::own::Leading;
+use super::publication::{Publisher, PublisherError, PublisherOptions};
 use super::settled::Settled;
-use super::{Base, SshError, common_router, front, listen, log_stopped};
+use super::{Base, SshError, front, log_stopped};
 use crate::process::{self, Shutdown};
 
 /// Questions and news that wait for the publisher.
 const PUBLISHER_QUEUE: usize = 1024;
+/// How long children of a deposed master may still tell their clients that the outcome is unknown.
+const FAREWELL: Duration = Duration::from_millis(1_500);
+const A_DAY: Duration = Duration::from_secs(24 * 3600);
 
-/// `in_sync` is what the register says, which only ever names instances that have what was committed.
-pub async fn run(
-    base: Base,
-    register: Register,
-    in_sync: BTreeSet<InstanceName>,
-    mut shutdown: Shutdown,
-) -> Result<(), SshError> {
-    let name = base.role.name.clone();
-    let state = tokio::select! {
-        taken = claim::take(&register, &name, &in_sync, &base.probes) => taken?,
+/// What there is for as long as this instance is master.
+struct Reign {
+    master: Arc<Master>,
+    opener: Arc<front::Opener>,
+    /// Ends the streams to followers, and what is answered as master.
+    cancel: CancellationToken,
+    /// No more commands and imports.
+    closing: CancellationToken,
+    publishing: JoinHandle<Result<(), PublisherError>>,
+    gate: JoinHandle<()>,
+    kept: JoinHandle<()>,
+}
+
+/// Ends when the process is asked to end, or with the reign, upon which the process must end: what its hg children were
+/// about to do must not be done.
+pub async fn run(base: &Base, register: Register, mut shutdown: Shutdown) -> Result<(), SshError> {
+    let name = &base.role.name;
+    let opened = tokio::select! {
+        taken = claim::take(&register, name, &base.own.disk, &base.probes) => taken?,
         () = process::asked(&mut shutdown) => return Ok(()),
     };
-    let appended = begin(&base, &state).await?;
+    let generation = opened.value.generation;
+    // Whoever writes follows nobody older, also after a restart.
+    base.own.seal.raise(generation).await?;
+    let mut reign = open(base, register, opened).await?;
+    let mut front = front::start(base, reign.opener.clone(), reign.closing.clone()).await?;
+    // Whoever is answered by the admin port as by a master finds the SSH port open.
+    base.master.send_replace(Some(master_router(reign.master.clone())));
+    base.own.leading.send_replace(Some(Leading { generation, open: true }));
+    base.probes.ready();
 
-    let (standbys, connected) = watch::channel(BTreeMap::new());
+    let ended = tokio::select! {
+        () = process::asked(&mut shutdown) => Ok(()),
+        error = base.local.failed() => Err(error.into()),
+        error = log_stopped(base) => Err(error),
+        ended = &mut reign.publishing => Err(SshError::Read(format!("{ended:?}"))),
+        _ = &mut reign.kept => Err(SshError::Deposed(generation)),
+    };
+    base.probes.stopping();
+    let deposed = matches!(ended, Err(SshError::Deposed(_)));
+    if deposed {
+        tracing::warn!(%generation, "this reign is over: nothing more is written, and hg children are ended");
+        // Pushes that wait for their commit are told at once that the outcome is unknown.
+        base.replication.follow().await;
+        base.publication.follow().await;
+    }
+    // Pushes first: the rest of the installation must still answer while they drain.
+    reign.closing.cancel();
+    let farewell = if deposed { FAREWELL } else { Duration::MAX };
+    let _its_end_is_enough = tokio::time::timeout(farewell, &mut front).await;
+    base.master.send_replace(None);
+    base.own.leading.send_replace(None);
+    reign.cancel.cancel();
+    reign.kept.abort();
+    reign.gate.abort();
+    ended
+}
+
+async fn open(base: &Base, register: Register, opened: Versioned<State>) -> Result<Reign, SshError> {
+    let generation = opened.value.generation;
+    let keeper = keep::keeper(&base.role.name, opened, base.role.log.durability);
+    let required = Requirement::of(&keeper);
+    tracing::warn!(%generation, in_sync = ?required.in_sync, "this instance is master");
+    let appended = begin(base, generation, &required).await?;
+
+    let (standbys, connected) = watch::channel(Standbys::new());
     let (active, active_seen) = watch::channel(BTreeSet::new());
     let (welcome, welcome_seen) = watch::channel(Offset::ZERO);
     let (publisher, inputs) = mpsc::channel(PUBLISHER_QUEUE);
-    let writable = writable(connected.clone(), state.in_sync.clone());
-    let reign = metrics::Reign::Master {
-        generation: state.generation,
-        in_sync: state.in_sync.clone(),
-        connected: connected.clone(),
-    };
-    metrics::Instance::register(&base, reign)?;
-    let ledger = Arc::new(Ledger::new(base.replication.clone(), state.generation, appended, writable));
+    let (told, requirement) = watch::channel(required);
+    let drain = Drain::new();
+    let writable = writable(connected.clone(), requirement.clone(), drain.watch(), !base.role.peers.is_empty());
+    let (requirement_seen, seen) = (requirement.clone(), connected.clone());
+    base.reign.send_replace(metrics::Reign::Master { generation, requirement: requirement_seen, connected: seen });
+    let ledger = Arc::new(Ledger::new(base.replication.clone(), generation, appended, writable));
     let cancel = CancellationToken::new();
     let following = Arc::new(Following {
-        name,
-        generation: state.generation,
+        name: base.role.name.clone(),
+        generation,
         replication: base.replication.clone(),
         publication: base.publication.clone(),
         standbys,
+        requirement: requirement.clone(),
         publisher: publisher.clone(),
         active: active_seen,
         welcome: welcome_seen,
@@ -65,57 +124,47 @@ pub async fn run(
         connections: AtomicU64::new(1),
         stop: cancel.clone(),
     });
-    let options = publisher_options(&base, &state, connected, active, welcome)?;
-    let publishing = tokio::spawn(Publisher::new(options).run(inputs));
-    let gate = gate(&base, ledger.clone())?;
-    let closing = CancellationToken::new();
-    let opener = front::Opener::new(&base, ledger.clone());
-    let imports = Imports::new(opener.clone(), closing.clone());
-    let master = Arc::new(Master { ledger, following, publisher, imports });
-    // Whoever is answered by the admin port as by a master finds the SSH port open.
-    let front = front::start(&base, opener, closing.clone()).await?;
-    let admin = listen(base.role.admin_listen).await?;
-    let router = common_router(&base).merge(master_router(master));
-    let server = tokio::spawn(transport::serve(admin, base.identity.clone(), router, cancel.clone()));
-    base.probes.ready();
-
-    let ended = tokio::select! {
-        () = process::asked(&mut shutdown) => Ok(()),
-        error = base.local.failed() => Err(error.into()),
-        error = log_stopped(&base) => Err(error),
-        ended = publishing => Err(SshError::Read(format!("{ended:?}"))),
+    let keep = Keep {
+        register,
+        generation,
+        logs: [base.replication.clone(), base.publication.clone()],
+        standbys: connected.clone(),
+        requirement: told,
+        own: base.own.clone(),
+        keeper,
     };
-    base.probes.stopping();
-    // Pushes first: the rest of the installation must still answer while they drain.
-    closing.cancel();
-    let _its_end_is_enough = front.await;
-    cancel.cancel();
-    gate.abort();
-    let _its_end_is_enough = server.await;
-    base.local.stop().await;
-    ended
+    let options = publisher_options(base, generation, &requirement, connected.clone(), active, welcome)?;
+    let publishing = tokio::spawn(Publisher::new(options).run(inputs));
+    let gate = gate(base, ledger.clone())?;
+    let closing = CancellationToken::new();
+    let opener = front::Opener::new(base, ledger.clone());
+    let imports = Imports::new(opener.clone(), closing.clone());
+    let master = Arc::new(Master { ledger, following, publisher, imports, drain, closing: base.local.closing() });
+    let kept = tokio::spawn(keep.run());
+    Ok(Reign { master, opener, cancel, closing, publishing, gate, kept })
 }
 
 /// Leads both logs from here on; answers the registry with everything in the log folded in.
-async fn begin(base: &Base, state: &State) -> Result<Registry, SshError> {
-    tracing::info!(generation = %state.generation, in_sync = ?state.in_sync, "this instance is master");
+async fn begin(base: &Base, generation: Generation, required: &Requirement) -> Result<Registry, SshError> {
     for log in [&base.replication, &base.publication] {
-        log.lead(state.generation, state.in_sync.clone()).await?;
-        start_generation(log, state.generation, &base.role.name).await?;
+        log.lead(generation, required.disks()).await?;
+        start_generation(log, generation, &base.role.name).await?;
     }
     fold(base).await
 }
 
 fn publisher_options(
     base: &Base,
-    state: &State,
-    connected: watch::Receiver<BTreeMap<InstanceName, u64>>,
+    generation: Generation,
+    requirement: &watch::Receiver<Requirement>,
+    connected: watch::Receiver<Standbys>,
     active: watch::Sender<BTreeSet<InstanceName>>,
     welcome: watch::Sender<Offset>,
 ) -> Result<PublisherOptions, SshError> {
     Ok(PublisherOptions {
         name: base.role.name.clone(),
-        generation: state.generation,
+        generation,
+        requirement: requirement.clone(),
         replication: base.replication.clone(),
         publication: base.publication.clone(),
         table: base.local.table(),
@@ -126,7 +175,7 @@ fn publisher_options(
         active,
         welcome,
         settled: Settled::load(&base.role.data_directory)?,
-        metrics: Mirrors::new(&base.probes.metrics)?,
+        metrics: metrics::Mirrors::new(&base.probes.metrics)?,
     })
 }
 
@@ -156,17 +205,37 @@ async fn fold(base: &Base) -> Result<Registry, SshError> {
     Ok(registry)
 }
 
-/// True while every in-sync standby is connected.
+/// True while everybody whom a commit needs is connected, and pushes are taken.
 fn writable(
-    mut connected: watch::Receiver<BTreeMap<InstanceName, u64>>,
-    in_sync: BTreeSet<InstanceName>,
-) -> watch::Receiver<bool> {
-    let (writable, seen) = watch::channel(in_sync.is_empty());
+    mut connected: watch::Receiver<Standbys>,
+    mut requirement: watch::Receiver<Requirement>,
+    mut drain: watch::Receiver<Option<Instant>>,
+    has_standbys: bool,
+) -> watch::Receiver<Writable> {
+    let (writable, seen) = watch::channel(Writable::No);
     tokio::spawn(async move {
         loop {
-            let all = in_sync.iter().all(|name| connected.borrow_and_update().contains_key(name));
-            writable.send_if_modified(|before| std::mem::replace(before, all) != all);
-            if connected.changed().await.is_err() {
+            let draining = drain.borrow_and_update().filter(|until| *until > Instant::now());
+            let now = {
+                let (connected, requirement) = (connected.borrow_and_update(), requirement.borrow_and_update());
+                let there = |name: &InstanceName| {
+                    connected.get(name).is_some_and(|standby| requirement.counts(name, &standby.disk))
+                };
+                match requirement.enough && requirement.members.keys().all(there) && draining.is_none() {
+                    false => Writable::No,
+                    true if requirement.members.is_empty() && has_standbys => Writable::Alone,
+                    true => Writable::Yes,
+                }
+            };
+            writable.send_if_modified(|before| std::mem::replace(before, now) != now);
+            let over = tokio::time::sleep_until(draining.unwrap_or_else(|| Instant::now() + A_DAY));
+            let gone = tokio::select! {
+                changed = connected.changed() => changed.is_err(),
+                changed = requirement.changed() => changed.is_err(),
+                changed = drain.changed() => changed.is_err(),
+                () = over => false,
+            };
+            if gone {
                 return;
             }
         }

@@ -29,6 +29,11 @@ impl Settled {
         Ok(Settled { file, registry, later: VecDeque::new() })
     }
 
+    /// Begins with another log, which starts behind this registry.
+    pub fn replace(data: &Path, registry: Registry) -> io::Result<()> {
+        Settled { file: data.join(FILE), registry, later: VecDeque::new() }.store()
+    }
+
     pub fn registry(&self) -> &Registry {
         &self.registry
     }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use protocol::{Entry, Generation, InstanceName, Offset};
+use protocol::{DiskId, Entry, Generation, Offset};
 
 use crate::generations::Generations;
 use crate::refusal::{AppendError, LogError, WriteFailure};
@@ -25,12 +25,12 @@ pub enum Event {
     Lead {
         ticket: Ticket,
         generation: Generation,
-        in_sync: BTreeSet<InstanceName>,
+        in_sync: BTreeSet<DiskId>,
     },
     InSync {
         ticket: Ticket,
         generation: Generation,
-        in_sync: BTreeSet<InstanceName>,
+        in_sync: BTreeSet<DiskId>,
     },
     Follow,
     Append {
@@ -62,7 +62,7 @@ pub enum Event {
     /// A member said `Stored` to the master of this generation.
     Acknowledged {
         generation: Generation,
-        member: InstanceName,
+        member: DiskId,
         through: Offset,
     },
     /// The master said that everything up to here is committed.
@@ -125,7 +125,7 @@ pub struct View {
     /// The generation that this instance writes.
     pub leading: Option<Generation>,
     /// While leading: how far each standby has stored, in the in-sync set or not.
-    pub acknowledged: Arc<BTreeMap<InstanceName, Offset>>,
+    pub acknowledged: Arc<BTreeMap<DiskId, Offset>>,
     /// How often records were dropped from the end, and how often committed ones.
     pub truncations: u64,
     pub discards: u64,

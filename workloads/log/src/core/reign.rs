@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use protocol::{Generation, InstanceName, Offset};
+use protocol::{DiskId, Generation, Offset};
 
 use crate::refusal::LogError;
 
@@ -13,21 +13,21 @@ pub const MAX_MEMBERS: usize = 16;
 #[derive(Debug)]
 pub(super) struct Reign {
     pub generation: Generation,
-    in_sync: BTreeSet<InstanceName>,
+    in_sync: BTreeSet<DiskId>,
     /// Also of standbys outside of the set, for the one who decides whether they may join.
-    acknowledged: Arc<BTreeMap<InstanceName, Offset>>,
+    acknowledged: Arc<BTreeMap<DiskId, Offset>>,
 }
 
 impl Reign {
     /// Acknowledgements of earlier reigns do not count: those members may have been truncated since.
-    pub fn new(generation: Generation, in_sync: BTreeSet<InstanceName>) -> Result<Reign, LogError> {
+    pub fn new(generation: Generation, in_sync: BTreeSet<DiskId>) -> Result<Reign, LogError> {
         let mut reign = Reign { generation, in_sync: BTreeSet::new(), acknowledged: Arc::default() };
         reign.require(in_sync)?;
         Ok(reign)
     }
 
     /// Replaces the set whose acknowledgement a commit needs.
-    pub fn require(&mut self, in_sync: BTreeSet<InstanceName>) -> Result<(), LogError> {
+    pub fn require(&mut self, in_sync: BTreeSet<DiskId>) -> Result<(), LogError> {
         if in_sync.len() > MAX_MEMBERS {
             return Err(LogError::TooManyMembers { members: in_sync.len(), limit: MAX_MEMBERS });
         }
@@ -35,7 +35,7 @@ impl Reign {
         Ok(())
     }
 
-    pub fn acknowledge(&mut self, member: InstanceName, through: Offset) {
+    pub fn acknowledge(&mut self, member: DiskId, through: Offset) {
         let room = self.acknowledged.len() < 2 * MAX_MEMBERS || self.in_sync.contains(&member);
         let known = self.acknowledged.get(&member).copied();
         if known.map_or(room, |known| known < through) {
@@ -48,7 +48,7 @@ impl Reign {
         members.map(|member| self.acknowledged.get(member).copied().unwrap_or_default()).fold(durable, Offset::min)
     }
 
-    pub fn acknowledged(&self) -> Arc<BTreeMap<InstanceName, Offset>> {
+    pub fn acknowledged(&self) -> Arc<BTreeMap<DiskId, Offset>> {
         self.acknowledged.clone()
     }
 }

@@ -4,11 +4,11 @@ mod world;
 
 use super::*;
 
-fn member(name: &str) -> InstanceName {
+fn member(name: &str) -> DiskId {
     name.parse().unwrap()
 }
 
-fn members(names: &[&str]) -> BTreeSet<InstanceName> {
+fn members(names: &[&str]) -> BTreeSet<DiskId> {
     names.iter().map(|name| member(name)).collect()
 }
 

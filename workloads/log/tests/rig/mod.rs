@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use log::{DEFAULT_SEGMENT_BYTES, Event, Level, Log, OpenError, Options, Retention, Subscription};
-use protocol::{CreationId, Generation, InstanceName, LogName, Offset, Record};
+use protocol::{CreationId, DiskId, Generation, LogName, Offset, Record};
 use tokio::time::Instant;
 
 pub const RETENTION: Retention = Retention { age: Duration::from_secs(3600), bytes: 1 << 30 };
@@ -37,7 +37,7 @@ pub fn number(entry: &protocol::Entry) -> u64 {
     }
 }
 
-pub fn members(names: &[&str]) -> BTreeSet<InstanceName> {
+pub fn members(names: &[&str]) -> BTreeSet<DiskId> {
     names.iter().map(|name| name.parse().unwrap()).collect()
 }
 

@@ -87,7 +87,7 @@ class Session:
         # Finalizers run in the order of their names, too: the changelog is written by `cl-...`.
         tr.addfinalize(b"zz-hg-operator", lambda tr: test_points.reach(ui, test_points.DURING_CLOSE))
         tr.addpostclose(b"-hg-operator", lambda tr: self._after_close(ui, brought))
-        tr.addpostclose(b"zz-hg-operator", lambda tr: _say_what_was_recorded(ui, brought, recorded["seconds"]))
+        tr.addpostclose(b"zz-hg-operator", lambda tr: _say_what_was_recorded(ui, brought, recorded))
 
     def _append(self, ui, known, brought, heads_before):
         try:
@@ -116,7 +116,7 @@ def _abort(ui, refusal):
     return error.Abort(lines[-1])
 
 
-def _say_what_was_recorded(ui, brought, seconds):
+def _say_what_was_recorded(ui, brought, recorded):
     """The reference's texts (facts/hgmo.md, C2 and C3)."""
     if brought.changesets:
         _print_links(ui, brought)
@@ -128,7 +128,9 @@ def _say_what_was_recorded(ui, brought, seconds):
         kinds.extend([b"updates to phases"] if brought.published else [])
     kinds.extend([b"updates to obsolete"] if brought.markers else [])
     for kind in kinds:
-        ui.status(b"recorded %s in replication log in %.3fs\n" % (kind, seconds))
+        ui.status(b"recorded %s in replication log in %.3fs\n" % (kind, recorded["seconds"]))
+    if recorded.get("warning"):
+        ui.warn(recorded["warning"].encode("utf-8") + b"\n")
 
 
 def _print_links(ui, brought):

@@ -129,6 +129,9 @@ def _run(sock, config, baseui):
     elif mode == "fetch":
         fetch.run(connection, request, config, baseui)
     elif mode == "lane":
+        # Only these: on a standby that becomes master, what serves people was forked later and is not slowed down.
+        if config.get("background"):
+            os.nice(BACKGROUND_NICENESS)
         lane.run(connection, config, baseui)
     elif mode == "web":
         web.run(connection, config, baseui)
@@ -164,8 +167,6 @@ def main():
     with open(sys.argv[1], encoding="utf-8") as file:
         config = json.load(file)
     die_with(config["parent"])
-    if config.get("background"):
-        os.nice(BACKGROUND_NICENESS)
     baseui = load(config)
     touch_repository(baseui)
     listener = listen(config["socket"])

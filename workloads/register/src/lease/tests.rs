@@ -100,8 +100,8 @@ fn failure(status: StatusCode, reason: &str) -> Response<Full<bytes::Bytes>> {
     respond(status, &value)
 }
 
-fn names(text: &[&str]) -> BTreeSet<InstanceName> {
-    text.iter().map(|name| name.parse().unwrap()).collect()
+fn disk(text: &str) -> DiskId {
+    text.parse().unwrap()
 }
 
 #[tokio::test]
@@ -109,10 +109,12 @@ async fn a_write_leaves_the_rest_of_the_object_alone() {
     let cluster = Cluster::with_lease("4", Some("ssh-0"), "ssh-1,ssh-2");
     let before = cluster.object();
     let register = cluster.register();
-    let taken = register.take_generation(&"ssh-0".parse().unwrap(), &names(&["ssh-1", "ssh-2"])).await.unwrap();
+    let taken = register.take_generation(&"ssh-0".parse().unwrap(), &disk("one")).await.unwrap();
     assert_eq!(taken.value.generation, Generation(5));
     let mut expected = before;
     expected["metadata"]["annotations"][GENERATION] = json!("5");
+    expected["metadata"]["annotations"][DISKS] = json!("ssh-0=one");
+    expected["metadata"]["annotations"][WRITES] = json!("1");
     expected["metadata"]["resourceVersion"] = json!("2");
     assert_eq!(cluster.object(), expected);
 }
@@ -122,14 +124,17 @@ async fn the_holder_before_is_remembered() {
     let cluster = Cluster::with_lease("4", Some("ssh-0"), "ssh-1,ssh-2");
     let register = cluster.register();
     let found = register.read().await.unwrap().unwrap();
-    let frozen = State { generation: Generation(5), master: None, ..found.value };
+    let frozen = found.value.frozen();
     let version = register.write(&found.version, frozen.clone()).await.unwrap();
     assert_eq!(register.read().await.unwrap().unwrap().value, frozen);
-    let state = State { master: Some("ssh-1".parse().unwrap()), in_sync: names(&[]), ..frozen };
+    let state = frozen.naming(&"ssh-1".parse().unwrap());
     register.write(&version, state.clone()).await.unwrap();
     assert_eq!(register.read().await.unwrap().unwrap().value, state);
     let annotations = cluster.object()["metadata"]["annotations"].clone();
-    assert_eq!(annotations, json!({GENERATION: "5", IN_SYNC: "", PREVIOUS_HOLDER: "ssh-0"}));
+    assert_eq!(
+        annotations,
+        json!({GENERATION: "5", IN_SYNC: "ssh-2", DISKS: "", PREVIOUS_HOLDER: "ssh-0", WRITES: "2"})
+    );
 }
 
 #[tokio::test]
@@ -138,9 +143,9 @@ async fn a_lost_answer_is_unknown_and_a_later_opening_takes_a_later_generation()
     let register = cluster.register();
     *cluster.fate.lock().unwrap() = Fate::AnswerLost;
     let master = "ssh-0".parse().unwrap();
-    let lost = register.take_generation(&master, &names(&[])).await.unwrap_err();
+    let lost = register.take_generation(&master, &disk("one")).await.unwrap_err();
     assert!(matches!(&lost, TakeError::Write(WriteError::Unknown { .. })) && lost.is_passing(), "{lost}");
-    let taken = register.take_generation(&master, &names(&[])).await.unwrap();
+    let taken = register.take_generation(&master, &disk("one")).await.unwrap();
     assert_eq!(taken.value.generation, Generation(2));
     assert_eq!(*cluster.writes.lock().unwrap(), ["\"1\"", "\"2\""], "one write for each opening");
 }
@@ -150,12 +155,12 @@ async fn what_cannot_be_is_said_in_a_sentence() {
     let master = "ssh-0".parse().unwrap();
     let missing = Cluster::default().register();
     assert_eq!(missing.read().await.unwrap(), None);
-    let refused = missing.take_generation(&master, &names(&[])).await.unwrap_err();
+    let refused = missing.take_generation(&master, &disk("one")).await.unwrap_err();
     assert_eq!(refused.to_string(), "the register Lease hg/main is not there: the operator makes it");
 
     let cluster = Cluster::with_lease("0", Some("ssh-0"), "");
     *cluster.fate.lock().unwrap() = Fate::Forbidden;
-    let refused = cluster.register().take_generation(&master, &names(&[])).await.unwrap_err();
+    let refused = cluster.register().take_generation(&master, &disk("one")).await.unwrap_err();
     assert!(matches!(refused, TakeError::Write(WriteError::Refused { .. })), "{refused}");
 
     for (generation, holder, in_sync, reason) in [

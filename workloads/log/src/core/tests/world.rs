@@ -39,7 +39,7 @@ struct World {
     tickets: u64,
 }
 
-fn name(node: usize) -> InstanceName {
+fn name(node: usize) -> DiskId {
     format!("ssh-{node}").parse().unwrap()
 }
 

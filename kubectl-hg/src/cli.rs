@@ -1,0 +1,113 @@
+//! The command line of `kubectl hg`.
+
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use kube::Client;
+
+use crate::{promote, status};
+
+#[derive(Debug, Parser)]
+#[command(
+    name = "kubectl hg",
+    version,
+    about = "Looks at SshMasters and makes standbys master",
+    after_help = "Example:\n  kubectl hg status hg\n  kubectl hg promote hg\n\nExit codes: 0 done, 1 failed, 2 wrong use."
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Status(Status),
+    Promote(Promote),
+}
+
+/// Which SshMaster.
+#[derive(Debug, Args)]
+pub struct Which {
+    /// The SshMaster's name.
+    pub name: String,
+    /// Its namespace; without it, the one of the current context.
+    #[arg(short, long, value_name = "NAMESPACE")]
+    pub namespace: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    #[default]
+    Table,
+    Json,
+}
+
+/// Shows who is master, the in-sync set, the last promotion, and conditions.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  kubectl hg status hg -n code\n  kubectl hg status hg -o json")]
+pub struct Status {
+    #[command(flatten)]
+    pub which: Which,
+    #[arg(short, long, value_enum, default_value_t)]
+    pub output: Format,
+}
+
+/// Makes a standby master, in order: the old master finishes what it took first.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  kubectl hg promote hg\n  kubectl hg promote hg hg-ssh-1")]
+pub struct Promote {
+    #[command(flatten)]
+    pub which: Which,
+    /// Which standby; without it, one that is in sync.
+    pub instance: Option<String>,
+    #[arg(short, long, value_enum, default_value_t)]
+    pub output: Format,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum CommandError {
+    #[error("the cluster cannot be reached: {0}")]
+    Connect(String),
+    #[error("there is no SshMaster '{name}' in namespace {namespace}")]
+    NoMaster { name: String, namespace: String },
+    #[error("the register {0} is not there yet")]
+    NoRegister(String),
+    #[error("{0}")]
+    Register(#[from] register::ReadError),
+    #[error("{0}")]
+    Name(#[from] protocol::NameError),
+    #[error("{0}")]
+    Refused(String),
+    #[error("the API server refuses: {0}")]
+    Api(#[from] kube::Error),
+    #[error("the answer cannot be printed: {0}")]
+    Print(#[from] serde_json::Error),
+}
+
+pub fn run() -> ExitCode {
+    let cli = Cli::parse();
+    let _already = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&error),
+    };
+    let outcome = runtime.block_on(async {
+        let client = Client::try_default().await.map_err(|error| CommandError::Connect(error.to_string()))?;
+        match &cli.command {
+            Command::Status(options) => status::status(client, options).await,
+            Command::Promote(options) => promote::promote(client, options).await,
+        }
+    });
+    match outcome {
+        Ok(text) => {
+            println!("{text}");
+            ExitCode::SUCCESS
+        }
+        Err(error) => fail(&error),
+    }
+}
+
+fn fail(error: &dyn std::fmt::Display) -> ExitCode {
+    eprintln!("kubectl hg: {error}");
+    ExitCode::FAILURE
+}

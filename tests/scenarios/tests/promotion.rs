@@ -1,0 +1,222 @@
+//! The walk of a promotion: the standby makes itself master while developers push, whatever became of the old one; what
+//! was acknowledged is there, on one lineage, and the old master comes back as an in-sync standby by itself.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use std::time::{Duration, Instant};
+
+use protocol::Generation;
+use protocol::status::{Role, Status};
+use rustix::process::Signal;
+use scenarios::{Client, Developers, Installation, Mercurial, Options, mercurials, signal, wait_for};
+use serde_json::Value;
+
+/// Two developers share the first.
+const PATHS: [&str; 3] = ["one", "one", "draft/two"];
+/// Pushes before and after each event.
+const PUSHES: usize = 2;
+/// Of an unplanned promotion, from the event to a master that takes pushes (design, section 7).
+const UNPLANNED: Duration = Duration::from_secs(6);
+/// Of a switchover, in which pushes are refused.
+const PLANNED: Duration = Duration::from_secs(2);
+/// A second promotion may follow at once.
+const AT_ONCE: &str = "  failover: {minInterval: 0s}\n";
+
+fn newest() -> Mercurial {
+    mercurials().pop().unwrap()
+}
+
+struct Setting {
+    installation: Installation,
+    developers: Developers,
+}
+
+impl Setting {
+    fn new(master: &str) -> Setting {
+        let mut options = Options::new(&newest(), &["one", "draft/two"]);
+        options.master = master.into();
+        let installation = Installation::start(options);
+        let setting = Setting { developers: Developers::start(&installation, &newest(), &PATHS), installation };
+        setting.in_sync();
+        setting.developers.go_on(PUSHES);
+        setting
+    }
+
+    fn status(&self) -> Status {
+        self.installation.status()
+    }
+
+    fn master(&self) -> String {
+        self.status().master.unwrap().to_string()
+    }
+
+    /// Waits until every instance is the master or an in-sync standby.
+    fn in_sync(&self) {
+        wait_for("every instance is in sync", || {
+            let status = self.status();
+            let well = |role| role == Role::Master || role == Role::Standby;
+            let all = status.instances.len() == 2 && status.instances.iter().all(|i| i.in_sync && well(i.role));
+            if all { Ok(()) } else { Err(format!("{status:?}")) }
+        });
+    }
+
+    /// Waits until another than `old` is master, and answers how long that took.
+    fn replaced(&self, old: &str, since: Instant) -> Duration {
+        let generation = wait_for("another master", || {
+            let status = self.status();
+            match status.master.filter(|master| master.as_str() != old) {
+                Some(_) => Ok(status.generation),
+                None => Err(format!("generation {}", status.generation)),
+            }
+        });
+        assert!(generation > Generation(1));
+        since.elapsed()
+    }
+
+    /// Pushes go on, everybody is in sync again, and all copies are equal.
+    fn ends_well(mut self) {
+        self.developers.go_on(PUSHES);
+        self.in_sync();
+        let pushed = self.developers.stop();
+        self.installation.settled();
+        self.installation.holds(&newest(), &pushed);
+        self.installation.stop();
+        self.installation.logs_agree();
+    }
+}
+
+#[test]
+fn a_killed_master_is_replaced() {
+    let setting = Setting::new(AT_ONCE);
+    // Twice in a row: the second time it is the first one's turn again.
+    for old in ["ssh-0", "ssh-1"] {
+        assert_eq!(setting.master(), old);
+        signal(setting.installation.pid(old), Signal::KILL);
+        let seconds = setting.replaced(old, Instant::now());
+        assert!(seconds <= UNPLANNED, "{seconds:?}");
+        setting.developers.go_on(PUSHES);
+        setting.in_sync();
+    }
+    setting.ends_well();
+}
+
+#[test]
+fn a_frozen_master_is_replaced_and_refused_when_it_thaws() {
+    let setting = Setting::new("");
+    let old = setting.installation.pid("ssh-0");
+    let family = descendants(old);
+    family.iter().for_each(|pid| signal(*pid, Signal::STOP));
+    let seconds = setting.replaced("ssh-0", Instant::now());
+    assert!(seconds <= UNPLANNED, "{seconds:?}");
+    setting.developers.go_on(PUSHES);
+    family.iter().rev().for_each(|pid| signal(*pid, Signal::CONT));
+    wait_for("the old master ends itself", || match setting.installation.pid("ssh-0") {
+        pid if pid != old => Ok(()),
+        _ => Err("it still runs".into()),
+    });
+    setting.ends_well();
+}
+
+#[test]
+fn a_switchover_refuses_pushes_for_a_moment_and_loses_none() {
+    let setting = Setting::new("");
+    let data = setting.installation.data();
+    let promote = |arguments: &[&str]| {
+        let arguments = [&["promote", "--data-dir", data.to_str().unwrap()], arguments].concat();
+        setting.installation.hgd(&arguments)
+    };
+    assert!(promote(&["ssh-7"]).fails().contains("ssh-7 cannot be made master"));
+    assert!(promote(&["Not a name"]).fails().contains("an instance name has"));
+    for to in ["ssh-1", "ssh-0"] {
+        let done: Value = serde_json::from_str(&promote(&[to, "-o", "json"]).ok()).unwrap();
+        assert_eq!(done["to"], to);
+        let seconds = done["seconds"].as_f64().unwrap();
+        assert!(seconds <= PLANNED.as_secs_f64(), "{seconds}");
+        assert_eq!(setting.master(), to);
+        setting.developers.go_on(PUSHES);
+        setting.in_sync();
+    }
+    setting.ends_well();
+}
+
+#[test]
+fn a_master_with_an_emptied_disk_is_a_newcomer() {
+    let setting = Setting::new("");
+    let data = setting.installation.data().join("ssh-0");
+    // The process that is started again must find the disk empty.
+    signal(setting.installation.supervisor(), Signal::STOP);
+    signal(setting.installation.pid("ssh-0"), Signal::KILL);
+    std::fs::rename(&data, data.with_extension("gone")).unwrap();
+    signal(setting.installation.supervisor(), Signal::CONT);
+    setting.replaced("ssh-0", Instant::now());
+    setting.ends_well();
+}
+
+#[test]
+fn a_standby_with_an_emptied_disk_joins_again_and_can_be_promoted() {
+    let setting = Setting::new("");
+    let data = setting.installation.data().join("ssh-1");
+    signal(setting.installation.supervisor(), Signal::STOP);
+    signal(setting.installation.pid("ssh-1"), Signal::KILL);
+    std::fs::rename(&data, data.with_extension("gone")).unwrap();
+    signal(setting.installation.supervisor(), Signal::CONT);
+    setting.developers.go_on(PUSHES);
+    setting.in_sync();
+    signal(setting.installation.pid("ssh-0"), Signal::KILL);
+    setting.replaced("ssh-0", Instant::now());
+    setting.ends_well();
+}
+
+#[test]
+fn without_its_standby_a_degraded_master_goes_on_alone_and_is_not_replaced() {
+    let setting = Setting::new("");
+    setting.installation.pause("ssh-1");
+    setting.developers.go_on(PUSHES);
+    let alone = setting.status();
+    assert!(alone.instances.iter().any(|i| i.name.as_str() == "ssh-1" && !i.in_sync), "{alone:?}");
+    let client = Client::new(&setting.installation, &newest(), "alone");
+    client.init("work");
+    let said = client.hg("work", &["push", "--force", &client.push_url("draft/two")]).ok();
+    assert!(said.contains("remote: warning: no standby is in sync"), "{said}");
+    // One that lacks acknowledged pushes must not become master, whoever else dies.
+    setting.installation.kill("ssh-0");
+    setting.installation.resume("ssh-1");
+    setting.developers.go_on(PUSHES);
+    assert_eq!(setting.master(), "ssh-0");
+    setting.ends_well();
+}
+
+#[test]
+fn readers_notice_nothing_that_one_retry_does_not_mend() {
+    let setting = Setting::new("");
+    let reader = Client::new(&setting.installation, &newest(), "reader-of-mirrors");
+    let url = format!("{}/one", reader.http);
+    signal(setting.installation.pid("ssh-0"), Signal::KILL);
+    let since = Instant::now();
+    let mut failures = 0;
+    while since.elapsed() < UNPLANNED {
+        failures = match reader.remote_tip(&url) {
+            Ok(_) => 0,
+            Err(why) if failures > 0 => panic!("twice in a row: {why}"),
+            Err(_) => failures + 1,
+        };
+    }
+    setting.replaced("ssh-0", since);
+    setting.ends_well();
+}
+
+/// The process and all below it, parents first.
+fn descendants(pid: u32) -> Vec<u32> {
+    let mut found = vec![pid];
+    let mut next = 0;
+    while let Some(pid) = found.get(next) {
+        let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+        let children = tasks.flat_map(|task| {
+            let text = std::fs::read_to_string(task.path().join("children")).unwrap_or_default();
+            text.split_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<u32>>()
+        });
+        let children: Vec<u32> = children.collect();
+        found.extend(children);
+        next += 1;
+    }
+    found
+}

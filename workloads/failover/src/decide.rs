@@ -1,0 +1,306 @@
+//! A promotion, step by step. Whoever decides may be one of several, and may stop at any step: all that the next one
+//! needs stands in the register, and every write of it is conditional.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use protocol::status::Role;
+use protocol::{Generation, InstanceName};
+use register::{State, Version, Versioned};
+
+use crate::{InstanceReport, LogEnd};
+
+/// An answer that is older says nothing about now.
+const FRESH: Duration = Duration::from_secs(1);
+/// After one member is sealed, how long the others are waited for: one of them may be further.
+const SEALING: Duration = Duration::from_millis(500);
+/// How long a promotion that can seal nobody goes on before the old master is named again.
+const HOPELESS: Duration = Duration::from_secs(5);
+/// How long a named master may take to open before another member is tried.
+const OPENING: Duration = Duration::from_secs(20);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Policy {
+    pub enabled: bool,
+    /// The master is silent for everybody this long before it is suspected.
+    pub detection: Duration,
+    /// Between two promotions, unless the new master never opened.
+    pub min_interval: Duration,
+}
+
+impl Default for Policy {
+    fn default() -> Policy {
+        Policy { enabled: true, detection: Duration::from_secs(3), min_interval: Duration::from_secs(60) }
+    }
+}
+
+/// A person's word, or a rollout's: this instance is to be master.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wish {
+    pub to: InstanceName,
+    /// The living master has answered that it takes no more pushes, and all that it took is final.
+    pub drained: bool,
+}
+
+/// One look at everything.
+#[derive(Clone, Debug, Default)]
+pub struct Observed {
+    /// None: it cannot be read now.
+    pub register: Option<Versioned<State>>,
+    /// The last answer of each instance, and when it came.
+    pub answers: BTreeMap<InstanceName, (Duration, InstanceReport)>,
+    /// Instances whose process is seen to have ended, and does not run again.
+    pub ended: BTreeSet<InstanceName>,
+    pub wish: Option<Wish>,
+}
+
+/// What the one who decides remembers. A new one remembers nothing, which only makes it wait longer.
+#[derive(Clone, Debug, Default)]
+pub struct Memory {
+    /// What the register held, and since when this one has seen that.
+    holding: Option<(State, Duration)>,
+    /// When the last promotion was made, and whether its master has opened since.
+    promoted: Option<(Duration, bool)>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    Nothing,
+    /// The same as nothing, with the sentence of the condition.
+    Wait(Trouble),
+    /// Ask the master to take no more pushes, and to answer when all it took is final.
+    Drain(InstanceName),
+    Freeze {
+        expected: Version,
+        state: State,
+        why: Reason,
+    },
+    /// Ask each of them to refuse every generation below this one.
+    Seal {
+        generation: Generation,
+        members: BTreeSet<InstanceName>,
+    },
+    /// `proof` has sealed itself in that generation.
+    Name {
+        expected: Version,
+        state: State,
+        proof: InstanceName,
+    },
+    /// Nobody can be sealed: the old master is named again.
+    Withdraw {
+        expected: Version,
+        state: State,
+    },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    Silent,
+    Ended,
+    /// It answers with another disk than the register means.
+    Emptied,
+    /// It was named and did not open.
+    NotOpened,
+    Asked,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Trouble {
+    /// One of the two paths to the master is cut.
+    Partition,
+    /// The master is gone, and nobody in the in-sync set can be promoted.
+    NobodyInSync,
+    /// A promotion was made a short while ago.
+    TooSoon,
+    Disabled,
+    /// The one who is wished for is not in the in-sync set.
+    NotInSync(InstanceName),
+    /// No in-sync member answers a seal.
+    Sealing,
+}
+
+impl std::fmt::Display for Reason {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Reason::Silent => "the master is silent",
+            Reason::Ended => "the master's process has ended",
+            Reason::Emptied => "the master has come back with another disk",
+            Reason::NotOpened => "the master that was named has not opened",
+            Reason::Asked => "a switchover was asked for",
+        })
+    }
+}
+
+impl std::fmt::Display for Trouble {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Trouble::Partition => f.write_str("the master is heard on one of two paths only: nothing is done"),
+            Trouble::NobodyInSync => f.write_str(
+                "the master is gone, and no standby of the in-sync set answers with the disk that the register means: \
+                 bring one of them back, or the master",
+            ),
+            Trouble::TooSoon => f.write_str("the master is gone so soon after a promotion that it is waited for"),
+            Trouble::Disabled => f.write_str("the master is gone, and spec.failover.enabled is false"),
+            Trouble::NotInSync(name) => {
+                write!(f, "{name} cannot be made master: it is not in the in-sync set, or does not answer")
+            }
+            Trouble::Sealing => f.write_str("a promotion has begun, and no in-sync standby answers yet"),
+        }
+    }
+}
+
+/// The next step. Call it again after each one was carried out, with what is observed after that.
+pub fn decide(now: Duration, observed: &Observed, policy: &Policy, memory: &mut Memory) -> Step {
+    let Some(register) = &observed.register else { return Step::Nothing };
+    let held = memory.holding.as_ref().filter(|(state, _)| *state == register.value);
+    let since = held.map_or(now, |(_, since)| *since);
+    memory.holding = Some((register.value.clone(), since));
+    let look = Look { now, observed, register, since };
+    match &register.value.master {
+        None => look.frozen(memory),
+        Some(master) => look.reigning(master, policy, memory),
+    }
+}
+
+struct Look<'a> {
+    now: Duration,
+    observed: &'a Observed,
+    register: &'a Versioned<State>,
+    /// The register holds this for so long, as far as this one knows.
+    since: Duration,
+}
+
+impl Look<'_> {
+    fn reigning(&self, master: &InstanceName, policy: &Policy, memory: &mut Memory) -> Step {
+        if self.leads(master) {
+            if let Some((_, opened)) = &mut memory.promoted {
+                *opened = true;
+            }
+            return self.wished(master);
+        }
+        let why = match self.suspicion(master, policy) {
+            Ok(why) => why,
+            Err(step) => return step,
+        };
+        let soon = memory.promoted.is_some_and(|(at, opened)| opened && self.now - at < policy.min_interval);
+        if !policy.enabled {
+            Step::Wait(Trouble::Disabled)
+        } else if soon {
+            Step::Wait(Trouble::TooSoon)
+        } else if self.candidates().is_empty() {
+            Step::Wait(Trouble::NobodyInSync)
+        } else {
+            self.freeze(why)
+        }
+    }
+
+    /// Why the master is to be replaced; what else to do while it may come back, or is heard by others.
+    fn suspicion(&self, master: &InstanceName, policy: &Policy) -> Result<Reason, Step> {
+        let state = &self.register.value;
+        if let Some(report) = self.answer(master) {
+            // It lives and does not lead: it is opening, or cannot.
+            let waited = self.now.saturating_sub(self.since);
+            return match state.means(master, &report.disk) {
+                false => Ok(Reason::Emptied),
+                true if waited >= OPENING => Ok(Reason::NotOpened),
+                true => Err(Step::Nothing),
+            };
+        }
+        if self.observed.ended.contains(master) {
+            return Ok(Reason::Ended);
+        }
+        let heard = self.last_heard_by_a_standby(master);
+        let answered = self.observed.answers.get(master).map(|(at, _)| *at);
+        let last = [Some(self.since), answered, heard].into_iter().flatten().max().unwrap_or(self.now);
+        if self.now.saturating_sub(last) >= policy.detection {
+            return Ok(Reason::Silent);
+        }
+        let partition = heard.is_some_and(|at| self.now.saturating_sub(at) < FRESH);
+        Err(if partition { Step::Wait(Trouble::Partition) } else { Step::Nothing })
+    }
+
+    fn wished(&self, master: &InstanceName) -> Step {
+        let Some(wish) = self.observed.wish.as_ref().filter(|wish| wish.to != *master) else { return Step::Nothing };
+        if !self.candidates().contains(&wish.to) {
+            Step::Wait(Trouble::NotInSync(wish.to.clone()))
+        } else if !wish.drained {
+            Step::Drain(master.clone())
+        } else {
+            self.freeze(Reason::Asked)
+        }
+    }
+
+    fn freeze(&self, why: Reason) -> Step {
+        Step::Freeze { expected: self.register.version.clone(), state: self.register.value.frozen(), why }
+    }
+
+    fn frozen(&self, memory: &mut Memory) -> Step {
+        let state = &self.register.value;
+        let candidates = self.candidates();
+        let sealed = |name: &&InstanceName| self.answer(name).is_some_and(|report| report.sealed >= state.generation);
+        let (done, open): (BTreeSet<&InstanceName>, BTreeSet<&InstanceName>) = candidates.iter().partition(sealed);
+        let waited = self.now.saturating_sub(self.since);
+        if !open.is_empty() && (done.is_empty() || waited < SEALING) {
+            let members = open.into_iter().cloned().collect();
+            return Step::Seal { generation: state.generation, members };
+        }
+        let expected = || self.register.version.clone();
+        if let Some(best) = self.most_advanced(&done) {
+            memory.promoted = Some((self.now, false));
+            return Step::Name { expected: expected(), state: state.naming(best), proof: best.clone() };
+        }
+        let old = state
+            .previous
+            .as_ref()
+            .filter(|old| self.answer(old).is_some_and(|report| state.means(old, &report.disk)) && waited >= HOPELESS);
+        match old {
+            Some(old) => {
+                Step::Withdraw { expected: expected(), state: State { master: Some(old.clone()), ..state.clone() } }
+            }
+            None => Step::Wait(Trouble::Sealing),
+        }
+    }
+
+    /// Of those who are sealed, the one who holds most; the one who is wished for, if it holds as much.
+    fn most_advanced<'a>(&self, sealed: &BTreeSet<&'a InstanceName>) -> Option<&'a InstanceName> {
+        let ends = |name: &InstanceName| -> Option<[LogEnd; 2]> {
+            self.answer(name).map(|report| [report.replication, report.publication])
+        };
+        let wished = self.observed.wish.as_ref().map(|wish| &wish.to);
+        sealed.iter().copied().max_by_key(|name| (ends(name), Some(*name) == wished))
+    }
+
+    /// Members of the in-sync set that answer, on the disks that the register means.
+    fn candidates(&self) -> BTreeSet<InstanceName> {
+        let state = &self.register.value;
+        let able = |name: &&InstanceName| {
+            let report = self.answer(name);
+            state.disks.contains_key(*name) && report.is_some_and(|report| state.means(name, &report.disk))
+        };
+        state.in_sync.iter().filter(able).cloned().collect()
+    }
+
+    fn leads(&self, master: &InstanceName) -> bool {
+        self.answer(master).is_some_and(|report| {
+            report.role == Role::Master && report.open && report.generation == self.register.value.generation
+        })
+    }
+
+    /// When the master of this generation last said something to somebody who answers us.
+    fn last_heard_by_a_standby(&self, master: &InstanceName) -> Option<Duration> {
+        let generation = self.register.value.generation;
+        let others = self.observed.answers.iter().filter(|(name, _)| *name != master);
+        let heard = others
+            .filter(|(_, (_, report))| report.generation == generation)
+            .filter_map(|(_, (at, report))| Some(at.saturating_sub(Duration::from_millis(report.heard?))));
+        heard.max()
+    }
+
+    fn answer(&self, name: &InstanceName) -> Option<&InstanceReport> {
+        let (at, report) = self.observed.answers.get(name)?;
+        (self.now.saturating_sub(*at) < FRESH).then_some(report)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,36 @@
+//! What an SSH instance says of itself (`GET /v1/instance`, and the answer to a seal). JSON, camelCase.
+
+use protocol::status::Role;
+use protocol::{DiskId, Generation, InstanceName, Offset};
+use serde::{Deserialize, Serialize};
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct InstanceReport {
+    pub name: InstanceName,
+    pub disk: DiskId,
+    pub role: Role,
+    /// The generation that it writes, or that it follows. 0: neither.
+    pub generation: Generation,
+    /// Its seal: every older generation is refused.
+    pub sealed: Generation,
+    pub replication: LogEnd,
+    pub publication: LogEnd,
+    /// How long ago the master that it follows last said something, in milliseconds. None: it follows nobody.
+    pub heard: Option<u64>,
+    /// A master: it takes pushes.
+    pub open: bool,
+}
+
+/// How far a log goes here. A later generation is ahead, whatever the offset.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct LogEnd {
+    pub generation: Generation,
+    pub offset: Offset,
+}
+
+/// The answer of a master that takes no more pushes, when all that it took are final.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct Drained {
+    pub generation: Generation,
+}

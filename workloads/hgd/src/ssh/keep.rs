@@ -1,0 +1,171 @@
+//! Carries out what the keeper of the in-sync set decides, and learns when this reign is over.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use failover::Keeper;
+use failover::keeper::{Members, Outcome, Seen, Standby, Step};
+use log::Log;
+use protocol::{DiskId, Generation, InstanceName, Offset};
+use register::{Register, State, Version, Versioned, WriteError};
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use super::follow::Standbys;
+use super::own::Own;
+
+/// Between two looks at what changes all the time.
+const TICK: Duration = Duration::from_millis(100);
+/// After a write of the register that failed.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// Whom commits need now.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Requirement {
+    pub members: Members,
+    /// The set as the register is known to hold it.
+    pub in_sync: BTreeSet<InstanceName>,
+    /// False: nobody but this instance would have a push.
+    pub enough: bool,
+}
+
+impl Requirement {
+    pub fn of(keeper: &Keeper) -> Requirement {
+        Requirement { members: keeper.required().clone(), in_sync: keeper.in_sync().clone(), enough: keeper.enough() }
+    }
+
+    /// What this standby says is on its disk counts for commits.
+    pub fn counts(&self, name: &InstanceName, disk: &DiskId) -> bool {
+        self.members.get(name).is_some_and(|meant| meant.as_ref() == Some(disk))
+    }
+
+    /// As the logs know it. A member whose disk the register does not know yet is waited for under its name, which is
+    /// no disk's id.
+    pub fn disks(&self) -> BTreeSet<DiskId> {
+        let disk =
+            |(name, disk): (&InstanceName, &Option<DiskId>)| disk.clone().or_else(|| name.as_str().parse().ok());
+        self.members.iter().filter_map(disk).collect()
+    }
+}
+
+pub struct Keep {
+    pub register: Register,
+    pub generation: Generation,
+    pub logs: [Log; 2],
+    pub standbys: watch::Receiver<Standbys>,
+    pub requirement: watch::Sender<Requirement>,
+    pub own: Arc<Own>,
+    pub keeper: Keeper,
+}
+
+impl Keep {
+    /// Ends when this reign is over.
+    pub async fn run(mut self) {
+        let started = Instant::now();
+        let mut next_look = Instant::now();
+        let mut standbys = self.standbys.clone();
+        loop {
+            match self.keeper.decide(started.elapsed(), &self.seen()) {
+                Step::Deposed => return,
+                Step::Require(_) => self.require().await,
+                Step::Write(expected, state) => self.write(&expected, state).await,
+                Step::Read => self.read().await,
+                Step::Nothing => {
+                    if next_look <= Instant::now() {
+                        next_look = Instant::now() + super::own::REGISTER_LOOK;
+                        self.read().await;
+                    }
+                    tokio::select! {
+                        () = tokio::time::sleep(TICK) => {}
+                        () = self.own.look.notified() => next_look = Instant::now(),
+                        // Its end comes with the end of the reign.
+                        _ = standbys.changed() => tokio::time::sleep(Duration::from_millis(1)).await,
+                    }
+                }
+            }
+            let now = Requirement::of(&self.keeper);
+            self.requirement.send_if_modified(|before| std::mem::replace(before, now.clone()) != now);
+        }
+    }
+
+    fn seen(&self) -> Seen {
+        let standbys = self
+            .standbys
+            .borrow()
+            .iter()
+            .map(|(name, standby)| (name.clone(), Standby { disk: standby.disk.clone(), stored: standby.stored }));
+        let positions = self.logs.each_ref().map(Log::positions);
+        Seen {
+            standbys: standbys.collect::<BTreeMap<_, _>>(),
+            ends: positions.map(|log| log.end),
+            committed: positions.map(|log| log.committed),
+        }
+    }
+
+    /// First everybody counts by the new rule, then what was said before is counted by it.
+    async fn require(&mut self) {
+        let now = Requirement::of(&self.keeper);
+        let disks = now.disks();
+        self.requirement.send_replace(now.clone());
+        for log in &self.logs {
+            if let Err(error) = log.set_in_sync(self.generation, disks.clone()).await {
+                tracing::warn!(log = ?log.name(), %error, "the in-sync set cannot be set");
+            }
+        }
+        let standbys = self.standbys.borrow().clone();
+        for (name, standby) in standbys.into_iter().filter(|(name, standby)| now.counts(name, &standby.disk)) {
+            for (log, through) in self.logs.iter().zip(standby.stored) {
+                log.acknowledge(self.generation, standby.disk.clone(), through).await;
+            }
+            tracing::info!(standby = %name, "counts for commits");
+        }
+        tracing::info!(members = ?now.members.keys().collect::<Vec<_>>(), "commits need these standbys");
+    }
+
+    async fn write(&mut self, expected: &Version, state: State) {
+        let outcome = match self.register.write(expected, state.clone()).await {
+            Ok(version) => {
+                let members: Vec<&str> = state.in_sync.iter().map(InstanceName::as_str).collect();
+                tracing::warn!(in_sync = members.join(","), "the register has the in-sync set");
+                Ok(version)
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the in-sync set cannot be written");
+                tokio::time::sleep(PAUSE).await;
+                Err(match error {
+                    WriteError::Conflict { .. } => Outcome::Conflict,
+                    WriteError::Unknown { .. } => Outcome::Unknown,
+                    WriteError::Read(_)
+                    | WriteError::Io { .. }
+                    | WriteError::Missing(_)
+                    | WriteError::Refused { .. } => Outcome::Refused,
+                })
+            }
+        };
+        self.keeper.wrote(state, outcome);
+    }
+
+    /// While it cannot be read, this reign goes on: pushes need the standbys, not the register.
+    async fn read(&mut self) {
+        match self.register.read().await {
+            Ok(Some(found)) => self.keeper.read(found),
+            Ok(None) => {
+                tracing::error!("the register is gone: nothing can be changed until it is there again");
+                tokio::time::sleep(PAUSE).await;
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the register cannot be read");
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+    }
+}
+
+/// What the register says before anything is decided.
+pub fn keeper(own: &InstanceName, opened: Versioned<State>, durability: config::Durability) -> Keeper {
+    Keeper::new(own.clone(), opened, durability == config::Durability::Strict)
+}
+
+/// Positions that nobody has told yet.
+pub const NOTHING_STORED: [Offset; 2] = [Offset::ZERO; 2];

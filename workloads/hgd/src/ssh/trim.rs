@@ -1,0 +1,95 @@
+//! A standby trims its logs where the master has trimmed its own, and keeps the registry that a reign of its own would
+//! start from.
+
+use std::time::Duration;
+
+use follower::lanes::Checkpoint;
+use log::{Event, Level, Log, SubscribeError, Subscription};
+use protocol::stream::Progress;
+use protocol::{Generation, Offset, Registry};
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+
+use super::Base;
+use super::settled::Settled;
+
+const EVERY: Duration = Duration::from_secs(10);
+
+/// What a standby starts from whose log is below the master's start: `GET /v1/settled`.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Beginning {
+    /// Every record before the replication log's start, folded.
+    pub registry: Registry,
+    pub publication_start: Offset,
+    /// Of the records before the two starts; 0 where it is not known.
+    pub before: [Generation; 2],
+}
+
+impl Beginning {
+    /// Where the lanes start, which fetch what is missing from peers.
+    pub fn checkpoint(&self) -> Checkpoint {
+        Checkpoint {
+            replication: self.registry.through(),
+            publication: self.publication_start.previous(),
+            registry: self.registry.clone(),
+            ..Checkpoint::default()
+        }
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum TrimError {
+    #[error("the registry at the log's start cannot be read or stored: {0}")]
+    Store(#[from] std::io::Error),
+    #[error("the log cannot be read: {0}")]
+    Read(#[from] SubscribeError),
+    #[error("a record cannot be read: {0}")]
+    Record(#[from] protocol::DecodeError),
+    #[error("the log cannot be trimmed: {0}")]
+    Trim(#[from] log::LogError),
+}
+
+/// Ends only with an error.
+pub async fn run(base: &Base, starts: watch::Receiver<[Offset; 2]>) -> TrimError {
+    let trimmed = trim(base, starts).await;
+    match trimmed {
+        Ok(never) => match never {},
+        Err(error) => error,
+    }
+}
+
+async fn trim(base: &Base, starts: watch::Receiver<[Offset; 2]>) -> Result<std::convert::Infallible, TrimError> {
+    let mut settled = Settled::load(&base.role.data_directory)?;
+    let mut entries = base.replication.subscribe(settled.registry().through().next(), Level::Committed);
+    let progress = base.local.progress();
+    let mut ticks = tokio::time::interval(EVERY);
+    loop {
+        tokio::select! {
+            noted = note(&mut entries, &mut settled) => noted?,
+            _ = ticks.tick() => {
+                let keep = *starts.borrow();
+                advance([&base.replication, &base.publication], &mut settled, keep, &progress).await?;
+            }
+        }
+    }
+}
+
+async fn note(entries: &mut Subscription, settled: &mut Settled) -> Result<(), TrimError> {
+    if let Event::Entry(entry) = entries.next().await? {
+        settled.note(entry.offset, &entry.record()?);
+    }
+    Ok(())
+}
+
+async fn advance(
+    logs: [&Log; 2],
+    settled: &mut Settled,
+    starts: [Offset; 2],
+    progress: &watch::Receiver<Option<Progress>>,
+) -> Result<(), TrimError> {
+    let own = progress.borrow().as_ref().map_or(Offset::ZERO, |progress| progress.replication_checkpoint);
+    let through = settled.advance(starts[0].previous().min(own))?;
+    logs[0].trim(through.next()).await?;
+    logs[1].trim(starts[1]).await?;
+    Ok(())
+}
