@@ -296,9 +296,11 @@ impl Look<'_> {
         heard.max()
     }
 
+    /// What it says now. The last word of one that has ended since is not that.
     fn answer(&self, name: &InstanceName) -> Option<&InstanceReport> {
         let (at, report) = self.observed.answers.get(name)?;
-        (self.now.saturating_sub(*at) < FRESH).then_some(report)
+        let fresh = self.now.saturating_sub(*at) < FRESH && !self.observed.ended.contains(name);
+        fresh.then_some(report)
     }
 }
 

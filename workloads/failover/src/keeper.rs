@@ -25,7 +25,8 @@ pub struct Seen {
     pub standbys: BTreeMap<InstanceName, Standby>,
     /// Last record of each log here.
     pub ends: [Offset; 2],
-    /// Last record of each log that is final.
+    /// Last record of each log that may be final: what is committed, and all that was there when the reign began,
+    /// because any of that may have been acknowledged in an earlier one.
     pub committed: [Offset; 2],
 }
 

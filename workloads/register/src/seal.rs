@@ -80,8 +80,9 @@ impl Seal {
 
     /// Until this generation is refused.
     pub async fn refuses(&self, generation: Generation) {
+        let mut sealed = self.sealed.subscribe();
         // The sender is here as long as this is.
-        let _sealed = self.sealed.subscribe().wait_for(|sealed| *sealed > generation).await;
+        let _sealed = sealed.wait_for(|sealed| *sealed > generation).await;
     }
 }
 

@@ -60,6 +60,8 @@ fn master() -> SshMasterStatus {
             from: Some("hg-ssh-1".into()),
             to: "hg-ssh-0".into(),
             reason: Some("the master is gone".into()),
+            fence_proof: Some("hg-ssh-1 is sealed".into()),
+            seconds: Some(2),
         }),
         host_key_fingerprints: vec!["SHA256:x".into()],
         repositories: Some(2),

@@ -153,7 +153,9 @@ fn while_a_write_has_no_answer_commits_need_whoever_the_register_may_hold() {
         world.keeper.read(world.register.clone());
         assert_eq!(world.required(), ["ssh-1", "ssh-2"], "landed: {landed}");
         if landed {
-            world.now += PATIENCE + PATIENCE;
+            // Now there is no doubt, and the lost one leaves as any other.
+            assert_eq!(world.write().in_sync, [name("ssh-1"), name("ssh-2")].into());
+            world.now += PATIENCE;
             assert_eq!(world.write().in_sync, [name("ssh-1")].into());
         } else {
             // A write that changes nothing, but that makes the other one impossible.

@@ -55,6 +55,8 @@ pub struct Keep {
     pub logs: [Log; 2],
     pub standbys: watch::Receiver<Standbys>,
     pub requirement: watch::Sender<Requirement>,
+    /// What was in the logs when this reign began. Any of it may have been acknowledged in an earlier one.
+    pub inherited: [Offset; 2],
     pub own: Arc<Own>,
     pub keeper: Keeper,
 }
@@ -90,16 +92,15 @@ impl Keep {
     }
 
     fn seen(&self) -> Seen {
-        let standbys = self
-            .standbys
-            .borrow()
+        let current = self.standbys.borrow();
+        let standbys = current
             .iter()
             .map(|(name, standby)| (name.clone(), Standby { disk: standby.disk.clone(), stored: standby.stored }));
         let positions = self.logs.each_ref().map(Log::positions);
         Seen {
             standbys: standbys.collect::<BTreeMap<_, _>>(),
             ends: positions.map(|log| log.end),
-            committed: positions.map(|log| log.committed),
+            committed: [0, 1].map(|log| positions[log].committed.max(self.inherited[log])),
         }
     }
 

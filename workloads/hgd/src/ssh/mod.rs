@@ -142,12 +142,7 @@ pub async fn run(config: PathBuf) -> Result<(), SshError> {
 /// The register names this instance as master, and means this disk.
 fn names(base: &Base, state: &State) -> bool {
     let own = &base.own;
-    let named = state.master.as_ref() == Some(&own.name);
-    let meant = state.means(&own.name, &own.disk);
-    if named && !meant {
-        tracing::error!("the register names this instance on another disk: this one is a newcomer and only follows");
-    }
-    named && meant
+    state.master.as_ref() == Some(&own.name) && state.means(&own.name, &own.disk)
 }
 
 async fn open(
@@ -283,9 +278,14 @@ async fn begin_anew(role: &SshRole, client: &Client, logs: [&Log; 2]) -> Result<
 
 /// Until the register names this instance as master.
 async fn named(base: &Base, register: &Register) {
+    let mut said = false;
     loop {
         match register.read().await {
             Ok(Some(found)) if names(base, &found.value) => return,
+            Ok(Some(found)) if found.value.master.as_ref() == Some(&base.own.name) && !said => {
+                tracing::error!("the register names this instance on another disk: this one is a newcomer, and follows");
+                said = true;
+            }
             Ok(_) => {}
             Err(error) => tracing::warn!(%error, "the register cannot be read"),
         }

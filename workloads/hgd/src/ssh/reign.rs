@@ -130,6 +130,7 @@ async fn open(base: &Base, register: Register, opened: Versioned<State>) -> Resu
         logs: [base.replication.clone(), base.publication.clone()],
         standbys: connected.clone(),
         requirement: told,
+        inherited: [&base.replication, &base.publication].map(|log| log.positions().end),
         own: base.own.clone(),
         keeper,
     };
@@ -188,7 +189,10 @@ async fn start_generation(log: &Log, generation: Generation, master: &InstanceNa
 
 /// The registry with everything in the log folded in, committed or not.
 async fn fold(base: &Base) -> Result<Registry, SshError> {
-    let mut registry = base.local.start_of_lanes().registry.clone();
+    let settled = Settled::load(&base.role.data_directory)?;
+    let lanes = &base.local.start_of_lanes().registry;
+    // A standby may have trimmed its log since its lanes began.
+    let mut registry = if settled.registry().through() > lanes.through() { settled.registry() } else { lanes }.clone();
     let end = base.replication.positions().end;
     let mut entries = base.replication.subscribe(registry.through().next(), Level::Stored);
     while registry.through() < end {
