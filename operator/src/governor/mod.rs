@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use crds::SshMaster;
-use failover::driver::{self, Driver};
+use failover::driver::{self, Driver, LOOK, Watch};
 use failover::{Memory, Observed, Policy, Step, Wish, decide};
 use k8s_openapi::api::core::v1::Pod;
 use kube::{Resource, ResourceExt};
@@ -28,8 +28,6 @@ use crate::world::cache::Name;
 
 /// How often it is seen which SshMasters there are.
 const MASTERS_EVERY: Duration = Duration::from_secs(1);
-/// Between two looks while nothing is amiss.
-const CALM: Duration = Duration::from_millis(400);
 
 /// What promotions leave for the status, and what a rollout asks for.
 #[derive(Clone, Debug, Default)]
@@ -102,6 +100,7 @@ async fn govern(context: Context, name: Name) {
     let driver = Driver { register, client: transport::Client::new(identity) };
     let (mut observed, mut memory, started) = (Observed::default(), Memory::default(), Instant::now());
     let (mut said, mut drained) = (None, None);
+    let mut watch = Watch::start(&driver.client, Vec::new());
     loop {
         let Some(master) = context.world.masters.get(&name) else { return };
         let Some(renewed) = context.world.secrets.get(&secret) else { return };
@@ -113,7 +112,11 @@ async fn govern(context: Context, name: Name) {
         if instances.len() < 2 || master.spec.suspend || master.metadata.deletion_timestamp.is_some() {
             return tokio::time::sleep(MASTERS_EVERY).await;
         }
-        driver.ask(&instances, started, &mut observed).await;
+        if watch.instances() != instances {
+            watch = Watch::start(&driver.client, instances.clone());
+        }
+        tokio::time::sleep(LOOK).await;
+        observed.answers = watch.answers(started);
         observe(&context, &name, &master, &mut observed);
         observed.wish = wished(&context, &name, &master, &observed, drained);
         let step = decide(started.elapsed(), &observed, &policy(&master), &mut memory);
@@ -128,9 +131,6 @@ async fn govern(context: Context, name: Name) {
         }
         if acted.written {
             made(&context, &name, &master, &step).await;
-        }
-        if matches!(step, Step::Nothing | Step::Wait(_)) {
-            tokio::time::sleep(CALM).await;
         }
     }
 }

@@ -19,6 +19,9 @@ use crate::{ACCEPT_PAUSE, DRAIN, prepare, relay};
 /// How long a client waits for a master.
 const PATIENCE: Duration = Duration::from_secs(15);
 const PAUSE: Duration = Duration::from_millis(50);
+/// How often each connection sees whether its master still is one.
+const LOOK: Duration = Duration::from_secs(1);
+const FAREWELL: Duration = Duration::from_secs(2);
 const CONNECT_DEADLINE: Duration = Duration::from_secs(1);
 /// Further ones wait in the kernel's queue.
 const MAX_CONNECTIONS: usize = 2048;
@@ -71,8 +74,24 @@ async fn serve(to: &To, mut client: TcpStream, from: SocketAddr) {
     let Ok((master, mut stream)) = timeout(PATIENCE, master(to)).await else {
         return tracing::warn!(%from, "no master for a client");
     };
-    if let Err(error) = relay::relay(&mut client, &mut stream).await {
+    let ended = tokio::select! {
+        ended = relay::relay(&mut client, &mut stream) => ended,
+        () = replaced(to, &master) => return tracing::info!(%from, %master, "cut off: another is master"),
+    };
+    if let Err(error) = ended {
         tracing::debug!(%from, %master, %error, "a connection ended");
+    }
+}
+
+/// Until another is master, and this one has had time to say goodbye. One that hangs would keep its clients for ever.
+async fn replaced(to: &To, master: &InstanceName) {
+    loop {
+        sleep(LOOK).await;
+        if let Ok(Some(found)) = to.0.read().await
+            && found.value.master.as_ref().is_some_and(|named| named != master)
+        {
+            return sleep(FAREWELL).await;
+        }
     }
 }
 

@@ -131,8 +131,12 @@ mod tests {
         let path = directory.path().join("balancer.json");
         let masters = [("ssh-0".parse().unwrap(), "127.0.0.1:7000".parse().unwrap())].into();
         let listen = "127.0.0.1:8080".parse().unwrap();
-        let role =
-            BalancerRole { listen, ssh: None, masters, tls: crate::Tls { directory: "/data/tls/balancer".into(), name: None } };
+        let role = BalancerRole {
+            listen,
+            ssh: None,
+            masters,
+            tls: crate::Tls { directory: "/data/tls/balancer".into(), name: None },
+        };
         save(&path, &role).unwrap();
         assert_eq!(load::<BalancerRole>(&path).unwrap(), role);
         assert!(load::<BalancerRole>(&directory.path().join("none")).is_err());

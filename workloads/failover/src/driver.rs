@@ -1,16 +1,18 @@
 //! Carries out the steps of a promotion: asks instances, writes the register. Used by the operator and by all-in-one.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures::future::join_all;
 use protocol::{Generation, InstanceName};
 use register::{Register, State, Version};
+use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 use transport::{Client, Target};
 
+use crate::Step;
 use crate::report::{Drained, InstanceReport};
-use crate::{Observed, Step};
 
 /// Between two looks.
 pub const LOOK: Duration = Duration::from_millis(100);
@@ -34,25 +36,56 @@ pub struct Acted {
     pub written: bool,
 }
 
-impl Driver {
-    /// Asks every instance how it is; takes at least [`LOOK`], and no longer than an instance may take to answer.
-    pub async fn ask(&self, instances: &[Target], started: Instant, observed: &mut Observed) {
-        let answers = join_all(instances.iter().map(|instance| async move {
-            let asked = self.client.get_json::<InstanceReport>(instance, "/v1/instance");
-            (instance.name.clone(), timeout(ANSWER, asked).await, started.elapsed())
-        }));
-        let (answers, ()) = tokio::join!(answers, tokio::time::sleep(LOOK));
-        for (name, answer, at) in answers {
-            match answer {
-                Ok(Ok(report)) => {
-                    observed.answers.insert(name, (at, report));
-                }
-                Ok(Err(error)) => tracing::debug!(instance = %name, %error, "no answer"),
-                Err(_) => tracing::debug!(instance = %name, "no answer in time"),
-            }
+/// Asks instances all the time, each by itself, so that one that hangs keeps nobody from seeing the others.
+pub struct Watch {
+    instances: Vec<Target>,
+    answers: Arc<Mutex<Answers>>,
+    _asking: JoinSet<()>,
+}
+
+type Answers = BTreeMap<InstanceName, (Instant, InstanceReport)>;
+
+impl Watch {
+    /// Until it is dropped.
+    pub fn start(client: &Client, instances: Vec<Target>) -> Watch {
+        let answers: Arc<Mutex<Answers>> = Arc::default();
+        let mut asking = JoinSet::new();
+        for instance in instances.iter().cloned() {
+            asking.spawn(ask(client.clone(), instance, answers.clone()));
         }
+        Watch { instances, answers, _asking: asking }
     }
 
+    pub fn instances(&self) -> &[Target] {
+        &self.instances
+    }
+
+    /// The last answer of each; times are since `started`.
+    pub fn answers(&self, started: Instant) -> BTreeMap<InstanceName, (Duration, InstanceReport)> {
+        let answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
+        let since = |(name, (at, report)): (&InstanceName, &(Instant, InstanceReport))| {
+            (name.clone(), (at.saturating_duration_since(started), report.clone()))
+        };
+        answers.iter().map(since).collect()
+    }
+}
+
+async fn ask(client: Client, instance: Target, answers: Arc<Mutex<Answers>>) {
+    loop {
+        let asked = client.get_json::<InstanceReport>(&instance, "/v1/instance");
+        match timeout(ANSWER, asked).await {
+            Ok(Ok(report)) => {
+                let answer = (Instant::now(), report);
+                answers.lock().unwrap_or_else(PoisonError::into_inner).insert(instance.name.clone(), answer);
+            }
+            Ok(Err(error)) => tracing::debug!(instance = %instance.name, %error, "no answer"),
+            Err(_) => tracing::debug!(instance = %instance.name, "no answer in time"),
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+impl Driver {
     pub async fn act(&self, step: &Step, instances: &[Target]) -> Acted {
         match step {
             Step::Nothing | Step::Wait(_) => Acted::default(),

@@ -86,15 +86,21 @@ fn missing(status: &Status, plan: &Plan, resources: &Resources) -> Option<String
 
 /// What the master says. A frozen one that was master before says nothing, or is of an older generation.
 pub async fn status(client: &Client, masters: &[Target]) -> Option<Status> {
-    let answers = masters.iter().map(|master| async move {
-        let answer = client.get_json::<Status>(master, "/status.json");
-        match tokio::time::timeout(Duration::from_secs(2), answer).await {
-            Ok(Ok(status)) => return Some(status),
-            Ok(Err(error)) => tracing::debug!(%master, %error, "no status"),
-            Err(_) => tracing::debug!(%master, "no status in time"),
+    use futures::StreamExt;
+    let mut answers: futures::stream::FuturesUnordered<_> =
+        masters.iter().map(|master| client.get_json::<Status>(master, "/status.json")).collect();
+    let mut patience = Duration::from_secs(2);
+    let mut newest: Option<Status> = None;
+    while let Ok(Some(answer)) = tokio::time::timeout(patience, answers.next()).await {
+        match answer {
+            Ok(status) => {
+                if newest.as_ref().is_none_or(|before| before.generation < status.generation) {
+                    newest = Some(status);
+                }
+                patience = Duration::from_millis(100);
+            }
+            Err(error) => tracing::debug!(%error, "no status"),
         }
-        None
-    });
-    let answers = futures::future::join_all(answers).await;
-    answers.into_iter().flatten().max_by_key(|status| status.generation)
+    }
+    newest
 }

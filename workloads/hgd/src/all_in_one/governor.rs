@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use failover::decide::Trouble;
-use failover::driver::{self, Driver};
+use failover::driver::{self, Driver, LOOK, Watch};
 use failover::{Memory, Observed, Policy, Step, Wish, decide};
 use protocol::{Generation, InstanceName};
 use serde::{Deserialize, Serialize};
@@ -51,7 +51,7 @@ struct Wished {
 impl Governor {
     /// Until it is dropped.
     pub async fn run(self, mut asked: mpsc::Receiver<Asked>) {
-        let started = Instant::now();
+        let (started, watch) = (Instant::now(), Watch::start(&self.driver.client, self.instances.clone()));
         let (mut observed, mut memory) = (Observed::default(), Memory::default());
         let mut wished: Option<Wished> = None;
         let mut said = None;
@@ -61,7 +61,9 @@ impl Governor {
             {
                 wished = self.accept(asked, &observed);
             }
-            self.observe(started, &mut observed).await;
+            tokio::time::sleep(LOOK).await;
+            observed.answers = watch.answers(started);
+            self.observe(&mut observed).await;
             wished = settle(wished, &observed);
             observed.wish = wished.as_ref().map(|wished| wished.wish.clone());
             let step = decide(started.elapsed(), &observed, &self.policy, &mut memory);
@@ -90,8 +92,7 @@ impl Governor {
         Some(Wished { wish: Wish { to, drained: false }, from, since: Instant::now(), answer: asked.answer })
     }
 
-    async fn observe(&self, started: Instant, observed: &mut Observed) {
-        self.driver.ask(&self.instances, started, observed).await;
+    async fn observe(&self, observed: &mut Observed) {
         let ended = |instance: &&Target| self.pids.has_ended(instance.name.as_str());
         observed.ended = self.instances.iter().filter(ended).map(|instance| instance.name.clone()).collect();
         observed.register = match self.driver.register.read().await {

@@ -283,7 +283,9 @@ async fn named(base: &Base, register: &Register) {
         match register.read().await {
             Ok(Some(found)) if names(base, &found.value) => return,
             Ok(Some(found)) if found.value.master.as_ref() == Some(&base.own.name) && !said => {
-                tracing::error!("the register names this instance on another disk: this one is a newcomer, and follows");
+                tracing::error!(
+                    "the register names this instance on another disk: this one is a newcomer, and follows"
+                );
                 said = true;
             }
             Ok(_) => {}
