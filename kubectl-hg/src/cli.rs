@@ -12,7 +12,8 @@ use crate::{promote, status};
     name = "kubectl hg",
     version,
     about = "Looks at SshMasters and makes standbys master",
-    after_help = "Example:\n  kubectl hg status hg\n  kubectl hg promote hg\n\nExit codes: 0 done, 1 failed, 2 wrong use."
+    after_help = "Example:\n  kubectl hg status hg\n  kubectl hg promote hg\n\nExit codes: 0 done, 1 failed, 2 wrong \
+                  use."
 )]
 struct Cli {
     #[command(subcommand)]

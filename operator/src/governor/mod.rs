@@ -1,5 +1,5 @@
-//! Promotion on Kubernetes. Every operator looks, elected or not, because the elected one may be gone with the master's
-//! node; whoever acts does so by conditional writes of the register.
+//! Promotion on Kubernetes. Every operator looks, elected or not, because the elected one may be gone with the
+//! master's node; whoever acts does so by conditional writes of the register.
 
 mod wish;
 

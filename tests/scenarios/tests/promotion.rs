@@ -1,5 +1,5 @@
-//! The walk of a promotion: the standby makes itself master while developers push, whatever became of the old one; what
-//! was acknowledged is there, on one lineage, and the old master comes back as an in-sync standby by itself.
+//! The walk of a promotion: the standby makes itself master while developers push, whatever became of the old one;
+//! what was acknowledged is there, on one lineage, and the old master comes back as an in-sync standby by itself.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::time::{Duration, Instant};

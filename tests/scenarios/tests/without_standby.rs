@@ -1,5 +1,5 @@
-//! Without its standby a `Strict` master records nothing: pushes wait, then are refused, and none that was acknowledged
-//! is lost.
+//! Without its standby a `Strict` master records nothing: pushes wait, then are refused, and none that was
+//! acknowledged is lost.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::path::PathBuf;

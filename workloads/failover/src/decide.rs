@@ -180,7 +180,7 @@ impl Look<'_> {
         }
         let why = match self.suspicion(master, policy) {
             Ok(why) => why,
-            Err(step) => return step,
+            Err(trouble) => return trouble.map_or(Step::Nothing, Step::Wait),
         };
         let soon = memory.promoted.is_some_and(|(at, opened)| opened && self.now - at < policy.min_interval);
         if !policy.enabled {
@@ -194,8 +194,8 @@ impl Look<'_> {
         }
     }
 
-    /// Why the master is to be replaced; what else to do while it may come back, or is heard by others.
-    fn suspicion(&self, master: &InstanceName, policy: &Policy) -> Result<Reason, Step> {
+    /// Why the master is to be replaced; or what is amiss while it may come back, or is heard by others.
+    fn suspicion(&self, master: &InstanceName, policy: &Policy) -> Result<Reason, Option<Trouble>> {
         let state = &self.register.value;
         if let Some(report) = self.answer(master) {
             // It lives and does not lead: it is opening, or cannot.
@@ -203,7 +203,7 @@ impl Look<'_> {
             return match state.means(master, &report.disk) {
                 false => Ok(Reason::Emptied),
                 true if waited >= OPENING => Ok(Reason::NotOpened),
-                true => Err(Step::Nothing),
+                true => Err(None),
             };
         }
         if self.observed.ended.contains(master) {
@@ -216,7 +216,7 @@ impl Look<'_> {
             return Ok(Reason::Silent);
         }
         let partition = heard.is_some_and(|at| self.now.saturating_sub(at) < FRESH);
-        Err(if partition { Step::Wait(Trouble::Partition) } else { Step::Nothing })
+        Err(partition.then_some(Trouble::Partition))
     }
 
     fn wished(&self, master: &InstanceName) -> Step {

@@ -108,8 +108,8 @@ impl Driver {
             tracing::warn!(%error, "the register was not written; it is looked at again");
             return false;
         }
-        for instance in instances.iter().cloned() {
-            let client = self.client.clone();
+        for instance in instances {
+            let (client, instance) = (self.client.clone(), instance.clone());
             tokio::spawn(async move {
                 // Who does not hear it looks for himself.
                 let told = client.post_json::<InstanceReport>(&instance, "/v1/look", &());

@@ -1,6 +1,6 @@
-//! The master's part: which standbys' acknowledgement a commit needs. The register is changed before the master goes on
-//! without a standby, and after commits wait for one that comes back. While the answer to a write is unknown, commits
-//! need every standby that the register may hold.
+//! The master's part: which standbys' acknowledgement a commit needs. The register is changed before the master goes
+//! on without a standby, and after commits wait for one that comes back. While the answer to a write is unknown,
+//! commits need every standby that the register may hold.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;

@@ -74,8 +74,8 @@ struct Instance {
     open: bool,
 }
 
-/// Until one of `instances` takes pushes in a later generation. Whom this one follows may be the last to know: it may be
-/// cut off from the others, but not from here.
+/// Until one of `instances` takes pushes in a later generation. Whom this one follows may be the last to know: it may
+/// be cut off from the others, but not from here.
 pub async fn overtaken(client: Client, instances: Vec<Target>, generation: Generation) -> StreamError {
     loop {
         tokio::time::sleep(PROBE).await;

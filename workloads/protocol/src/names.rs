@@ -105,7 +105,7 @@ name! {
 }
 
 name! {
-    /// Which data directory an instance has: made with it (a UUID), so that an emptied one is told from the one before.
+    /// Which data directory an instance has: made with it (a UUID), so that an emptied one is told from the old one.
     DiskId, is_instance_name, NameError::DiskId
 }
 

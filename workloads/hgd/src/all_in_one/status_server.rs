@@ -1,5 +1,5 @@
-//! The supervisor's status address: plain HTTP on loopback and read-only, for `hgd status`, `hgd verify` and tests. What
-//! changes anything goes to the master itself, or to the supervisor's admin address, with a certificate.
+//! The supervisor's status address: plain HTTP on loopback and read-only, for `hgd status`, `hgd verify` and tests.
+//! What changes anything goes to the master itself, or to the supervisor's admin address, with a certificate.
 
 use std::io;
 use std::sync::Arc;

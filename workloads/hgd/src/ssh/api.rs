@@ -159,7 +159,7 @@ fn answer(result: Result<u64, LedgerError>) -> Response {
     (status, error.to_string()).into_response()
 }
 
-/// Before a switchover: no more pushes are taken; answers when all that were are final, or 504 when that takes too long.
+/// Before a switchover: no more pushes are taken; answers when all that were are final, 504 when that takes too long.
 async fn drain(State(master): State<Arc<Master>>) -> Response {
     match master.drain.start(&master.ledger, &master.closing).await {
         true => Json(Drained { generation: master.following.generation }).into_response(),

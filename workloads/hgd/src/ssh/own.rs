@@ -1,4 +1,5 @@
-//! What an SSH instance says of itself, whatever its role, and what it is told: to seal itself, to look at the register.
+//! What an SSH instance says of itself, whatever its role, and what it is told: to seal itself, to look at the
+//! register.
 
 use std::sync::Arc;
 use std::time::Duration;

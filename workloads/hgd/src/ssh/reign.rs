@@ -47,8 +47,8 @@ struct Reign {
     kept: JoinHandle<()>,
 }
 
-/// Ends when the process is asked to end, or with the reign, upon which the process must end: what its hg children were
-/// about to do must not be done.
+/// Ends when the process is asked to end, or with the reign, upon which the process must end: what its hg children
+/// were about to do must not be done.
 pub async fn run(base: &Base, register: Register, mut shutdown: Shutdown) -> Result<(), SshError> {
     let name = &base.role.name;
     let opened = tokio::select! {
