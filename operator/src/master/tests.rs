@@ -208,6 +208,7 @@ fn conditions_say_what_is_so() {
             "Progressing=False Applied",
             "Degraded=False AllReady",
             "StandbyInSync=True InSync",
+            "PromotionReady=True InSync",
             "DirectoryReachable=True SecretFound",
             "LogWritable=True LogOpen",
             "Suspended=False NotSuspended",

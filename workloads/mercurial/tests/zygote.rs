@@ -155,18 +155,18 @@ async fn lane_workers_of_a_background_instance_leave_the_processor_to_others() {
         };
         let session = mercurial.serve(&request).await.unwrap();
         // What serves people is never slowed down: a standby may become master.
-        assert_eq!(stat(session.child.pid(), NICENESS), "0");
+        let served = stat(session.child.pid());
+        assert_eq!(served[NICENESS], "0");
         let pool = mercurial::LanePool::new(mercurial.clone(), 1);
         assert!(pool.hash(&folder.path().join("nothing"), None).await.is_err());
-        let zygote = stat(session.child.pid(), PARENT);
-        let tasks = std::fs::read_dir(format!("/proc/{zygote}/task")).unwrap();
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", served[PARENT])).unwrap();
         let children = tasks.map(|task| std::fs::read_to_string(task.unwrap().path().join("children")).unwrap());
         let children: Vec<u32> = children
             .flat_map(|text| text.split(' ').filter_map(|pid| pid.parse().ok()).collect::<Vec<u32>>())
             .filter(|pid| *pid != session.child.pid())
             .collect();
         let [worker] = children[..] else { panic!("one worker, not {children:?}") };
-        assert_eq!(stat(worker, NICENESS), niceness);
+        assert_eq!(stat(worker)[NICENESS], niceness);
     }
 }
 
@@ -174,9 +174,9 @@ async fn lane_workers_of_a_background_instance_leave_the_processor_to_others() {
 const PARENT: usize = 1;
 const NICENESS: usize = 16;
 
-fn stat(pid: u32, field: usize) -> String {
+fn stat(pid: u32) -> Vec<String> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
-    stat.rsplit_once(") ").unwrap().1.split(' ').nth(field).unwrap().to_owned()
+    stat.rsplit_once(") ").unwrap().1.split(' ').map(str::to_owned).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
