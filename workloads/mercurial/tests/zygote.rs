@@ -137,49 +137,6 @@ async fn sessions_speak_the_wire_protocol_and_say_how_they_ended() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn lane_workers_of_a_background_instance_leave_the_processor_to_others() {
-    for (background, niceness) in [(false, "0"), (true, "10")] {
-        let folder = tempfile::tempdir().unwrap();
-        let mercurial = mercurial::Mercurial::start(mercurial::Options {
-            background,
-            ..site::options(&pythons()[0], folder.path(), Role::Ssh)
-        });
-        let mercurial = timeout(DEADLINE, mercurial).await.unwrap().unwrap();
-        let request = ServeRequest {
-            directory: folder.path().join("nothing"),
-            repository: CreationId(1),
-            path: "a".parse().unwrap(),
-            user: "someone@example.com".parse().unwrap(),
-            may_write: false,
-            environment: Default::default(),
-        };
-        let session = mercurial.serve(&request).await.unwrap();
-        // What serves people is never slowed down: a standby may become master.
-        let served = stat(session.child.pid());
-        assert_eq!(served[NICENESS], "0");
-        let pool = mercurial::LanePool::new(mercurial.clone(), 1);
-        assert!(pool.hash(&folder.path().join("nothing"), None).await.is_err());
-        let tasks = std::fs::read_dir(format!("/proc/{}/task", served[PARENT])).unwrap();
-        let children = tasks.map(|task| std::fs::read_to_string(task.unwrap().path().join("children")).unwrap());
-        let children: Vec<u32> = children
-            .flat_map(|text| text.split(' ').filter_map(|pid| pid.parse().ok()).collect::<Vec<u32>>())
-            .filter(|pid| *pid != session.child.pid())
-            .collect();
-        let [worker] = children[..] else { panic!("one worker, not {children:?}") };
-        assert_eq!(stat(worker)[NICENESS], niceness);
-    }
-}
-
-/// Fields of `/proc/PID/stat` behind the name (proc(5)).
-const PARENT: usize = 1;
-const NICENESS: usize = 16;
-
-fn stat(pid: u32) -> Vec<String> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
-    stat.rsplit_once(") ").unwrap().1.split(' ').map(str::to_owned).collect()
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn web_workers_answer_and_are_replaced_when_they_die() {
     for python in pythons() {
         let mut site = Site::start(&python, Role::Mirror).await;

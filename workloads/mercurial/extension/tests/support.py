@@ -193,7 +193,7 @@ class Lane:
 class Instance:
     """A zygote of one Mercurial with its folders; `role` as in the configuration."""
 
-    def __init__(self, root, python=sys.executable, role="ssh", gate=None, config=""):
+    def __init__(self, root, python=sys.executable, role="ssh", gate=None, config="", background=False):
         self.root = root
         self.python = python
         self.gate = gate
@@ -208,6 +208,7 @@ class Instance:
             "extension": os.path.join(EXTENSION, "hg_operator"),
             "gate": gate and gate.path,
             "spool": os.path.join(root, "spool"),
+            "background": background,
             "parent": os.getpid(),
         }
         with open(os.path.join(root, "config.json"), "w") as file:

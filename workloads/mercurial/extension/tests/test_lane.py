@@ -5,11 +5,29 @@ import os
 import shutil
 import subprocess
 import tarfile
+import tempfile
 import unittest
 
-from support import Case, Client, Lane, LaneError, SETTINGS, pythons, push_of
+from support import Case, Client, Instance, Lane, LaneError, SETTINGS, pythons, push_of
 
 EVOLUTION = ("--config", "experimental.evolution=all")
+
+
+class Background(unittest.TestCase):
+    def test_lane_workers_of_a_standby_leave_the_processor_to_others(self):
+        for background, niceness in ((False, 0), (True, 10)):
+            with tempfile.TemporaryDirectory() as root:
+                instance = Instance(root, background=background)
+                try:
+                    lane = Lane(instance)
+                    # The niceness is set before the first answer.
+                    with self.assertRaises(LaneError):
+                        lane.ask("hash", "nothing")
+                    self.assertEqual(os.getpriority(os.PRIO_PROCESS, lane.pid), niceness)
+                    # What serves people is never slowed down: a standby may become master.
+                    self.assertEqual(os.getpriority(os.PRIO_PROCESS, instance.process.pid), 0)
+                finally:
+                    instance.stop()
 
 
 class History(Case):
