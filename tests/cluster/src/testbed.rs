@@ -103,8 +103,12 @@ impl Cluster {
         self.forwarder = Some(command.spawn().unwrap());
     }
 
+    pub fn kubeconfig_file(&self) -> std::path::PathBuf {
+        self.directory.join("kubeconfig")
+    }
+
     fn kubeconfig(&self) -> String {
-        format!("--kubeconfig={}", self.directory.join("kubeconfig").display())
+        format!("--kubeconfig={}", self.kubeconfig_file().display())
     }
 
     /// What kubectl says in the quickstart's namespace; of failures too.

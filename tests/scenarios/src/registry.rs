@@ -1,7 +1,9 @@
 //! What the installation's own parts ask a master for, with the supervisor's certificate.
 
+use std::path::PathBuf;
+
 use protocol::status::Status;
-use protocol::{CreationId, InstanceName, Registry, RepositorySettings};
+use protocol::{CreationId, Registry, RepositorySettings};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::runtime::Runtime;
@@ -14,7 +16,7 @@ const AT_ONCE: usize = 32;
 pub struct RegistryClient {
     runtime: Runtime,
     client: Client,
-    master: Target,
+    data: PathBuf,
 }
 
 /// Settings of a repository that developers may push to.
@@ -27,11 +29,19 @@ impl RegistryClient {
         transport::install_crypto_provider();
         let identity = Identity::open(&installation.data().join("pki/supervisor")).unwrap();
         let client = Client::new(identity);
-        let name: InstanceName = "ssh-0".parse().unwrap();
-        let config = std::fs::read(installation.data().join("config/ssh-0.json")).unwrap();
+        RegistryClient { runtime: Runtime::new().unwrap(), client, data: installation.data() }
+    }
+
+    /// Whoever the register names now.
+    fn master(&self) -> Target {
+        let name = wait_for("the register names a master", || {
+            let register = std::fs::read(self.data.join("register.json")).map_err(|error| error.to_string())?;
+            let register: serde_json::Value = serde_json::from_slice(&register).map_err(|error| error.to_string())?;
+            register["master"].as_str().map(str::to_owned).ok_or_else(|| register.to_string())
+        });
+        let config = std::fs::read(self.data.join(format!("config/{name}.json"))).unwrap();
         let config: serde_json::Value = serde_json::from_slice(&config).unwrap();
-        let master = Target::new(name, config["adminListen"].as_str().unwrap());
-        RegistryClient { runtime: Runtime::new().unwrap(), client, master }
+        Target::new(name.parse().unwrap(), config["adminListen"].as_str().unwrap())
     }
 
     pub fn put(&self, path: &str, settings: &impl Serialize) {
@@ -42,7 +52,7 @@ impl RegistryClient {
     pub fn put_all(&self, paths: &[String], settings: &impl Serialize) {
         let put = async |path: &String| {
             let url = format!("/v1/registry/{path}");
-            self.client.put_json::<serde_json::Value>(&self.master, &url, settings).await.unwrap()
+            self.client.put_json::<serde_json::Value>(&self.master(), &url, settings).await.unwrap()
         };
         for some in paths.chunks(AT_ONCE) {
             let answers = self.runtime.block_on(futures::future::join_all(some.iter().map(put)));
@@ -53,7 +63,7 @@ impl RegistryClient {
 
     pub fn delete(&self, path: &str) {
         let last = self.registry().by_path(&path.parse().unwrap()).unwrap().last;
-        self.runtime.block_on(self.client.delete(&self.master, &format!("/v1/registry/{path}"))).unwrap();
+        self.runtime.block_on(self.client.delete(&self.master(), &format!("/v1/registry/{path}"))).unwrap();
         self.is_applied(last.0 + 1);
     }
 
@@ -62,7 +72,7 @@ impl RegistryClient {
         wait_for("the master applies a record", || {
             let status: Status = self
                 .runtime
-                .block_on(self.client.get_json(&self.master, "/status.json"))
+                .block_on(self.client.get_json(&self.master(), "/status.json"))
                 .map_err(|error| error.to_string())?;
             let applied = status.instances.iter().map(|instance| instance.applied.0).max();
             if applied >= Some(offset) { Ok(()) } else { Err(format!("{applied:?} of {offset}")) }
@@ -70,22 +80,22 @@ impl RegistryClient {
     }
 
     fn registry(&self) -> Registry {
-        self.runtime.block_on(self.client.get_json(&self.master, "/v1/registry")).unwrap()
+        self.runtime.block_on(self.client.get_json(&self.master(), "/v1/registry")).unwrap()
     }
 
     pub fn id(&self, path: &str) -> CreationId {
-        let registry: Registry = self.runtime.block_on(self.client.get_json(&self.master, "/v1/registry")).unwrap();
+        let registry: Registry = self.runtime.block_on(self.client.get_json(&self.master(), "/v1/registry")).unwrap();
         registry.by_path(&path.parse().unwrap()).expect("a repository of that path").id
     }
 
     /// What the master answers.
     pub fn ask<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
-        self.runtime.block_on(self.client.get_json(&self.master, path))
+        self.runtime.block_on(self.client.get_json(&self.master(), path))
     }
 
     /// `POST` to the master, who answers nothing.
     pub fn tell(&self, path: &str, value: &impl Serialize) -> Result<(), ClientError> {
-        self.runtime.block_on(self.client.post_json(&self.master, path, value))
+        self.runtime.block_on(self.client.post_json(&self.master(), path, value))
     }
 
     /// What an instance or mirror answers on its admin port.

@@ -139,6 +139,7 @@ fn a_master_that_dies_during_an_import_may_be_asked_again() {
     registry.tell("/v1/registry/one/import", &json!({"url": url})).unwrap();
     installation.kill("ssh-0");
     wait_for("the import is forgotten", || match registry.ask::<Value>("/v1/registry/one/import") {
+        // Of whoever is master now.
         Err(error) if error.status().is_some_and(|status| status == 404) => Ok(()),
         other => Err(format!("{other:?}")),
     });

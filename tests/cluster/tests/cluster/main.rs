@@ -6,6 +6,7 @@ mod life;
 mod mistakes;
 mod nodes;
 mod pods;
+mod promotion;
 mod scaling;
 
 use std::time::Instant;
@@ -20,6 +21,9 @@ const STEPS: &[(&str, Step)] = &[
     ("mirrors", pods::a_mirror_comes_back),
     ("standby", pods::the_standby_comes_back),
     ("master", pods::the_master_comes_back),
+    ("killed", promotion::a_killed_master_is_replaced),
+    ("switchover", promotion::a_switchover_is_asked_for),
+    ("masters_node", promotion::a_masters_node_is_cut_off),
     ("a_node", nodes::a_node_is_cut_off),
     ("mistakes", mistakes::are_told_and_heal),
     ("upgrade", life::an_upgrade_restarts_nothing),
