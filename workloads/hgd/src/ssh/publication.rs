@@ -10,9 +10,9 @@ use follower::lanes::Checkpoint;
 use follower::{LaneTable, LaneView};
 use log::{Event, Hold, Level, Log, SubscribeError, Subscription};
 use protocol::endpoints::{Endpoint, Endpoints, Serving};
-use protocol::status::{InstanceStatus, MirrorStatus, RepositoryStatus, Role, Status};
+use protocol::status::{InstanceStatus, LogStatus, MirrorStatus, PushStatus, RepositoryStatus, Role, Status};
 use protocol::stream::Progress;
-use protocol::{Entry, Generation, InstanceName, Offset, Record, Registry};
+use protocol::{Entry, Generation, InstanceName, Offset, Record, Registry, Repository};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, interval};
@@ -317,21 +317,34 @@ impl Publisher {
             url: self.mirrors.get(&mirror.name).map(|known| known.url.clone()).unwrap_or_default(),
             applied: mirror.applied,
             published: mirror.shown,
+            lag_seconds: mirror.lag.as_secs(),
             quarantined: mirror.quarantined.into_iter().filter_map(path).collect(),
             name: mirror.name,
-        });
-        let repositories = self.registry.iter().map(|repository| {
-            let LaneView { tip, heads, changesets, .. } = self.options.table.get(repository.id).unwrap_or_default();
-            let published = self.core.published(repository.id).unwrap_or(repository.last);
-            RepositoryStatus { path: repository.path.clone(), tip, heads, changesets, published }
         });
         Status {
             master: Some(self.options.name.clone()),
             generation: self.options.generation,
+            log: Some(self.log()),
             instances,
             mirrors: mirrors.collect(),
-            repositories: repositories.collect(),
+            repositories: self.registry.iter().map(|repository| self.repository(repository)).collect(),
         }
+    }
+
+    fn log(&self) -> LogStatus {
+        let log = &self.options.replication;
+        let positions = log.positions();
+        let bytes = log.segments().iter().map(|segment| segment.bytes).sum();
+        LogStatus { start: positions.start, committed: positions.committed, bytes }
+    }
+
+    fn repository(&self, repository: &Repository) -> RepositoryStatus {
+        let LaneView { tip, heads, changesets, .. } = self.options.table.get(repository.id).unwrap_or_default();
+        let published = self.core.published(repository.id).unwrap_or(repository.last);
+        let pushed = repository.pushed.as_ref();
+        let last_push =
+            pushed.map(|pushed| PushStatus { id: repository.last_push, user: pushed.user.clone(), at: pushed.time });
+        RepositoryStatus { path: repository.path.clone(), tip, heads, changesets, published, last_push }
     }
 
     /// Everything that nobody active needs any more goes, segment by segment.
