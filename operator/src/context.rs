@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use crate::apply::{Applicable, Written, refused};
 use crate::events::Events;
 use crate::link::{Link, Surroundings};
-use crate::metrics::METRICS;
+use crate::metrics;
 use crate::names::STATUS_MANAGER;
 use crate::problem::Problem;
 use crate::queue::Queue;
@@ -90,7 +90,7 @@ impl Context {
             "metadata": {"name": name.name, "namespace": name.namespace},
             "status": status,
         });
-        METRICS.wrote("status", &kind);
+        metrics::wrote("status", &kind);
         let parameters = PatchParams::apply(STATUS_MANAGER).force();
         let mut written = api.patch_status(&name.name, &parameters, &Patch::Apply(&body)).await.map_err(refused)?;
         crate::world::metadata(&mut written);

@@ -12,7 +12,7 @@ use serde_json::json;
 
 use crate::apply::{Hand, refused};
 use crate::context::Context;
-use crate::metrics::METRICS;
+use crate::metrics;
 use crate::names::FIELD_MANAGER;
 use crate::problem::Problem;
 
@@ -70,7 +70,7 @@ pub async fn grow(
         let patch =
             json!({"metadata": {"uid": claim.uid()}, "spec": {"resources": {"requests": {"storage": wanted.size}}}});
         let parameters = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
-        METRICS.wrote("patch", "PersistentVolumeClaim");
+        metrics::wrote("patch", "PersistentVolumeClaim");
         let name = claim.name_any();
         let grown = hand.api::<PersistentVolumeClaim>().patch(&name, &parameters, &Patch::Merge(&patch)).await;
         let mut grown = match grown {

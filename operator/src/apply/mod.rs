@@ -19,7 +19,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use crate::events::{EventReason, Events};
-use crate::metrics::METRICS;
+use crate::metrics;
 use crate::names::{APPLIED, FIELD_MANAGER};
 use crate::problem::Problem;
 use crate::world::cache::{Cache, Name};
@@ -155,7 +155,7 @@ impl Hand<'_> {
         }
         let parameters = PatchParams::apply(FIELD_MANAGER).force().validation_strict();
         let applied = self.api::<K>().patch(&wanted.name, &parameters, &Patch::Apply(&value)).await;
-        METRICS.wrote("apply", &kind);
+        metrics::wrote("apply", &kind);
         let mut applied = applied.map_err(|error| about(&kind, &wanted.name, error))?;
         let changed = observed.as_ref().is_none_or(|was| was.resource_version() != applied.resource_version());
         self.written.note(&kind, &name, &hash, applied.resource_version());
@@ -182,7 +182,7 @@ impl Hand<'_> {
             let preconditions = Preconditions { uid: orphan.uid(), resource_version: None };
             let parameters = DeleteParams::background().preconditions(preconditions);
             let (kind, name) = (K::kind(&()), orphan.name_any());
-            METRICS.wrote("delete", &kind);
+            metrics::wrote("delete", &kind);
             match self.api::<K>().delete(&name, &parameters).await {
                 Ok(_) => {
                     tracing::info!(kind = %kind, object = name, "removed");

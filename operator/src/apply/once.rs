@@ -6,7 +6,7 @@ use kube::{Api, Client};
 
 use super::{Applicable, refused};
 use crate::events::{EventReason, Events};
-use crate::metrics::METRICS;
+use crate::metrics;
 use crate::names::FIELD_MANAGER;
 use crate::problem::Problem;
 use crate::world::cache::{Cache, Name};
@@ -35,7 +35,7 @@ impl Once<'_> {
             None => {
                 let parameters = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
                 let kind = K::kind(&());
-                METRICS.wrote("create", &kind);
+                metrics::wrote("create", &kind);
                 let made = api.create(&parameters, &make()?).await.map_err(refused)?;
                 tracing::info!(kind = %kind, object = %name, "made once");
                 self.events.tell_of(self.about, EventReason::Created, format!("{kind} {}", made.name_any())).await;

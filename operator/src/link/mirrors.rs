@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use super::gate::decide::{Gate, Seen, Turn};
 use super::{Shared, Surroundings, is_of};
 use crate::events::EventReason;
-use crate::metrics::METRICS;
+use crate::metrics;
 use crate::names::{ACTIVE_GATE, Component, FIELD_MANAGER, Workload, http_service, is_selected};
 use crate::world::World;
 use crate::world::cache::Name;
@@ -60,7 +60,7 @@ async fn write(around: &Surroundings, pod: &Pod, turn: &Turn) -> Result<Pod, kub
             "lastTransitionTime": k8s_openapi::jiff::Timestamp::now().to_string(),
         }]},
     });
-    METRICS.wrote("patch", "Pod");
+    metrics::wrote("patch", "Pod");
     let parameters = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
     let written = api.patch_status(&pod.name_any(), &parameters, &Patch::Strategic(&patch)).await?;
     let reason = if turn.open { EventReason::MirrorJoined } else { EventReason::MirrorLeft };

@@ -23,7 +23,7 @@ use crate::apply::{Hand, Owner, is_absent, refused};
 use crate::certificates::{self, Data, Holder, SUPERVISOR};
 use crate::context::Context;
 use crate::link::Link;
-use crate::metrics::METRICS;
+use crate::metrics;
 use crate::names::{FIELD_MANAGER, ROLE, ca_secret, host_keys_secret, operator_secret, selector};
 use crate::problem::Problem;
 use crate::storage;
@@ -131,7 +131,7 @@ pub async fn label(context: &Context, observed: &Observed) -> Result<(), Problem
         let uid = observed.pods.iter().find(|pod| pod.name_any() == label.pod).and_then(|pod| pod.uid());
         let patch = json!({"metadata": {"uid": uid, "labels": {ROLE: label.role}}});
         let parameters = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
-        METRICS.wrote("patch", "Pod");
+        metrics::wrote("patch", "Pod");
         match api.patch(&label.pod, &parameters, &Patch::Merge(&patch)).await {
             Ok(mut written) => {
                 crate::world::metadata(&mut written);
@@ -211,7 +211,7 @@ pub async fn restart(context: &Context, observed: &Observed, name: &str) -> Resu
     let Some(pod) = observed.pods.iter().find(|pod| pod.name_any() == name) else { return Ok(()) };
     let api: Api<Pod> = Api::namespaced(context.client.clone(), &observed.name.namespace);
     let preconditions = Preconditions { uid: pod.uid(), resource_version: None };
-    METRICS.wrote("delete", "Pod");
+    metrics::wrote("delete", "Pod");
     tracing::info!(pod = name, master = %observed.name, "replaced, because its template has changed");
     match api.delete(name, &DeleteParams::default().preconditions(preconditions)).await {
         Ok(_) => Ok(()),

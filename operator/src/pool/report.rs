@@ -8,7 +8,7 @@ use kube::ResourceExt;
 use protocol::status::{MirrorState, MirrorStatus};
 
 use super::Observed;
-use crate::metrics::METRICS;
+use crate::metrics::metrics;
 use crate::problem::{Class, Problem};
 
 pub fn report(
@@ -60,10 +60,10 @@ pub fn without_lag(status: &MirrorPoolStatus) -> MirrorPoolStatus {
 
 /// Live lag is a metric.
 pub fn tell_lag(observed: &Observed) {
-    let (Some(gauge), Some(view)) = (&METRICS.lag_records, &observed.view) else { return };
+    let (Some(metrics), Some(view)) = (metrics(), &observed.view) else { return };
     for mirror in own(observed) {
         let labels = [&*observed.name.namespace, &observed.name.name, mirror.name.as_str()];
-        gauge.with_label_values(&labels).set(signed(view.lag(mirror)));
+        metrics.lag_records.with_label_values(&labels).set(signed(view.lag(mirror)));
     }
 }
 

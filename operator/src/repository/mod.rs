@@ -18,7 +18,7 @@ use crate::context::Context;
 use crate::events::EventReason;
 use crate::link::requests::AskError;
 use crate::link::{Link, MIRRORS_SETTLE};
-use crate::metrics::METRICS;
+use crate::metrics;
 use crate::names::{FIELD_MANAGER, FINALIZER};
 use crate::problem::Problem;
 use crate::queue::decide::Outcome;
@@ -175,7 +175,7 @@ async fn set_finalizer(context: &Context, observed: &Observed, wanted: bool) -> 
         "resourceVersion": observed.repository.resource_version(),
     }});
     let parameters = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
-    METRICS.wrote("patch", "HgRepository");
+    metrics::wrote("patch", "HgRepository");
     match api.patch(&observed.name.name, &parameters, &Patch::Merge(&patch)).await {
         Ok(_) => Ok(()),
         Err(error) if is_absent(&error) => Ok(()),
