@@ -9,7 +9,7 @@ use aggregator::{Committed, Core, Options};
 use follower::lanes::Checkpoint;
 use follower::{LaneTable, LaneView};
 use log::{Event, Hold, Level, Log, SubscribeError, Subscription};
-use protocol::endpoints::{Endpoint, Endpoints, Serving};
+use protocol::endpoints::{Endpoint, Endpoints, ServingReport};
 use protocol::status::{InstanceStatus, LogStatus, MirrorStatus, PushStatus, RepositoryStatus, Role, Status};
 use protocol::stream::Progress;
 use protocol::{Entry, Generation, InstanceName, Offset, Record, Registry, Repository};
@@ -33,7 +33,7 @@ pub enum Input {
     Progress { name: InstanceName, connection: u64, progress: Progress },
     Lost { name: InstanceName, connection: u64 },
     Standby { name: InstanceName, progress: Progress },
-    Endpoints { serving: Vec<Serving>, answer: oneshot::Sender<Endpoints> },
+    Endpoints { report: ServingReport, answer: oneshot::Sender<Endpoints> },
     Snapshot { name: InstanceName, answer: oneshot::Sender<Checkpoint> },
     Peers(oneshot::Sender<Vec<PeerAddress>>),
     Status(oneshot::Sender<Status>),
@@ -207,7 +207,10 @@ impl Publisher {
             Input::Standby { name, progress } => {
                 self.standbys.insert(name, progress);
             }
-            Input::Endpoints { serving, answer } => {
+            Input::Endpoints { report: ServingReport { serving, mirrors }, answer } => {
+                if let Some(mirrors) = mirrors {
+                    self.core.only_these_exist(&mirrors, now);
+                }
                 self.core.endpoints(&serving, now);
                 let _gone = answer.send(self.endpoints());
             }
