@@ -24,7 +24,7 @@ pub struct Problem {
     pub sentence: String,
 }
 
-/// What a user must mend is looked at again without a sign: a secret of theirs is not watched.
+/// What somebody must mend is looked at again without a sign: not all of it can be watched.
 const USER_AGAIN: Duration = Duration::from_secs(15);
 
 impl Problem {

@@ -26,7 +26,7 @@ use crate::world::cache::Name;
 use observe::Observed;
 use rollout::decide::Step;
 
-/// Also without a sign: certificates are renewed in time, and users' secrets are not watched.
+/// Also without a sign: certificates are renewed in time.
 const LOOK_AGAIN: Duration = Duration::from_secs(300);
 /// While pods are being replaced.
 const LOOK_AGAIN_SOON: Duration = Duration::from_secs(10);
@@ -37,6 +37,7 @@ pub async fn reconcile(context: &Context, name: &Name) -> Outcome {
     let master = context.world.masters.get(name).filter(|master| master.metadata.deletion_timestamp.is_none());
     let Some(master) = master else {
         context.drop_link(name);
+        context.world.named_secrets.name(&context.client, &context.queue, name, &[]);
         return Outcome::Done;
     };
     match look(context, name, &master).await {
@@ -49,12 +50,10 @@ pub async fn reconcile(context: &Context, name: &Name) -> Outcome {
 }
 
 async fn look(context: &Context, name: &Name, master: &Arc<SshMaster>) -> Result<Outcome, Problem> {
-    let view = context.link(name).and_then(|link| link.view());
-    let observed = observe::observe(&context.client, &context.world, master.clone(), view).await?;
+    let observed = observe::observe(context, master.clone()).await?;
     let done = if observed.master.spec.suspend { Ok(Done::default()) } else { act(context, &observed).await };
     // What was written is seen at once.
-    let view = context.link(name).and_then(|link| link.view());
-    let observed = observe::observe(&context.client, &context.world, master.clone(), view).await?;
+    let observed = observe::observe(context, master.clone()).await?;
     let again = report(context, &observed, &done).await?;
     let problem = match done {
         Ok(done) => return Ok(Outcome::Again(done.again().min(again.unwrap_or(LOOK_AGAIN)))),

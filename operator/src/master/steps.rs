@@ -58,7 +58,7 @@ pub async fn foundations(context: &Context, observed: &Observed, owner: &Owner) 
     };
     let authority = once.get_or_make(&world.secrets, &authority, make).await?;
     let host_keys = match &observed.named_host_keys {
-        Some(named) => Arc::new(named.clone()),
+        Some(named) => named.clone(),
         None => {
             let object = name(host_keys_secret(workload.name));
             once.get_or_make(&world.secrets, &object, || Ok(secret(&object, new_host_keys()?))).await?

@@ -31,7 +31,7 @@ fn observed(change: Value) -> Observed {
         master: Arc::new(master(change)),
         name: Name::new("code", "hg"),
         pools: Vec::new(),
-        users: Some(secret("developers", &[("authorized_keys", "")])),
+        users: Some(Arc::new(secret("developers", &[("authorized_keys", "")]))),
         named_host_keys: None,
         stateful_set: None,
         register: None,
@@ -151,7 +151,7 @@ fn each_problem_has_its_sentence() {
             "spec.directory.authorizedKeys.secretRef.name: there is no Secret 'developers' in this namespace",
         ),
         (
-            Observed { users: Some(secret("developers", &[("keys", "x")])), ..observed(json!({})) },
+            Observed { users: Some(Arc::new(secret("developers", &[("keys", "x")]))), ..observed(json!({})) },
             Class::User,
             Reason::SecretInvalid,
             "spec.directory.authorizedKeys.secretRef.name: Secret 'developers' has no key 'authorized_keys', which is \
