@@ -57,7 +57,7 @@ pub struct LogStatus {
     /// The offset of its oldest record that is kept.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub start: Option<i64>,
-    /// What it takes on the volume.
+    /// What its records take on the volume; large pushes lie beside it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bytes: Option<i64>,
 }
@@ -106,7 +106,7 @@ pub struct MirrorPoolStatus {
     /// How far the last mirror was behind, in records of the log.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_lag_records: Option<i64>,
-    /// How far the last mirror was behind, in seconds.
+    /// How far the last mirror was behind, in seconds, as a step: 0, 1, 2, 5, 10, 30, 60, 300, 900, 3600 and so on.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_lag_seconds: Option<i64>,
     /// The mirrors, the worst first; at most 20.

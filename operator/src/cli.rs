@@ -38,7 +38,7 @@ struct Run {
     #[arg(long, value_name = "NAMESPACE")]
     namespace: Vec<String>,
     /// The image of SSH instances and mirrors whose resource names none.
-    #[arg(long, value_name = "IMAGE", env = "HG_OPERATOR_IMAGE", default_value = "local/hg-operator:dev")]
+    #[arg(long, value_name = "IMAGE", env = "HG_OPERATOR_IMAGE", default_value = "localhost/hg-operator:dev")]
     image: String,
     /// Where /livez, /readyz and /metrics are served.
     #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:8081")]

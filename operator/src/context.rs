@@ -14,7 +14,7 @@ use crate::apply::{Applicable, Written, refused};
 use crate::events::Events;
 use crate::governor::Notes;
 use crate::link::{Link, Surroundings};
-use crate::metrics::METRICS;
+use crate::metrics;
 use crate::names::STATUS_MANAGER;
 use crate::problem::Problem;
 use crate::queue::Queue;
@@ -78,11 +78,12 @@ impl Context {
         reported.get(key).map(Instant::elapsed)
     }
 
-    /// Writes a status, which is known to differ from the one that is there.
+    /// Writes a status, which is known to differ from the one that is there, of exactly the version that is known.
     pub async fn report<K: Applicable>(
         &self,
         cache: &Cache<K>,
         key: Key,
+        known: &K,
         status: &impl Serialize,
     ) -> Result<(), Problem> {
         let name = key.name();
@@ -91,10 +92,15 @@ impl Context {
         let body = json!({
             "apiVersion": version,
             "kind": kind,
-            "metadata": {"name": name.name, "namespace": name.namespace},
+            "metadata": {
+                "name": name.name,
+                "namespace": name.namespace,
+                "uid": known.uid(),
+                "resourceVersion": known.resource_version(),
+            },
             "status": status,
         });
-        METRICS.wrote("status", &kind);
+        metrics::wrote("status", &kind);
         let parameters = PatchParams::apply(STATUS_MANAGER).force();
         let mut written = api.patch_status(&name.name, &parameters, &Patch::Apply(&body)).await.map_err(refused)?;
         crate::world::metadata(&mut written);

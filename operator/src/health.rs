@@ -11,7 +11,7 @@ use axum::routing::get;
 use tokio::net::TcpListener;
 use transport::CancellationToken;
 
-use crate::metrics::METRICS;
+use crate::metrics::metrics;
 use crate::queue::Queue;
 use crate::world::{Key, Watches};
 
@@ -30,7 +30,7 @@ pub async fn start(
     let router = Router::new()
         .route("/livez", get(async || "ok\n"))
         .route("/readyz", get(ready))
-        .route("/metrics", get(metrics))
+        .route("/metrics", get(scrape))
         .with_state(Arc::new(health));
     Ok(transport::serve_plain(listener, router, stop))
 }
@@ -44,10 +44,12 @@ async fn ready(State(health): State<Arc<Health>>) -> Response {
     (StatusCode::SERVICE_UNAVAILABLE, text).into_response()
 }
 
-async fn metrics(State(health): State<Arc<Health>>) -> Response {
+async fn scrape(State(health): State<Arc<Health>>) -> Response {
     health.watches.tell();
-    if let Some(gauge) = &METRICS.queue {
-        gauge.set(i64::try_from(health.queue.depth()).unwrap_or(i64::MAX));
+    if let Some(metrics) = metrics() {
+        let (waiting, busy) = health.queue.load();
+        metrics.queue.set(i64::try_from(waiting).unwrap_or(i64::MAX));
+        metrics.workers.set(i64::try_from(busy).unwrap_or(i64::MAX));
     }
     let mut text = String::new();
     match prometheus::TextEncoder::new().encode_utf8(&prometheus::gather(), &mut text) {

@@ -12,7 +12,7 @@ use crate::context::Context;
 use crate::election::{self, ElectionError, Seat};
 use crate::events::Events;
 use crate::health::{self, Health};
-use crate::metrics::METRICS;
+use crate::metrics;
 use crate::queue::Queue;
 use crate::queue::decide::Outcome;
 use crate::world::{self, Key, World};
@@ -34,6 +34,8 @@ pub struct Options {
 
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
+    #[error("metrics cannot be registered: {0}")]
+    Metrics(String),
     #[error("no connection to the API server: {0}")]
     Client(#[from] kube::Error),
     #[error("--listen {0}: {1}")]
@@ -45,6 +47,7 @@ pub enum RunError {
 }
 
 pub async fn run(options: Options, stop: watch::Receiver<bool>) -> Result<(), RunError> {
+    metrics::start().map_err(|error| RunError::Metrics(error.to_string()))?;
     let client = Client::try_default().await?;
     let (world, queue) = (World::default(), Queue::new(WORKERS));
     let watches = world::watch(&client, &options.namespaces, &world, &queue);
@@ -74,8 +77,8 @@ async fn work(context: Context, watches: world::Watches, mut elected: watch::Rec
         tokio::time::sleep(LISTED_EVERY).await;
     }
     tracing::info!("this operator acts");
-    if let Some(acting) = &METRICS.acting {
-        acting.set(1);
+    if let Some(metrics) = metrics::metrics() {
+        metrics.acting.set(1);
     }
     let queue = context.queue.clone();
     queue.drain(move |key| look(context.clone(), key)).await;
@@ -93,6 +96,6 @@ async fn look(context: Context, key: Key) -> Outcome {
         Outcome::Again(_) => "again",
         Outcome::Failed => "failed",
     };
-    METRICS.looked(key.kind(), result, begun.elapsed().as_secs_f64());
+    metrics::looked(key.kind(), result, begun.elapsed().as_secs_f64());
     outcome
 }

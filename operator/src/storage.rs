@@ -12,7 +12,7 @@ use serde_json::json;
 
 use crate::apply::{Hand, refused};
 use crate::context::Context;
-use crate::metrics::METRICS;
+use crate::metrics;
 use crate::names::FIELD_MANAGER;
 use crate::problem::Problem;
 
@@ -67,10 +67,12 @@ pub async fn grow(
 ) -> Result<bool, Problem> {
     let growing = growing(wanted, claims);
     for claim in &growing {
+        // A volume that has grown never shrinks again.
+        hand.must_be_current().await?;
         let patch =
             json!({"metadata": {"uid": claim.uid()}, "spec": {"resources": {"requests": {"storage": wanted.size}}}});
         let parameters = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
-        METRICS.wrote("patch", "PersistentVolumeClaim");
+        metrics::wrote("patch", "PersistentVolumeClaim");
         let name = claim.name_any();
         let grown = hand.api::<PersistentVolumeClaim>().patch(&name, &parameters, &Patch::Merge(&patch)).await;
         let mut grown = match grown {

@@ -265,7 +265,7 @@ async fn made(context: &Context, name: &Name, master: &SshMaster, step: &Step) {
 }
 
 async fn label(context: &Context, name: &Name, holder: Option<&str>) {
-    if let Err(problem) = master::label(context, &name.namespace, &pods(context, name), holder).await {
+    if let Err(problem) = master::label(context, name, &pods(context, name), holder).await {
         tracing::warn!(master = %name, problem = problem.sentence, "labels follow later");
     }
 }

@@ -1,6 +1,6 @@
 //! Turning the mirrors' readiness gates, and telling the master which mirrors readers are sent to.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crds::MirrorPool;
@@ -8,14 +8,14 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Patch, PatchParams};
 use kube::{Api, ResourceExt};
 use protocol::InstanceName;
-use protocol::endpoints::Endpoints;
+use protocol::endpoints::{Endpoints, ServingReport};
 use serde_json::json;
 use tokio::time::Instant;
 
 use super::gate::decide::{Gate, Seen, Turn};
 use super::{Shared, Surroundings, is_of};
 use crate::events::EventReason;
-use crate::metrics::METRICS;
+use crate::metrics;
 use crate::names::{ACTIVE_GATE, Component, FIELD_MANAGER, Workload, http_service, is_selected};
 use crate::world::World;
 use crate::world::cache::Name;
@@ -24,7 +24,7 @@ use crate::world::cache::Name;
 pub(super) async fn turn(shared: &Shared, around: &Surroundings, gate: &mut Gate, start: Instant) {
     let world = &around.world;
     gate.see(start.elapsed(), &seen(world, &shared.master));
-    let report = gate.report(start.elapsed());
+    let report = ServingReport { mirrors: Some(mirrors(world, &shared.master)), ..gate.report(start.elapsed()) };
     match shared.tell::<Endpoints>(world, "/v1/endpoints", &report).await {
         Ok(answer) => gate.answered(&report, &answer.endpoints),
         Err(error) => tracing::debug!(master = %shared.master, %error, "no master to report readers to"),
@@ -60,7 +60,7 @@ async fn write(around: &Surroundings, pod: &Pod, turn: &Turn) -> Result<Pod, kub
             "lastTransitionTime": k8s_openapi::jiff::Timestamp::now().to_string(),
         }]},
     });
-    METRICS.wrote("patch", "Pod");
+    metrics::wrote("patch", "Pod");
     let parameters = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
     let written = api.patch_status(&pod.name_any(), &parameters, &Patch::Strategic(&patch)).await?;
     let reason = if turn.open { EventReason::MirrorJoined } else { EventReason::MirrorLeft };
@@ -85,6 +85,18 @@ fn seen(world: &World, master: &Name) -> Vec<Seen> {
         }
     }
     seen.into_values().collect()
+}
+
+/// All that there shall be, and those that still have a pod.
+fn mirrors(world: &World, master: &Name) -> BTreeSet<InstanceName> {
+    let mut names = BTreeSet::new();
+    for pool in world.pools.find(|pool| is_of(pool, &pool.spec.master_ref.name, master)) {
+        let name = pool.name_any();
+        let workload = Workload { component: Component::Mirror, namespace: &master.namespace, name: &name };
+        names.extend((0..pool.spec.replicas).filter_map(|ordinal| workload.instance(ordinal)));
+        names.extend(pods(world, &pool).iter().filter_map(|pod| pod.name_any().parse::<InstanceName>().ok()));
+    }
+    names
 }
 
 fn pods(world: &World, pool: &MirrorPool) -> Vec<Arc<Pod>> {

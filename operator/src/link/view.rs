@@ -2,13 +2,14 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use protocol::status::{MirrorState, MirrorStatus, RepositoryStatus, Status};
+use protocol::status::{LogStatus, MirrorState, MirrorStatus, RepositoryStatus, Status};
 use protocol::{Generation, InstanceName, Offset, RepositoryPath};
 
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct View {
     pub master: Option<InstanceName>,
     pub generation: Generation,
+    pub log: Option<LogStatus>,
     pub instances: BTreeMap<InstanceName, protocol::status::InstanceStatus>,
     pub mirrors: BTreeMap<InstanceName, MirrorStatus>,
     pub repositories: HashMap<RepositoryPath, RepositoryStatus>,
@@ -21,6 +22,7 @@ impl From<Status> for View {
         View {
             master: status.master,
             generation: status.generation,
+            log: status.log,
             instances: status.instances.into_iter().map(|one| (one.name.clone(), one)).collect(),
             mirrors: status.mirrors.into_iter().map(|one| (one.name.clone(), one)).collect(),
             repositories: status.repositories.into_iter().map(|one| (one.path.clone(), one)).collect(),
@@ -89,17 +91,24 @@ mod tests {
             url: String::new(),
             applied: Offset(published),
             published: Offset(published),
+            lag_seconds: 40 - published,
             quarantined: Vec::new(),
         };
         let repository: RepositoryStatus = serde_json::from_value(serde_json::json!({
             "path": "a", "tip": null, "heads": 0, "changesets": 0, "published": tip_offset,
         }))
         .unwrap();
-        View::from(Status { mirrors: vec![mirror], repositories: vec![repository], ..Status::default() })
+        let log = LogStatus { bytes: 100 * published, ..LogStatus::default() };
+        View::from(Status {
+            log: Some(log),
+            mirrors: vec![mirror],
+            repositories: vec![repository],
+            ..Status::default()
+        })
     }
 
     #[test]
-    fn lag_alone_is_no_news() {
+    fn lag_and_a_log_that_grows_or_is_trimmed_are_no_news() {
         let before = view(3, MirrorState::Active, 3);
         assert_eq!(view(3, MirrorState::Active, 9).news(&before), News::default());
         let pushed = view(4, MirrorState::Active, 3).news(&before);

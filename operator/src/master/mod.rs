@@ -19,7 +19,7 @@ use k8s_openapi::jiff::Timestamp;
 use crate::apply::{Hand, Owner};
 use crate::context::Context;
 use crate::events::EventReason;
-use crate::problem::Problem;
+use crate::problem::{Class, Problem};
 use crate::queue::decide::Outcome;
 use crate::world::Key;
 use crate::world::cache::Name;
@@ -27,7 +27,7 @@ use observe::Observed;
 use rollout::decide::Step;
 pub use steps::label;
 
-/// Also without a sign: certificates are renewed in time, and users' secrets are not watched.
+/// Also without a sign: certificates are renewed in time.
 const LOOK_AGAIN: Duration = Duration::from_secs(300);
 /// While pods are being replaced.
 const LOOK_AGAIN_SOON: Duration = Duration::from_secs(10);
@@ -38,31 +38,34 @@ pub async fn reconcile(context: &Context, name: &Name) -> Outcome {
     let master = context.world.masters.get(name).filter(|master| master.metadata.deletion_timestamp.is_none());
     let Some(master) = master else {
         context.drop_link(name);
+        context.world.named_secrets.name(&context.client, &context.queue, name, &[]);
         return Outcome::Done;
     };
     match look(context, name, &master).await {
         Ok(outcome) => outcome,
         Err(problem) => {
             problem.log(&Key::Master(name.clone()));
-            Outcome::Failed
+            problem.outcome()
         }
     }
 }
 
 async fn look(context: &Context, name: &Name, master: &Arc<SshMaster>) -> Result<Outcome, Problem> {
-    let view = context.link(name).and_then(|link| link.view());
-    let observed = observe::observe(&context.client, &context.world, master.clone(), view).await?;
+    let observed = observe::observe(context, master.clone()).await?;
     let done = if observed.master.spec.suspend { Ok(Done::default()) } else { act(context, &observed).await };
+    let done = match done {
+        Err(problem) if problem.class == Class::Behind => return Err(problem),
+        done => done,
+    };
     // What was written is seen at once.
-    let view = context.link(name).and_then(|link| link.view());
-    let observed = observe::observe(&context.client, &context.world, master.clone(), view).await?;
+    let observed = observe::observe(context, master.clone()).await?;
     let again = report(context, &observed, &done).await?;
     let problem = match done {
         Ok(done) => return Ok(Outcome::Again(done.again().min(again.unwrap_or(LOOK_AGAIN)))),
         Err(problem) => problem,
     };
     problem.log(&Key::Master(name.clone()));
-    Ok(problem.again().map_or(Outcome::Failed, Outcome::Again))
+    Ok(problem.outcome())
 }
 
 /// What was done, as far as the report tells it.
@@ -80,17 +83,18 @@ impl Done {
 }
 
 async fn act(context: &Context, observed: &Observed) -> Result<Done, Problem> {
-    steps::label(context, &observed.name.namespace, &observed.pods, observed.holder()).await?;
+    steps::label(context, &observed.name, &observed.pods, observed.holder()).await?;
     validate::validate(observed)?;
     let Some(owner) = Owner::of(observed.master.as_ref()) else { return Ok(Done::default()) };
-    let hand = Hand { client: &context.client, events: &context.events, written: &context.written, owner: &owner };
-    let foundations = steps::foundations(context, observed, &owner).await?;
+    let hand = Hand::of(context, &owner);
+    let foundations = steps::foundations(context, observed, &hand).await?;
     let host_keys = steps::fingerprints(observed, &foundations.host_keys);
     let made = steps::certificates(context, observed, &foundations.authority)?;
     let objects = build::build(observed, made, &context.image)?;
     let mut wrote = apply(context, &hand, objects).await?;
     steps::link(context, observed)?;
     wrote |= steps::grow(context, observed, &hand).await?;
+    hand.must_be_at_peace()?;
     let rollout = match steps::rollout(context, observed) {
         Step::Done => None,
         Step::Wait(reason) => Some(reason),
@@ -100,7 +104,7 @@ async fn act(context: &Context, observed: &Observed) -> Result<Done, Problem> {
         }
         Step::Restart { pod } => {
             let note = format!("{pod} is replaced, because its template has changed");
-            steps::restart(context, observed, &pod).await?;
+            steps::restart(observed, &hand, &pod).await?;
             context.events.tell(observed.master.as_ref(), EventReason::Restarting, note.clone()).await;
             Some(note)
         }
@@ -165,6 +169,7 @@ async fn report(
     if only_log && before.log.is_some() && context.reported(&key).is_some_and(|ago| ago < LOG_AGAIN) {
         return Ok(Some(LOG_AGAIN));
     }
+    context.report(&context.world.masters, key, observed.master.as_ref(), &status).await?;
     if let (Some(from), Some(to)) = (&before.master, &status.master)
         && from != to
     {
@@ -174,6 +179,5 @@ async fn report(
     if let Err(problem) = done {
         context.events.tell_problem(observed.master.as_ref(), &before.conditions, problem).await;
     }
-    context.report(&context.world.masters, key, &status).await?;
     Ok(None)
 }

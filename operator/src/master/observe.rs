@@ -6,13 +6,13 @@ use crds::{MirrorPool, SshMaster};
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod, Secret};
-use kube::{Api, Client, ResourceExt};
+use kube::{Api, ResourceExt};
 
 use crate::apply::refused;
+use crate::context::Context;
 use crate::link::view::View;
 use crate::names::{self, Component, Workload};
 use crate::problem::Problem;
-use crate::world::World;
 use crate::world::cache::Name;
 
 pub struct Observed {
@@ -21,9 +21,9 @@ pub struct Observed {
     /// Those that follow it, the oldest first.
     pub pools: Vec<Pool>,
     /// The secret of `directory.authorizedKeys`; None: it is not there.
-    pub users: Option<Secret>,
+    pub users: Option<Arc<Secret>>,
     /// The secret of `hostKeysSecretRef`; None: none is named, or it is not there.
-    pub named_host_keys: Option<Secret>,
+    pub named_host_keys: Option<Arc<Secret>>,
     pub stateful_set: Option<Arc<StatefulSet>>,
     pub register: Option<Arc<Lease>>,
     pub pods: Vec<Arc<Pod>>,
@@ -49,18 +49,16 @@ impl Observed {
     }
 }
 
-pub async fn observe(
-    client: &Client,
-    world: &World,
-    master: Arc<SshMaster>,
-    view: Option<Arc<View>>,
-) -> Result<Observed, Problem> {
-    let name = Name::of(master.as_ref());
-    let secrets: Api<Secret> = Api::namespaced(client.clone(), &name.namespace);
-    let users = &master.spec.directory.authorized_keys.secret_ref.name;
-    let users = secrets.get_opt(users).await.map_err(refused)?;
-    let named_host_keys = match &master.spec.host_keys_secret_ref {
-        Some(reference) => secrets.get_opt(&reference.name).await.map_err(refused)?,
+pub async fn observe(context: &Context, master: Arc<SshMaster>) -> Result<Observed, Problem> {
+    let (name, world) = (Name::of(master.as_ref()), &context.world);
+    let secret = |named: &str| Name::new(name.namespace.clone(), named);
+    let users = secret(&master.spec.directory.authorized_keys.secret_ref.name);
+    let host_keys = master.spec.host_keys_secret_ref.as_ref().map(|reference| secret(&reference.name));
+    let named: Vec<Name> = [&users].into_iter().chain(&host_keys).cloned().collect();
+    world.named_secrets.name(&context.client, &context.queue, &name, &named);
+    let users = named_secret(context, &users).await?;
+    let named_host_keys = match &host_keys {
+        Some(named) => named_secret(context, named).await?,
         None => None,
     };
     let workload = Workload { component: Component::Ssh, namespace: &name.namespace, name: &name.name };
@@ -83,8 +81,17 @@ pub async fn observe(
         register: world.registers.get(&name),
         pods: world.pods.find(|pod| ours(pod.labels(), pod.namespace())),
         claims: world.claims.find(|claim| ours(claim.labels(), claim.namespace())),
-        view,
+        view: context.link(&name).and_then(|link| link.view()),
         master,
         name,
     })
+}
+
+/// As its watch has it, or, while that has said nothing, as the API server does.
+async fn named_secret(context: &Context, name: &Name) -> Result<Option<Arc<Secret>>, Problem> {
+    if let Some(known) = context.world.named_secrets.get(name) {
+        return Ok(known);
+    }
+    let secrets: Api<Secret> = Api::namespaced(context.client.clone(), &name.namespace);
+    Ok(secrets.get_opt(&name.name).await.map_err(refused)?.map(Arc::new))
 }

@@ -11,6 +11,7 @@ use super::Done;
 use super::observe::Observed;
 use super::steps::is_ready;
 use crate::governor::Note;
+use crate::link::view::View;
 use crate::names::AUTHORIZED_KEYS;
 use crate::problem::{Class, Problem};
 
@@ -44,11 +45,7 @@ pub fn report(
         }),
         _ => before.last_promotion.clone(),
     };
-    let log = view.map(|view| LogStatus {
-        head: signed(view.head().0),
-        start: before.log.as_ref().and_then(|log| log.start),
-        bytes: before.log.as_ref().and_then(|log| log.bytes),
-    });
+    let log = view.map(log);
     let host_keys = done.ok().map(|done| done.host_keys.clone()).filter(|keys| !keys.is_empty());
     SshMasterStatus {
         observed_generation: generation,
@@ -61,6 +58,14 @@ pub fn report(
         repositories: view.map(|view| signed(view.repositories.len() as u64)).or(before.repositories),
         mirrors: Some(mirrors(observed)),
         conditions: conditions(&before.conditions, &findings(observed, note, done), generation, now),
+    }
+}
+
+fn log(view: &View) -> LogStatus {
+    LogStatus {
+        head: signed(view.log.map_or(view.head(), |log| log.committed).0),
+        start: view.log.map(|log| signed(log.start.0)),
+        bytes: view.log.map(|log| signed(log.bytes)),
     }
 }
 

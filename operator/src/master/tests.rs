@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crds::conditions::Reason;
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::jiff::Timestamp;
+use protocol::Offset;
 use serde_json::{Value, json};
 
 use super::build::{Made, build};
@@ -13,6 +14,7 @@ use super::validate::validate;
 use super::{Done, report};
 use crate::certificates::Data;
 use crate::governor::Note;
+use crate::link::view::View;
 use crate::problem::{Class, Problem};
 use crate::tests::snapshots::{Snapshot, master, pool};
 use crate::world::cache::Name;
@@ -30,7 +32,7 @@ fn observed(change: Value) -> Observed {
         master: Arc::new(master(change)),
         name: Name::new("code", "hg"),
         pools: Vec::new(),
-        users: Some(secret("developers", &[("authorized_keys", "")])),
+        users: Some(Arc::new(secret("developers", &[("authorized_keys", "")]))),
         named_host_keys: None,
         stateful_set: None,
         register: None,
@@ -150,7 +152,7 @@ fn each_problem_has_its_sentence() {
             "spec.directory.authorizedKeys.secretRef.name: there is no Secret 'developers' in this namespace",
         ),
         (
-            Observed { users: Some(secret("developers", &[("keys", "x")])), ..observed(json!({})) },
+            Observed { users: Some(Arc::new(secret("developers", &[("keys", "x")]))), ..observed(json!({})) },
             Class::User,
             Reason::SecretInvalid,
             "spec.directory.authorizedKeys.secretRef.name: Secret 'developers' has no key 'authorized_keys', which is \
@@ -198,7 +200,7 @@ fn conditions_say_what_is_so() {
     assert_eq!(told(&observed, Ok(&done))[..2], ["Ready=False NoMaster", "Available=False NoMaster"]);
     observed.register = Some(of(register()));
     observed.pods = vec![of(pod("hg-ssh-0", true)), of(pod("hg-ssh-1", true))];
-    observed.view = Some(Arc::new(crate::link::view::View { answers: true, ..Default::default() }));
+    observed.view = Some(Arc::new(View { answers: true, ..View::default() }));
     let all = told(&observed, Ok(&done));
     assert_eq!(
         all,
@@ -232,4 +234,18 @@ fn the_same_world_gives_the_same_status() {
     let later = Timestamp::from_second(1000).unwrap();
     assert_eq!(report::report(&observed, &first, &Note::default(), Ok(&Done::default()), later), first);
     assert_eq!((first.master.as_deref(), first.generation), (Some("hg-ssh-0"), Some(4)));
+}
+
+#[test]
+fn the_log_is_told_as_the_master_tells_it_and_stays_when_nobody_does() {
+    let mut observed = observed(json!({}));
+    let log = protocol::status::LogStatus { start: Offset(5), committed: Offset(40), bytes: 4096 };
+    observed.view = Some(Arc::new(View { log: Some(log), answers: true, ..View::default() }));
+    let report = |observed: &Observed, before: &crds::SshMasterStatus| {
+        report::report(observed, before, &Note::default(), Ok(&Done::default()), Timestamp::UNIX_EPOCH)
+    };
+    let told = report(&observed, &Default::default());
+    assert_eq!(told.log, Some(crds::LogStatus { head: 40, start: Some(5), bytes: Some(4096) }));
+    observed.view = None;
+    assert_eq!(report(&observed, &told).log, told.log);
 }

@@ -19,9 +19,9 @@ pub fn validate(observed: &Observed) -> Result<(), Problem> {
         );
         return Err(Problem::user(Reason::SpecInvalid, sentence));
     }
-    users(&spec.directory.authorized_keys.secret_ref.name, observed.users.as_ref())?;
+    users(&spec.directory.authorized_keys.secret_ref.name, observed.users.as_deref())?;
     if let Some(reference) = &spec.host_keys_secret_ref {
-        host_keys(&reference.name, observed.named_host_keys.as_ref())?;
+        host_keys(&reference.name, observed.named_host_keys.as_deref())?;
     }
     storage::must_not_shrink(&spec.storage, &observed.claims)?;
     if observed.register.is_none() && !observed.claims.is_empty() {

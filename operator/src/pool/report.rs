@@ -8,7 +8,7 @@ use kube::ResourceExt;
 use protocol::status::{MirrorState, MirrorStatus};
 
 use super::Observed;
-use crate::metrics::METRICS;
+use crate::metrics::metrics;
 use crate::problem::{Class, Problem};
 
 pub fn report(
@@ -22,6 +22,7 @@ pub fn report(
     let active = mirrors.iter().filter(|mirror| mirror.state == MirrorState::Active).count();
     let published = observed.view.as_ref().and_then(|view| view.active().map(|mirror| mirror.published.0).min());
     let found = observed.view.as_ref().map(|_| mirrors.iter().map(|mirror| mirror.lag).max().unwrap_or(0));
+    let seconds = observed.view.as_ref().map(|_| own(observed).map(|mirror| mirror.lag_seconds).max().unwrap_or(0));
     let (name, namespace) = ("app.kubernetes.io/instance", "app.kubernetes.io/component");
     MirrorPoolStatus {
         observed_generation: generation,
@@ -31,10 +32,16 @@ pub fn report(
         selector: Some(format!("{namespace}=mirror,{name}={}", observed.name.name)),
         published_offset: published.map(signed).or(before.published_offset),
         max_lag_records: found.or(before.max_lag_records),
-        max_lag_seconds: before.max_lag_seconds,
+        max_lag_seconds: seconds.map(coarse).or(before.max_lag_seconds),
         conditions: conditions(&before.conditions, &findings(observed, problem, active), generation, now),
         mirrors: mirrors.into_iter().take(MAX_REPORTED_MIRRORS).collect(),
     }
+}
+
+/// The largest step that is no more: a status is not rewritten for every second that a mirror stays away.
+fn coarse(seconds: u64) -> i64 {
+    const STEPS: [u64; 12] = [0, 1, 2, 5, 10, 30, 60, 300, 900, 3_600, 21_600, 86_400];
+    STEPS.into_iter().take_while(|step| *step <= seconds).last().map_or(0, signed)
 }
 
 /// What moves all the time and is not worth a write by itself.
@@ -53,10 +60,10 @@ pub fn without_lag(status: &MirrorPoolStatus) -> MirrorPoolStatus {
 
 /// Live lag is a metric.
 pub fn tell_lag(observed: &Observed) {
-    let (Some(gauge), Some(view)) = (&METRICS.lag_records, &observed.view) else { return };
+    let (Some(metrics), Some(view)) = (metrics(), &observed.view) else { return };
     for mirror in own(observed) {
         let labels = [&*observed.name.namespace, &observed.name.name, mirror.name.as_str()];
-        gauge.with_label_values(&labels).set(signed(view.lag(mirror)));
+        metrics.lag_records.with_label_values(&labels).set(signed(view.lag(mirror)));
     }
 }
 

@@ -91,6 +91,7 @@ fn mirror(number: u32, state: MirrorState, published: u64) -> MirrorStatus {
         url: String::new(),
         applied: Offset(published),
         published: Offset(published),
+        lag_seconds: 10 * (9 - published),
         quarantined: Vec::new(),
     }
 }
@@ -115,7 +116,9 @@ fn the_worst_mirror_is_first_and_lag_alone_is_not_told_again() {
     let status = report(&followed(3));
     assert_eq!(status.mirrors[0].name, "web-mirror-1");
     assert_eq!((status.ready_replicas, status.active_replicas, status.published_offset), (2, 1, Some(9)));
+    assert_eq!(status.max_lag_seconds, Some(60), "60 seconds are a step");
     let later = report(&followed(4));
+    assert_eq!(later.max_lag_seconds, Some(30), "50 seconds are told as 30");
     assert_ne!(status, later);
     assert_eq!(report::without_lag(&status), report::without_lag(&later));
     let told: Vec<String> =

@@ -116,6 +116,11 @@ impl<K: Clone + Ord + Hash> Queue<K> {
         self.order.iter().take_while(|(due, _)| *due <= now).count()
     }
 
+    /// With a worker now.
+    pub fn running(&self) -> usize {
+        self.running
+    }
+
     fn schedule(&mut self, key: K, due: Duration) {
         let entry = self.entries.entry(key.clone()).or_default();
         match entry.due {
@@ -179,6 +184,7 @@ mod tests {
         assert_eq!(queue.next(at(0)), Some("a"));
         queue.wake(at(0), "b");
         assert_eq!((queue.next(at(0)), queue.depth(at(0)), queue.next_due()), (None, 1, None));
+        assert_eq!(queue.running(), 1);
         queue.finished(at(0), &"a", Outcome::Again(at(5000)), 0.0);
         assert_eq!(queue.next(at(0)), Some("b"));
         queue.finished(at(0), &"b", Outcome::Done, 0.0);

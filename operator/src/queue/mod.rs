@@ -47,9 +47,11 @@ impl<K: Clone + Ord + std::hash::Hash + Send + 'static> Queue<K> {
         self.change(|queue, now| queue.retry(now, key));
     }
 
-    pub fn depth(&self) -> usize {
+    /// How many wait for a worker, and how many are looked at, at one moment.
+    pub fn load(&self) -> (usize, usize) {
         let now = self.now();
-        self.lock().depth(now)
+        let queue = self.lock();
+        (queue.depth(now), queue.running())
     }
 
     /// Looks at one object after the other with `look`, without end.

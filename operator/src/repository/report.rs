@@ -2,10 +2,11 @@
 //! stays as it was: the SshMaster's status tells that once, not ten thousand times.
 
 use crds::conditions::{ConditionStatus, ConditionType, Finding, Reason, conditions};
-use crds::{HgRepositoryStatus, Urls};
+use crds::{HgRepositoryStatus, LastPush, Urls};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 use protocol::RepositoryPath;
-use protocol::status::RepositoryStatus;
+use protocol::status::{PushStatus, RepositoryStatus};
 
 use super::import::Import;
 use super::{Done, Observed};
@@ -36,7 +37,7 @@ pub fn report(
         tip: found.map_or_else(|| before.tip.clone(), |found| found.tip.as_ref().map(ToString::to_string)),
         heads: found.map_or(before.heads, |found| count(found.heads)),
         changesets: found.map_or(before.changesets, |found| count(found.changesets)),
-        last_push: before.last_push.clone(),
+        last_push: found.map_or_else(|| before.last_push.clone(), |found| found.last_push.as_ref().and_then(pushed)),
         published_offset: found.map_or(before.published_offset, |found| count(found.published.0)),
         mirrors_in_sync: match view.as_deref() {
             Some(view) if is_public(observed) => Some(in_sync(view, &observed.repository.spec.path, observed.mirrors)),
@@ -46,6 +47,12 @@ pub fn report(
         urls: if ours { urls(observed) } else { before.urls.clone() },
         conditions: conditions(&before.conditions, &found_conditions, generation, now),
     }
+}
+
+/// A status has whole seconds.
+fn pushed(push: &PushStatus) -> Option<LastPush> {
+    let at = i64::try_from(push.at.seconds()).ok().and_then(|seconds| Timestamp::from_second(seconds).ok());
+    Some(LastPush { id: i64::try_from(push.id.0).ok()?, user: Some(push.user.to_string()), at: at.map(Time) })
 }
 
 /// What was amiss before does not stay while the master is away: it may be mended.
@@ -166,6 +173,7 @@ fn imported(observed: &Observed, done: Result<&Done, &Problem>) -> Finding {
 mod tests {
     use super::*;
     use protocol::status::{MirrorState, MirrorStatus, Status};
+    use serde_json::json;
 
     #[test]
     fn mirrors_that_have_left_are_not_counted_and_those_that_set_it_aside_are_behind() {
@@ -177,6 +185,7 @@ mod tests {
             url: String::new(),
             applied: Default::default(),
             published: Default::default(),
+            lag_seconds: 0,
             quarantined: quarantined.to_vec(),
         };
         let mirrors = vec![
@@ -187,6 +196,18 @@ mod tests {
         let view = View::from(Status { mirrors, ..Status::default() });
         assert_eq!(in_sync(&view, &path, 2), "1/2");
         assert_eq!(in_sync(&view, &"other".parse().unwrap(), 2), "2/2");
+    }
+
+    #[test]
+    fn a_push_is_told_with_its_row_its_user_and_its_second() {
+        let push = PushStatus {
+            id: protocol::PushId(7),
+            user: "me@example.org".parse().unwrap(),
+            at: protocol::Timestamp(1_700_000_000_999_999),
+        };
+        let told = serde_json::to_value(pushed(&push)).unwrap();
+        let expected = json!({"id": 7, "user": "me@example.org", "at": "2023-11-14T22:13:20Z"});
+        assert_eq!(told, expected);
     }
 
     #[test]

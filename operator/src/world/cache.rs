@@ -106,7 +106,7 @@ impl<K: ResourceExt> Cache<K> {
 }
 
 /// Comparable within one kind (KEP-5504; older servers do the same).
-fn version<K: ResourceExt>(object: &K) -> u64 {
+pub fn version<K: ResourceExt>(object: &K) -> u64 {
     object.resource_version().and_then(|version| version.parse().ok()).unwrap_or(0)
 }
 

@@ -2,6 +2,7 @@
 
 pub mod cache;
 mod concerns;
+mod named;
 mod paths;
 mod slim;
 pub use slim::metadata;
@@ -23,6 +24,7 @@ use serde::de::DeserializeOwned;
 
 use cache::{Cache, Change, Name};
 pub use concerns::Key;
+pub use named::Named;
 pub use paths::Paths;
 use watch::{Health, Plan};
 
@@ -38,8 +40,10 @@ pub struct World {
     pub stateful_sets: Cache<StatefulSet>,
     pub services: Cache<Service>,
     pub config_maps: Cache<ConfigMap>,
-    /// Ours only; those that people write are read when they are needed.
+    /// Ours only.
     pub secrets: Cache<Secret>,
+    /// Those that people write and resources name.
+    pub named_secrets: Named,
     pub registers: Cache<Lease>,
     pub budgets: Cache<PodDisruptionBudget>,
     pub policies: Cache<NetworkPolicy>,

@@ -12,8 +12,8 @@ use kube::{Api, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 
-use super::cache::{Cache, Change, Filler};
-use crate::metrics::METRICS;
+use super::cache::{Cache, Change, Filler, version};
+use crate::metrics::metrics;
 
 /// A watch is asked anew after this time, so that a connection that died unseen is noticed.
 const WATCH_SECONDS: u32 = 60;
@@ -27,6 +27,7 @@ pub struct Health {
     listed: AtomicBool,
     last_event: AtomicU64,
     failing_since: Mutex<Option<Instant>>,
+    newest_version: AtomicU64,
     count: Box<dyn Fn() -> usize + Send + Sync>,
 }
 
@@ -43,11 +44,12 @@ impl Health {
     pub fn tell(&self) {
         let last = Duration::from_millis(self.last_event.load(Ordering::Relaxed));
         let age = self.start.elapsed().saturating_sub(last).as_secs_f64();
-        if let Some(gauge) = &METRICS.watch_age {
-            gauge.with_label_values(&[&self.kind]).set(age);
-        }
-        if let Some(gauge) = &METRICS.objects {
-            gauge.with_label_values(&[&self.kind]).set(i64::try_from((self.count)()).unwrap_or(i64::MAX));
+        if let Some(metrics) = metrics() {
+            let newest = i64::try_from(self.newest_version.load(Ordering::Relaxed)).unwrap_or(i64::MAX);
+            metrics.watch_age.with_label_values(&[&self.kind]).set(age);
+            metrics.watch_newest.with_label_values(&[&self.kind]).set(newest);
+            let count = i64::try_from((self.count)()).unwrap_or(i64::MAX);
+            metrics.objects.with_label_values(&[&self.kind]).set(count);
         }
     }
 
@@ -55,25 +57,29 @@ impl Health {
         *self.failing_since.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn heard<K>(&self, heard: &Result<Event<K>, watcher::Error>) {
+    /// Answers the version that it tells of, 0 for none.
+    fn heard<K: ResourceExt>(&self, heard: &Result<Event<K>, watcher::Error>) -> u64 {
         let mut failing = self.failing_since.lock().unwrap_or_else(PoisonError::into_inner);
         match heard {
             Ok(event) => {
                 *failing = None;
                 let age = u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX);
                 self.last_event.store(age, Ordering::Relaxed);
-                if matches!(event, Event::InitDone) {
-                    self.listed.store(true, Ordering::Relaxed);
+                match event {
+                    Event::Apply(object) | Event::InitApply(object) | Event::Delete(object) => return version(object),
+                    Event::InitDone => self.listed.store(true, Ordering::Relaxed),
+                    Event::Init => {}
                 }
             }
             Err(error) => {
                 failing.get_or_insert_with(Instant::now);
                 tracing::warn!(kind = self.kind, %error, "a watch broke");
-                if let Some(errors) = &METRICS.watch_errors {
-                    errors.with_label_values(&[&self.kind]).inc();
+                if let Some(metrics) = metrics() {
+                    metrics.watch_errors.with_label_values(&[&self.kind]).inc();
                 }
             }
         }
+        0
     }
 }
 
@@ -99,6 +105,7 @@ where
         listed: AtomicBool::new(false),
         last_event: AtomicU64::new(0),
         failing_since: Mutex::new(None),
+        newest_version: AtomicU64::new(0),
         count: Box::new(move || counted.len()),
     });
     let mut config = watcher::Config::default().timeout(WATCH_SECONDS);
@@ -111,9 +118,11 @@ where
     tokio::spawn(async move {
         let mut stream = std::pin::pin!(stream);
         while let Some(heard) = stream.next().await {
-            told.heard(&heard);
+            let version = told.heard(&heard);
             let Ok(event) = heard else { continue };
             filler.take(event).iter().for_each(&changed);
+            // Whoever reads it finds woken whom it concerns.
+            told.newest_version.fetch_max(version, Ordering::Relaxed);
         }
         tracing::error!(kind = told.kind, "a watch ended for good");
     });

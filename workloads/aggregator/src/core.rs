@@ -138,12 +138,14 @@ impl Core {
         self.forget();
     }
 
-    /// A mirror that is neither active nor connected is nobody's concern after a while.
+    /// A mirror that is neither active nor connected is nobody's concern after a while, one that is gone for good at
+    /// once.
     fn forget(&mut self) {
         const FORGET_AFTER: Duration = Duration::from_secs(600);
         let now = self.now;
         self.mirrors.retain(|_, mirror| {
-            mirror.active.is_some() || mirror.connected || now.saturating_sub(mirror.since) < FORGET_AFTER
+            let returns = !mirror.removed && now.saturating_sub(mirror.since) < FORGET_AFTER;
+            mirror.active.is_some() || mirror.connected || returns
         });
     }
 }

@@ -1,6 +1,7 @@
 //! How a mirror leaves the active set: first no client is sent there, and only when the balancer has reported that
 //! none is there any more, publication stops waiting for it.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use protocol::InstanceName;
@@ -54,12 +55,24 @@ impl Core {
         }
     }
 
-    /// This mirror is no longer part of the installation: it leaves whatever the floor says.
-    pub fn removed(&mut self, name: &InstanceName, now: Duration) {
+    /// Those that are not among them and not connected are no longer part of the installation: they leave whatever the
+    /// floor says. One that is connected shows that the word of its end is early, or wrong.
+    pub fn only_these_exist(&mut self, names: &BTreeSet<InstanceName>, now: Duration) {
         self.advance(now);
-        if let Some(mirror) = self.mirrors.get_mut(name) {
-            mirror.removed = true;
-            mirror.leaving = Some(Leaving::new(InactiveReason::Removed));
+        for (name, mirror) in &mut self.mirrors {
+            let exists = mirror.connected || names.contains(name);
+            match (exists, mirror.removed) {
+                (false, false) => {
+                    mirror.removed = true;
+                    mirror.leaving = Some(Leaving::new(InactiveReason::Removed));
+                }
+                (true, true) => {
+                    // Whether it leaves for another reason is judged anew.
+                    mirror.removed = false;
+                    mirror.leaving = None;
+                }
+                (true, false) | (false, true) => {}
+            }
         }
     }
 

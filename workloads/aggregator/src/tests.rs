@@ -109,6 +109,10 @@ impl Bench {
         self.core.tick(self.now);
     }
 
+    fn exist(&mut self, names: &[&str]) {
+        self.core.only_these_exist(&names.iter().map(|text| name(text)).collect(), self.now);
+    }
+
     fn reports(&mut self, serving: &[(&str, u64, bool)]) {
         let report: Vec<Serving> = serving
             .iter()

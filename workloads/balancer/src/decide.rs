@@ -50,7 +50,7 @@ impl Rotation {
             connections: endpoint.connections,
             in_rotation: endpoint.claimed(),
         };
-        ServingReport { serving: self.endpoints.iter().map(serving).collect() }
+        ServingReport { serving: self.endpoints.iter().map(serving).collect(), mirrors: None }
     }
 
     /// Call before a report leaves: from here on a master may believe that what it does not claim has left. Answers

@@ -1,5 +1,7 @@
 //! `POST /v1/endpoints`: the balancer tells the master what it really uses, and learns what it should use.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use crate::InstanceName;
@@ -7,6 +9,10 @@ use crate::InstanceName;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ServingReport {
     pub serving: Vec<Serving>,
+    /// All mirrors that there are or shall be, serving or not; None: the sender does not know. One that is not among
+    /// them and not connected is gone for good: nobody waits for it, whatever the floor says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mirrors: Option<BTreeSet<InstanceName>>,
 }
 
 /// An instance that is absent from the report is out of rotation and has no connections.

@@ -22,5 +22,5 @@ pub use offset_set::OffsetSet;
 pub use positions::{CreationId, Generation, Offset, PushId, Timestamp};
 pub use push::{BookmarkMove, MAX_INLINE_BYTES, Markers, Payload, Push};
 pub use record::{DecodeError, MAX_RECORD_BYTES, Record, UnknownRecord};
-pub use registry::{Registry, RegistryError, Repository};
+pub use registry::{Pushed, Registry, RegistryError, Repository};
 pub use settings::{RepositoryFormat, RepositorySettings};

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use serde::{Deserialize, Serialize};
 
 use crate::{CreationId, Offset, PushId, Record, RepositoryFormat, RepositoryPath, RepositorySettings};
+use crate::{Timestamp, UserName};
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RegistryError {
@@ -26,6 +27,15 @@ pub struct Repository {
     pub last: Offset,
     /// The newest pushlog row.
     pub last_push: PushId,
+    /// Whose that row is; None: there is none, or it was stored by a version that did not keep this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pushed: Option<Pushed>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pushed {
+    pub user: UserName,
+    pub time: Timestamp,
 }
 
 impl Repository {
@@ -112,7 +122,12 @@ impl Registry {
         repository.last = offset;
         match record {
             Record::RepositoryUpdated(updated) => repository.settings = updated.settings.clone(),
-            Record::Push(push) => repository.last_push = push.push_id.unwrap_or(repository.last_push),
+            Record::Push(push) => {
+                if let Some(row) = push.push_id {
+                    repository.last_push = row;
+                    repository.pushed = Some(Pushed { user: push.user.clone(), time: push.time });
+                }
+            }
             _ => {}
         }
         Ok(())
@@ -133,6 +148,7 @@ impl Registry {
                 settings: created.settings.clone(),
                 last: offset,
                 last_push: PushId(0),
+                pushed: None,
             },
         );
         Ok(())
@@ -170,13 +186,55 @@ mod tests {
         assert_eq!(registry.through(), Offset(6));
     }
 
+    fn push(row: Option<u64>, user: &str, time: u64) -> Record {
+        Record::Push(crate::Push {
+            repository: CreationId(1),
+            push_id: row.map(PushId),
+            user: user.parse().unwrap(),
+            time: Timestamp(time),
+            bundle: None,
+            changesets: 0,
+            tip: None,
+            heads_added: Vec::new(),
+            heads_removed: Vec::new(),
+            heads: 1,
+            bookmarks: Vec::new(),
+            published: Vec::new(),
+            markers: None,
+        })
+    }
+
+    #[test]
+    fn the_newest_row_of_the_pushlog_is_kept_and_a_push_without_a_row_is_none() {
+        let mut registry = Registry::default();
+        registry.apply(Offset(1), &created("a")).unwrap();
+        let known = |registry: &Registry| {
+            let repository = registry.get(CreationId(1)).unwrap();
+            (repository.last_push.0, repository.pushed.as_ref().map(|pushed| (pushed.user.to_string(), pushed.time.0)))
+        };
+        assert_eq!(known(&registry), (0, None));
+        registry.apply(Offset(2), &push(Some(1), "one@example.org", 10)).unwrap();
+        registry.apply(Offset(3), &push(None, "two@example.org", 20)).unwrap();
+        assert_eq!(known(&registry), (1, Some(("one@example.org".to_owned(), 10))));
+        registry.apply(Offset(4), &push(Some(2), "two@example.org", 30)).unwrap();
+        assert_eq!(known(&registry), (2, Some(("two@example.org".to_owned(), 30))));
+    }
+
     #[test]
     fn a_stored_registry_is_the_same_when_read() {
         let mut registry = Registry::default();
         registry.apply(Offset(1), &created("a/b")).unwrap();
         registry.apply(Offset(1), &created("again")).unwrap();
+        registry.apply(Offset(2), &push(Some(1), "one@example.org", 10)).unwrap();
         let text = serde_json::to_string(&registry).unwrap();
         assert_eq!(serde_json::from_str::<Registry>(&text).unwrap(), registry);
         assert_eq!(registry.len(), 1);
+        let older = text.replace(r#","pushed":{"user":"one@example.org","time":10}"#, "");
+        assert_ne!(older, text);
+        let read = serde_json::from_str::<Registry>(&older).unwrap();
+        assert_eq!(
+            read.get(CreationId(1)).map(|repository| (repository.last_push.0, repository.pushed.is_some())),
+            Some((1, false))
+        );
     }
 }

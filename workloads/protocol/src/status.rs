@@ -2,16 +2,30 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ChangesetId, Generation, InstanceName, Offset, RepositoryPath};
+use crate::{ChangesetId, Generation, InstanceName, Offset, PushId, RepositoryPath, Timestamp, UserName};
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Status {
     pub master: Option<InstanceName>,
     pub generation: Generation,
+    /// The replication log on the master; None: one of an older version answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log: Option<LogStatus>,
     pub instances: Vec<InstanceStatus>,
     pub mirrors: Vec<MirrorStatus>,
     pub repositories: Vec<RepositoryStatus>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LogStatus {
+    /// The oldest record that is kept, one after the newest when none is.
+    pub start: Offset,
+    /// The newest record that is final.
+    pub committed: Offset,
+    /// Of its segment files; blobs that records name are beside them.
+    pub bytes: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,6 +62,9 @@ pub struct MirrorStatus {
     pub applied: Offset,
     /// Everything up to this record is shown here.
     pub published: Offset,
+    /// How long ago that was committed which it has not yet done, in whole seconds.
+    #[serde(default)]
+    pub lag_seconds: u64,
     /// Repositories in quarantine here.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub quarantined: Vec<RepositoryPath>,
@@ -71,4 +88,15 @@ pub struct RepositoryStatus {
     pub changesets: u64,
     /// The newest of its records that every active mirror shows.
     pub published: Offset,
+    /// The newest row of its pushlog; None: there is none, or nobody knows any more whose it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_push: Option<PushStatus>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PushStatus {
+    pub id: PushId,
+    pub user: UserName,
+    pub at: Timestamp,
 }

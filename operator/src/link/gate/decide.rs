@@ -108,7 +108,7 @@ impl Gate {
                 serving.push(Serving { name: name.clone(), connections, in_rotation });
             }
         }
-        ServingReport { serving }
+        ServingReport { serving, mirrors: None }
     }
 
     /// A master answered `report` with what it wants.

@@ -1,6 +1,6 @@
 //! A mirror that is stopped for good, and one repository that is in a mirror's way.
 
-use protocol::status::MirrorState;
+use protocol::status::{MirrorState, Status};
 use scenarios::{Client, Installation, Options, RegistryClient, wait_for};
 
 use crate::{is_active, mirror, newest, repository};
@@ -43,6 +43,18 @@ fn a_mirror_that_is_stopped_for_good_leaves_and_returns() {
     installation.settled();
 }
 
+/// Whose it is, and that the log has grown.
+fn the_push_is_told(installation: &Installation, before: &Status) {
+    let row = |status: &Status| status.repositories[0].last_push.clone().expect("somebody has pushed");
+    let now = installation.status();
+    assert_eq!((row(before).id.0, row(&now).id.0), (1, 2));
+    assert_eq!(row(&now).user.as_str(), installation.ready().ssh.user);
+    assert!(row(&now).at > row(before).at);
+    let (before, now) = (before.log.unwrap(), now.log.unwrap());
+    assert_eq!(now.start.0, 1);
+    assert!(now.committed > before.committed && now.bytes > before.bytes, "{before:?} {now:?}");
+}
+
 #[test]
 fn the_last_mirror_does_not_leave() {
     let mut options = Options::new(&newest(), &["one"]);
@@ -53,14 +65,20 @@ fn the_last_mirror_does_not_leave() {
     client.init("work");
     client.hg("work", &["push", &client.push_url("one")]).ok();
     let before = installation.settled();
+    assert_eq!(mirror(&installation, "mirror-0").lag_seconds, 0);
     installation.pause("mirror-0");
     client.commit("work", "file", "second");
     client.hg("work", &["push", &client.push_url("one")]).ok();
+    the_push_is_told(&installation, &before);
     wait_for("the master has missed it", || match mirror(&installation, "mirror-0").state {
         MirrorState::Unreachable => Ok(()),
         other => Err(format!("{other:?}")),
     });
     assert_eq!(repository(&installation, "one").published, before.repositories[0].published);
+    wait_for("its lag is told", || match mirror(&installation, "mirror-0").lag_seconds {
+        2.. => Ok(()),
+        seconds => Err(format!("{seconds} seconds")),
+    });
     installation.resume("mirror-0");
     installation.settled();
 }

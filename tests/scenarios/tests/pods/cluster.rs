@@ -7,6 +7,7 @@ use std::process::Command;
 use std::time::SystemTime;
 
 use protocol::endpoints::Endpoints;
+use protocol::status::Status;
 use scenarios::{Client, Mercurial, Ready, ReadySsh, mercurials, settings};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -86,12 +87,21 @@ impl Cluster {
 
     /// What the operator says and hears as the one who plays the balancer.
     pub fn report(&self, serving: &[&str]) -> Vec<(String, String)> {
+        self.report_of(serving, &NAMES[2..])
+    }
+
+    /// While these mirrors shall be.
+    pub fn report_of(&self, serving: &[&str], mirrors: &[&str]) -> Vec<(String, String)> {
         let one = |name: &&str| json!({"name": name, "connections": 0, "inRotation": true});
-        let report = json!({"serving": serving.iter().map(one).collect::<Vec<_>>()});
+        let report = json!({"serving": serving.iter().map(one).collect::<Vec<_>>(), "mirrors": mirrors});
         let master = self.master();
         let answer = self.operator.post_json::<Endpoints>(&master, "/v1/endpoints", &report);
         let endpoints = self.runtime.block_on(answer).unwrap().endpoints;
         endpoints.into_iter().map(|endpoint| (endpoint.name.to_string(), endpoint.address)).collect()
+    }
+
+    pub fn status(&self) -> Status {
+        self.runtime.block_on(self.operator.get_json(&self.master(), "/status.json")).unwrap()
     }
 
     pub fn advertised(&self, name: &str) -> String {

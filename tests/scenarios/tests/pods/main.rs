@@ -8,6 +8,7 @@ mod pod;
 
 use std::time::{Duration, Instant};
 
+use protocol::status::MirrorState;
 use scenarios::{wait_for, wait_longer_for};
 
 use crate::cluster::{Cluster, NAMES};
@@ -106,6 +107,49 @@ fn an_installation_runs_without_root_on_a_read_only_root() {
     });
     client.commit("work", "file", "third");
     client.hg("work", &["push", &client.push_url("a/b")]).fails();
+}
+
+#[test]
+fn a_mirror_that_was_scaled_away_is_not_waited_for() {
+    let mut cluster = started("");
+    cluster.create("a/b");
+    let client = cluster.client("developer@example.com");
+    client.init("work");
+    let url = client.push_url("a/b");
+    client.hg("work", &["push", &url]).ok();
+    let is_published = |cluster: &Cluster| {
+        let status = cluster.status();
+        let newest = status.log.unwrap().committed;
+        let published = status.repositories[0].published;
+        if published == newest { Ok(status) } else { Err(format!("{published} of {newest}")) }
+    };
+    wait_for("the mirror is active and shows it", || {
+        let status = is_published(&cluster)?;
+        cluster.report(&["web-mirror-0"]);
+        match status.mirrors.iter().any(|mirror| mirror.state == MirrorState::Active) {
+            true => Ok(()),
+            false => Err(format!("{:?}", status.mirrors)),
+        }
+    });
+    let mirror = cluster.pods.get_mut("web-mirror-0").unwrap();
+    mirror.terminate();
+    mirror.ended();
+    client.commit("work", "file", "second");
+    client.hg("work", &["push", &url]).ok();
+    wait_for("it is missed", || {
+        cluster.report(&[]);
+        let mirrors = cluster.status().mirrors;
+        let missed = mirrors.iter().all(|mirror| mirror.state == MirrorState::Unreachable);
+        if missed { Ok(()) } else { Err(format!("{mirrors:?}")) }
+    });
+    cluster.report(&[]);
+    cluster.report(&[]);
+    assert!(is_published(&cluster).is_err(), "the last mirror is waited for while it shall be");
+    wait_for("nobody waits for it any more", || {
+        cluster.report_of(&[], &[]);
+        let mirrors = is_published(&cluster)?.mirrors;
+        if mirrors.is_empty() { Ok(()) } else { Err(format!("{mirrors:?}")) }
+    });
 }
 
 #[test]

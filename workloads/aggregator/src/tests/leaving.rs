@@ -101,12 +101,36 @@ fn silence_leaves_too_and_the_worst_goes_first() {
 fn one_that_is_removed_goes_whatever_the_floor_says() {
     let mut bench = Bench::with(&["a"]);
     bench.commit(R);
-    bench.core.removed(&name("a"), bench.now);
+    // It ends on its own time.
+    bench.exist(&[]);
+    bench.reports(&[]);
     bench.reports(&[]);
     bench.waits();
+    bench.core.mirror_lost(&name("a"), bench.now);
+    bench.exist(&[]);
+    bench.reports(&[]);
+    bench.waits();
+    bench.exist(&[]);
     bench.reports(&[]);
     bench.appends(&[inactive("a", InactiveReason::Removed)]);
     bench.appends(&[released(&[1]), published(&[1])]);
+    bench.pass(1);
+    assert_eq!(bench.core.mirrors().len(), 0, "it is forgotten");
+}
+
+#[test]
+fn one_that_is_away_and_expected_back_keeps_its_place_at_the_floor() {
+    let mut bench = Bench::with(&["a"]);
+    bench.commit(R);
+    bench.core.mirror_lost(&name("a"), bench.now);
+    bench.exist(&[]);
+    bench.exist(&["a"]);
+    for _ in 0..3 {
+        bench.reports(&[]);
+        bench.pass(60);
+    }
+    bench.waits();
+    assert_eq!(bench.core.mirrors()[0].state, MirrorState::Unreachable);
 }
 
 #[test]

@@ -188,7 +188,7 @@ async fn status(State(master): State<Arc<Master>>) -> Response {
 }
 
 async fn endpoints(State(master): State<Arc<Master>>, Json(report): Json<ServingReport>) -> Response {
-    ask(&master, |answer| Input::Endpoints { serving: report.serving, answer }).await
+    ask(&master, |answer| Input::Endpoints { report, answer }).await
 }
 
 /// Asks the publisher, who alone knows the mirrors.

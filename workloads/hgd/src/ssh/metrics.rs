@@ -143,9 +143,9 @@ impl Mirrors {
             states: IntGaugeVec::new(states, &["state"])?,
             active: gauge("mirrors_active", "Mirrors that release and publication wait for.")?,
             published: gauge("published_offset", "Every active mirror shows every record up to this one.")?,
-            lag_records: gauge("mirror_lag_records", "How many records the slowest active mirror is behind.")?,
+            lag_records: gauge("slowest_mirror_lag_records", "How many records the slowest active mirror is behind.")?,
             lag_seconds: Gauge::new(
-                "hg_operator_mirror_lag_seconds",
+                "hg_operator_slowest_mirror_lag_seconds",
                 "How long the slowest active mirror is behind.",
             )?,
             at_floor: gauge("mirrors_at_floor", "1 while publication waits for a late mirror that cannot be spared.")?,

@@ -9,10 +9,10 @@ use aggregator::{Committed, Core, Options};
 use follower::lanes::Checkpoint;
 use follower::{LaneTable, LaneView};
 use log::{Event, Hold, Level, Log, SubscribeError, Subscription};
-use protocol::endpoints::{Endpoint, Endpoints, Serving};
-use protocol::status::{InstanceStatus, MirrorStatus, RepositoryStatus, Role, Status};
+use protocol::endpoints::{Endpoint, Endpoints, ServingReport};
+use protocol::status::{InstanceStatus, LogStatus, MirrorStatus, PushStatus, RepositoryStatus, Role, Status};
 use protocol::stream::Progress;
-use protocol::{Entry, Generation, InstanceName, Offset, Record, Registry};
+use protocol::{Entry, Generation, InstanceName, Offset, Record, Registry, Repository};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, interval};
@@ -38,7 +38,7 @@ pub enum Input {
     Progress { name: InstanceName, connection: u64, progress: Progress },
     Lost { name: InstanceName, connection: u64 },
     Standby { name: InstanceName, progress: Progress },
-    Endpoints { serving: Vec<Serving>, answer: oneshot::Sender<Endpoints> },
+    Endpoints { report: ServingReport, answer: oneshot::Sender<Endpoints> },
     Snapshot { name: InstanceName, answer: oneshot::Sender<Checkpoint> },
     Peers(oneshot::Sender<Vec<PeerAddress>>),
     Beginning(oneshot::Sender<Beginning>),
@@ -221,7 +221,10 @@ impl Publisher {
             Input::Standby { name, progress } => {
                 self.standbys.insert(name, progress);
             }
-            Input::Endpoints { serving, answer } => {
+            Input::Endpoints { report: ServingReport { serving, mirrors }, answer } => {
+                if let Some(mirrors) = mirrors {
+                    self.core.only_these_exist(&mirrors, now);
+                }
                 self.core.endpoints(&serving, now);
                 if let Some(endpoints) = self.endpoints() {
                     let _gone = answer.send(endpoints);
@@ -356,21 +359,34 @@ impl Publisher {
             url: self.mirrors.get(&mirror.name).map(|known| known.url.clone()).unwrap_or_default(),
             applied: mirror.applied,
             published: mirror.shown,
+            lag_seconds: mirror.lag.as_secs(),
             quarantined: mirror.quarantined.into_iter().filter_map(path).collect(),
             name: mirror.name,
-        });
-        let repositories = self.registry.iter().map(|repository| {
-            let LaneView { tip, heads, changesets, .. } = self.options.table.get(repository.id).unwrap_or_default();
-            let published = self.core.published(repository.id).unwrap_or(repository.last);
-            RepositoryStatus { path: repository.path.clone(), tip, heads, changesets, published }
         });
         Status {
             master: Some(self.options.name.clone()),
             generation: self.options.generation,
+            log: Some(self.log()),
             instances,
             mirrors: mirrors.collect(),
-            repositories: repositories.collect(),
+            repositories: self.registry.iter().map(|repository| self.repository(repository)).collect(),
         }
+    }
+
+    fn log(&self) -> LogStatus {
+        let log = &self.options.replication;
+        let positions = log.positions();
+        let bytes = log.segments().iter().map(|segment| segment.bytes).sum();
+        LogStatus { start: positions.start, committed: positions.committed, bytes }
+    }
+
+    fn repository(&self, repository: &Repository) -> RepositoryStatus {
+        let LaneView { tip, heads, changesets, .. } = self.options.table.get(repository.id).unwrap_or_default();
+        let published = self.core.published(repository.id).unwrap_or(repository.last);
+        let pushed = repository.pushed.as_ref();
+        let last_push =
+            pushed.map(|pushed| PushStatus { id: repository.last_push, user: pushed.user.clone(), at: pushed.time });
+        RepositoryStatus { path: repository.path.clone(), tip, heads, changesets, published, last_push }
     }
 
     /// Everything that nobody active needs any more goes, segment by segment.
