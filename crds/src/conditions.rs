@@ -108,6 +108,7 @@ closed! {
         RegisterLost: "The register is missing while volumes exist: only a person may say who is master.",
         StorageShrinks: "spec.storage.size is less than the volumes have.",
         ForeignObject: "An object with the name of ours belongs to somebody else.",
+        Contested: "Somebody else changes an object of ours again and again; it is set back later each time.",
         Forbidden: "The operator is not allowed to do what it must.",
         ApiFailed: "The API server did not do what the operator asked for.",
         Refused: "The master has refused the change.",

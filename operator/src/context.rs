@@ -74,11 +74,12 @@ impl Context {
         reported.get(key).map(Instant::elapsed)
     }
 
-    /// Writes a status, which is known to differ from the one that is there.
+    /// Writes a status, which is known to differ from the one that is there, of exactly the version that is known.
     pub async fn report<K: Applicable>(
         &self,
         cache: &Cache<K>,
         key: Key,
+        known: &K,
         status: &impl Serialize,
     ) -> Result<(), Problem> {
         let name = key.name();
@@ -87,7 +88,12 @@ impl Context {
         let body = json!({
             "apiVersion": version,
             "kind": kind,
-            "metadata": {"name": name.name, "namespace": name.namespace},
+            "metadata": {
+                "name": name.name,
+                "namespace": name.namespace,
+                "uid": known.uid(),
+                "resourceVersion": known.resource_version(),
+            },
             "status": status,
         });
         metrics::wrote("status", &kind);

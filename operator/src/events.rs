@@ -68,7 +68,8 @@ impl Events {
         K: Resource<DynamicType = ()> + ResourceExt,
     {
         let known = |one: &Condition| one.type_ == "Ready" && one.reason == problem.reason.as_str();
-        if problem.class != Class::Retry && !before.iter().any(known) {
+        let somebody_must_act = matches!(problem.class, Class::User | Class::Human);
+        if somebody_must_act && !before.iter().any(known) {
             self.tell(about, EventReason::Failed, problem.sentence.clone()).await;
         }
     }

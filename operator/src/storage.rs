@@ -67,6 +67,8 @@ pub async fn grow(
 ) -> Result<bool, Problem> {
     let growing = growing(wanted, claims);
     for claim in &growing {
+        // A volume that has grown never shrinks again.
+        hand.must_be_current().await?;
         let patch =
             json!({"metadata": {"uid": claim.uid()}, "spec": {"resources": {"requests": {"storage": wanted.size}}}});
         let parameters = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };

@@ -1,5 +1,7 @@
 //! Writes: only what differs, only what is ours, never anything else.
 
+mod contest;
+mod current;
 pub mod once;
 pub mod unchanged;
 
@@ -13,11 +15,17 @@ use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
+use kube::core::ApiResource;
 use kube::{Api, Client, Resource, ResourceExt};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+use tokio::sync::OnceCell;
+use tokio::time::Instant;
 
+use contest::decide::Contests;
+
+use crate::context::Context;
 use crate::events::{EventReason, Events};
 use crate::metrics;
 use crate::names::{APPLIED, FIELD_MANAGER};
@@ -86,13 +94,21 @@ pub struct Owner {
     pub reference: OwnerReference,
     pub about: ObjectReference,
     pub namespace: String,
+    generation: Option<i64>,
+    kind: ApiResource,
 }
 
 impl Owner {
     /// None: it has no UID, hence is not from an API server.
     pub fn of<K: Resource<DynamicType = ()> + ResourceExt>(object: &K) -> Option<Owner> {
         let reference = object.controller_owner_ref(&())?;
-        Some(Owner { reference, about: object.object_ref(&()), namespace: object.namespace()? })
+        Some(Owner {
+            reference,
+            about: object.object_ref(&()),
+            namespace: object.namespace()?,
+            generation: object.meta().generation,
+            kind: ApiResource::erase::<K>(&()),
+        })
     }
 
     fn owns<K: ResourceExt>(&self, object: &K) -> bool {
@@ -103,35 +119,79 @@ impl Owner {
 
 /// What was written with which hash, and the version that the API server made of it: while that version stands,
 /// writing the same again changes nothing, whatever the server has made of our words (`0.5Gi` becomes `512Mi`).
-#[derive(Clone, Default)]
-pub struct Written(Arc<Mutex<HashMap<(String, Name), Wrote>>>);
+#[derive(Clone)]
+pub struct Written {
+    objects: Arc<Mutex<HashMap<(String, Name), Wrote>>>,
+    contests: Arc<Mutex<Contests>>,
+    start: Instant,
+}
+
+impl Default for Written {
+    fn default() -> Written {
+        Written { objects: Arc::default(), contests: Arc::default(), start: Instant::now() }
+    }
+}
 
 /// The hash, and the version.
 type Wrote = (String, String);
 
 impl Written {
     fn stands(&self, kind: &str, name: &Name, hash: &str, version: Option<String>) -> bool {
-        let written = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let written = self.objects.lock().unwrap_or_else(PoisonError::into_inner);
         let known = written.get(&(kind.to_owned(), name.clone()));
         known.is_some_and(|(was, stood)| was == hash && Some(stood) == version.as_ref())
     }
 
+    /// The same was written before by this process.
+    fn was(&self, kind: &str, name: &Name, hash: &str) -> bool {
+        let written = self.objects.lock().unwrap_or_else(PoisonError::into_inner);
+        written.get(&(kind.to_owned(), name.clone())).is_some_and(|(was, _)| was == hash)
+    }
+
+    fn may_repair(&self, kind: &str, name: &Name) -> bool {
+        let mut contests = self.contests.lock().unwrap_or_else(PoisonError::into_inner);
+        contests.may_repair(self.start.elapsed(), (kind.to_owned(), name.namespace.clone(), name.name.clone()))
+    }
+
+    fn is_no_contest(&self, kind: &str, name: &Name) {
+        let mut contests = self.contests.lock().unwrap_or_else(PoisonError::into_inner);
+        contests.is_none(&(kind.to_owned(), name.namespace.clone(), name.name.clone()));
+    }
+
     fn note(&self, kind: &str, name: &Name, hash: &str, version: Option<String>) {
-        let mut written = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut written = self.objects.lock().unwrap_or_else(PoisonError::into_inner);
         let version = version.unwrap_or_default();
         written.insert((kind.to_owned(), name.clone()), (hash.to_owned(), version));
     }
 }
 
-/// Writes on behalf of one resource.
+/// Writes on behalf of one resource, after it has seen once that the resource is still as it is known here.
 pub struct Hand<'a> {
-    pub client: &'a Client,
-    pub events: &'a Events,
-    pub written: &'a Written,
+    client: &'a Client,
+    events: &'a Events,
+    written: &'a Written,
     pub owner: &'a Owner,
+    is_current: OnceCell<()>,
+    /// An object that somebody else changes again and again.
+    contested: OnceCell<Problem>,
 }
 
-impl Hand<'_> {
+impl<'a> Hand<'a> {
+    pub fn of(context: &'a Context, owner: &'a Owner) -> Hand<'a> {
+        let Context { client, events, written, .. } = context;
+        Hand { client, events, written, owner, is_current: OnceCell::new(), contested: OnceCell::new() }
+    }
+
+    /// When everything else is written.
+    pub fn must_be_at_peace(&self) -> Result<(), Problem> {
+        self.contested.get().map_or(Ok(()), |problem| Err(problem.clone()))
+    }
+
+    /// Before the first write of a look.
+    pub async fn must_be_current(&self) -> Result<(), Problem> {
+        self.is_current.get_or_try_init(|| self.owner.must_be_current(self.client)).await.copied()
+    }
+
     pub fn api<K: Applicable>(&self) -> Api<K> {
         Api::namespaced(self.client.clone(), &self.owner.namespace)
     }
@@ -139,19 +199,28 @@ impl Hand<'_> {
     /// Makes the object what it is wanted to be; says whether anything was written.
     pub async fn apply<K: Applicable>(&self, cache: &Cache<K>, wanted: &Wanted<K>) -> Result<bool, Problem> {
         let (kind, name) = (K::kind(&()), Name::new(self.owner.namespace.clone(), wanted.name.clone()));
-        let (value, hash) = self.complete(wanted);
+        let (mut value, hash) = self.complete(wanted);
         let observed = cache.get(&name);
         if let Some(observed) = &observed {
             self.must_own(observed.as_ref(), &name)?;
-            let same = observed.annotations().get(APPLIED) == Some(&hash)
-                && serde_json::to_value(observed.as_ref())
-                    .is_ok_and(|observed| unchanged::contains(&observed, &value));
-            if same || self.written.stands(&kind, &name, &hash, observed.resource_version()) {
+            let known = serde_json::to_value(observed.as_ref()).unwrap_or_default();
+            let Some(differs) = unchanged::difference(&known, &value) else { return Ok(false) };
+            if self.written.stands(&kind, &name, &hash, observed.resource_version()) {
+                return Ok(false);
+            }
+            let is_ours = observed.annotations().get(APPLIED) == Some(&hash);
+            if (is_ours || self.written.was(&kind, &name, &hash)) && !self.written.may_repair(&kind, &name) {
+                self.is_contested(&kind, &name, &differs);
                 return Ok(false);
             }
         } else if let Some(found) = self.api::<K>().get_metadata_opt(&wanted.name).await.map_err(refused)? {
             // An object without our labels is not in the cache.
             self.must_own(&found, &name)?;
+        }
+        self.must_be_current().await?;
+        if let Some(observed) = &observed {
+            // Of that name there may be another one meanwhile.
+            value["metadata"]["uid"] = observed.uid().into();
         }
         let parameters = PatchParams::apply(FIELD_MANAGER).force().validation_strict();
         let applied = self.api::<K>().patch(&wanted.name, &parameters, &Patch::Apply(&value)).await;
@@ -165,6 +234,8 @@ impl Hand<'_> {
             let reason = if observed.is_some() { EventReason::Updated } else { EventReason::Created };
             tracing::info!(kind = %kind, object = %name, ?reason, "written");
             self.events.tell_of(&self.owner.about, reason, format!("{kind} {}", wanted.name)).await;
+        } else {
+            self.written.is_no_contest(&kind, &name);
         }
         Ok(changed)
     }
@@ -179,6 +250,7 @@ impl Hand<'_> {
                 && !keep.contains(&object.name_any().as_str())
         });
         for orphan in orphans {
+            self.must_be_current().await?;
             let preconditions = Preconditions { uid: orphan.uid(), resource_version: None };
             let parameters = DeleteParams::background().preconditions(preconditions);
             let (kind, name) = (K::kind(&()), orphan.name_any());
@@ -194,6 +266,15 @@ impl Hand<'_> {
             }
         }
         Ok(())
+    }
+
+    fn is_contested(&self, kind: &str, name: &Name, differs: &str) {
+        let sentence = format!(
+            "{kind} '{}': somebody else changes {differs} again and again; it is set back later each time",
+            name.name
+        );
+        // The first one is told.
+        let _others_come_later = self.contested.set(Problem::human(Reason::Contested, sentence));
     }
 
     fn complete<K>(&self, wanted: &Wanted<K>) -> (Value, String) {
@@ -236,6 +317,8 @@ fn problem(who: &str, error: kube::Error) -> Problem {
             match status.code {
                 403 => Problem::human(Reason::Forbidden, sentence),
                 400 | 422 => Problem::user(Reason::SpecInvalid, sentence),
+                // Its version or its UID is another than the one that was decided about.
+                409 => Problem::behind(sentence),
                 _ => Problem::retry(Reason::ApiFailed, sentence),
             }
         }

@@ -3,19 +3,27 @@
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-/// True: each wanted field has its wanted value in `observed`. Fields that only the observed object has are the API
-/// server's defaults, or somebody else's.
-pub fn contains(observed: &Value, wanted: &Value) -> bool {
+/// The path of a wanted field that does not have its wanted value, such as `.spec.ports[0].port`. Fields that only the
+/// observed object has are the API server's defaults, or somebody else's.
+pub fn difference(observed: &Value, wanted: &Value) -> Option<String> {
+    let below = |step: String, path: String| step + &path;
     match (observed, wanted) {
-        (Value::Object(observed), Value::Object(wanted)) => wanted.iter().all(|(name, wanted)| {
-            // Empty lists and objects are left out by some serializers, kept by others.
-            observed.get(name).map_or_else(|| is_empty(wanted), |observed| contains(observed, wanted))
+        (Value::Object(observed), Value::Object(wanted)) => wanted.iter().find_map(|(name, wanted)| {
+            let differs = match observed.get(name) {
+                Some(observed) => difference(observed, wanted),
+                // Empty lists and objects are left out by some serializers, kept by others.
+                None => (!is_empty(wanted)).then(String::new),
+            };
+            differs.map(|path| below(format!(".{name}"), path))
         }),
-        (Value::Array(observed), Value::Array(wanted)) => {
-            observed.len() == wanted.len()
-                && observed.iter().zip(wanted).all(|(observed, wanted)| contains(observed, wanted))
+        (Value::Array(observed), Value::Array(wanted)) if observed.len() == wanted.len() => {
+            let each = observed.iter().zip(wanted).enumerate();
+            each.filter_map(|(place, (observed, wanted))| {
+                difference(observed, wanted).map(|path| below(format!("[{place}]"), path))
+            })
+            .next()
         }
-        (observed, wanted) => observed == wanted,
+        (observed, wanted) => (observed != wanted).then(String::new),
     }
 }
 
@@ -45,11 +53,26 @@ mod tests {
         let observed = json!({"a": 1, "b": {"c": "x", "d": 2}, "e": [{"f": 1, "g": 2}], "h": {}});
         for same in [json!({}), json!({"a": 1}), json!({"b": {"c": "x"}, "e": [{"f": 1}]}), json!({"i": {}, "j": []})]
         {
-            assert!(contains(&observed, &same), "{same}");
+            assert_eq!(difference(&observed, &same), None, "{same}");
         }
         for other in [json!({"a": 2}), json!({"e": []}), json!({"e": [{"f": 1}, {}]}), json!({"i": {"k": 1}})] {
-            assert!(!contains(&observed, &other), "{other}");
+            assert!(difference(&observed, &other).is_some(), "{other}");
         }
+    }
+
+    #[test]
+    fn a_difference_is_named_by_its_path() {
+        let observed = json!({"spec": {"ports": [{"port": 22, "name": "ssh"}], "type": "ClusterIP"}});
+        let table = [
+            (json!({"spec": {"type": "NodePort"}}), ".spec.type"),
+            (json!({"spec": {"ports": [{"port": 23}]}}), ".spec.ports[0].port"),
+            (json!({"spec": {"ports": []}}), ".spec.ports"),
+            (json!({"spec": {"sessionAffinity": "ClientIP"}}), ".spec.sessionAffinity"),
+        ];
+        for (wanted, path) in table {
+            assert_eq!(difference(&observed, &wanted).as_deref(), Some(path));
+        }
+        assert_eq!(difference(&observed, &json!({"spec": {"ports": [{"name": "ssh"}]}})), None);
     }
 
     #[test]

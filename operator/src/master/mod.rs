@@ -19,7 +19,7 @@ use k8s_openapi::jiff::Timestamp;
 use crate::apply::{Hand, Owner};
 use crate::context::Context;
 use crate::events::EventReason;
-use crate::problem::Problem;
+use crate::problem::{Class, Problem};
 use crate::queue::decide::Outcome;
 use crate::world::Key;
 use crate::world::cache::Name;
@@ -44,7 +44,7 @@ pub async fn reconcile(context: &Context, name: &Name) -> Outcome {
         Ok(outcome) => outcome,
         Err(problem) => {
             problem.log(&Key::Master(name.clone()));
-            Outcome::Failed
+            problem.outcome()
         }
     }
 }
@@ -52,6 +52,10 @@ pub async fn reconcile(context: &Context, name: &Name) -> Outcome {
 async fn look(context: &Context, name: &Name, master: &Arc<SshMaster>) -> Result<Outcome, Problem> {
     let observed = observe::observe(context, master.clone()).await?;
     let done = if observed.master.spec.suspend { Ok(Done::default()) } else { act(context, &observed).await };
+    let done = match done {
+        Err(problem) if problem.class == Class::Behind => return Err(problem),
+        done => done,
+    };
     // What was written is seen at once.
     let observed = observe::observe(context, master.clone()).await?;
     let again = report(context, &observed, &done).await?;
@@ -60,7 +64,7 @@ async fn look(context: &Context, name: &Name, master: &Arc<SshMaster>) -> Result
         Err(problem) => problem,
     };
     problem.log(&Key::Master(name.clone()));
-    Ok(problem.again().map_or(Outcome::Failed, Outcome::Again))
+    Ok(problem.outcome())
 }
 
 /// What was done, as far as the report tells it.
@@ -81,20 +85,21 @@ async fn act(context: &Context, observed: &Observed) -> Result<Done, Problem> {
     steps::label(context, observed).await?;
     validate::validate(observed)?;
     let Some(owner) = Owner::of(observed.master.as_ref()) else { return Ok(Done::default()) };
-    let hand = Hand { client: &context.client, events: &context.events, written: &context.written, owner: &owner };
-    let foundations = steps::foundations(context, observed, &owner).await?;
+    let hand = Hand::of(context, &owner);
+    let foundations = steps::foundations(context, observed, &hand).await?;
     let host_keys = steps::fingerprints(observed, &foundations.host_keys);
     let made = steps::certificates(context, observed, &foundations.authority)?;
     let objects = build::build(observed, made, &context.image)?;
     let mut wrote = apply(context, &hand, objects).await?;
     steps::link(context, observed)?;
     wrote |= steps::grow(context, observed, &hand).await?;
+    hand.must_be_at_peace()?;
     let rollout = match steps::rollout(context, observed) {
         Step::Done => None,
         Step::Wait(reason) => Some(reason),
         Step::Restart { pod } => {
             let note = format!("{pod} is replaced, because its template has changed");
-            steps::restart(context, observed, &pod).await?;
+            steps::restart(observed, &hand, &pod).await?;
             context.events.tell(observed.master.as_ref(), EventReason::Restarting, note.clone()).await;
             Some(note)
         }
@@ -158,6 +163,7 @@ async fn report(
     if only_log && before.log.is_some() && context.reported(&key).is_some_and(|ago| ago < LOG_AGAIN) {
         return Ok(Some(LOG_AGAIN));
     }
+    context.report(&context.world.masters, key, observed.master.as_ref(), &status).await?;
     if let (Some(from), Some(to)) = (&before.master, &status.master)
         && from != to
     {
@@ -167,6 +173,5 @@ async fn report(
     if let Err(problem) = done {
         context.events.tell_problem(observed.master.as_ref(), &before.conditions, problem).await;
     }
-    context.report(&context.world.masters, key, &status).await?;
     Ok(None)
 }

@@ -5,6 +5,7 @@ use std::time::SystemTime;
 
 use crds::conditions::Reason;
 use k8s_openapi::ByteString;
+use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use k8s_openapi::api::core::v1::{Pod, Secret};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -18,8 +19,7 @@ use super::observe::{Observed, Pool};
 use super::roles::decide as roles;
 use super::rollout::decide::{self as rollout, Step};
 use super::validate::HOST_KEYS;
-use crate::apply::once::Once;
-use crate::apply::{Hand, Owner, is_absent, refused};
+use crate::apply::{Hand, is_absent, refused};
 use crate::certificates::{self, Data, Holder, SUPERVISOR};
 use crate::context::Context;
 use crate::link::Link;
@@ -38,8 +38,7 @@ pub struct Foundations {
 
 /// Host keys and the register have no owner: they stay with the volumes when the resource goes, and so clients meet
 /// the same host, and instances the same master, when it comes again.
-pub async fn foundations(context: &Context, observed: &Observed, owner: &Owner) -> Result<Foundations, Problem> {
-    let once = Once { client: &context.client, events: &context.events, about: &owner.about };
+pub async fn foundations(context: &Context, observed: &Observed, hand: &Hand<'_>) -> Result<Foundations, Problem> {
     let (world, workload) = (&context.world, observed.workload());
     let name = |object: String| Name::new(workload.namespace, object);
     let metadata = |object: &Name| ObjectMeta {
@@ -53,19 +52,19 @@ pub async fn foundations(context: &Context, observed: &Observed, owner: &Owner) 
     let authority = name(ca_secret(workload.name));
     let make = || {
         let mut made = secret(&authority, certificates::new_authority(SystemTime::now())?);
-        made.metadata.owner_references = Some(vec![owner.reference.clone()]);
+        made.metadata.owner_references = Some(vec![hand.owner.reference.clone()]);
         Ok(made)
     };
-    let authority = once.get_or_make(&world.secrets, &authority, make).await?;
+    let authority = hand.get_or_make(&world.secrets, &authority, make).await?;
     let host_keys = match &observed.named_host_keys {
         Some(named) => named.clone(),
         None => {
             let object = name(host_keys_secret(workload.name));
-            once.get_or_make(&world.secrets, &object, || Ok(secret(&object, new_host_keys()?))).await?
+            hand.get_or_make(&world.secrets, &object, || Ok(secret(&object, new_host_keys()?))).await?
         }
     };
     let register = observed.name.clone();
-    once.get_or_make(&world.registers, &register, || Ok(new_register(observed, metadata(&register)))).await?;
+    hand.get_or_make(&world.registers, &register, || Ok(new_register(observed, metadata(&register)))).await?;
     Ok(Foundations { authority, host_keys })
 }
 
@@ -118,6 +117,17 @@ pub fn certificates(context: &Context, observed: &Observed, authority: &Secret) 
     })
 }
 
+/// An old register would send pushes to the master of before.
+async fn must_still_hold(context: &Context, observed: &Observed) -> Result<(), Problem> {
+    let leases: Api<Lease> = Api::namespaced(context.client.clone(), &observed.name.namespace);
+    let register = leases.get_opt(&observed.name.name).await.map_err(refused)?;
+    let holder = register.and_then(|lease| lease.spec?.holder_identity).filter(|holder| !holder.is_empty());
+    match holder.as_deref() == observed.holder() {
+        true => Ok(()),
+        false => Err(Problem::behind("the register names another master than was heard of")),
+    }
+}
+
 /// The roles of pods follow the register, whatever else is amiss.
 pub async fn label(context: &Context, observed: &Observed) -> Result<(), Problem> {
     let pods: Vec<roles::Pod> = observed
@@ -127,7 +137,11 @@ pub async fn label(context: &Context, observed: &Observed) -> Result<(), Problem
         .map(|pod| roles::Pod { name: pod.name_any(), role: pod.labels().get(ROLE).cloned() })
         .collect();
     let api: Api<Pod> = Api::namespaced(context.client.clone(), &observed.name.namespace);
-    for label in roles::decide(&pods, observed.holder()) {
+    let labels = roles::decide(&pods, observed.holder());
+    if !labels.is_empty() {
+        must_still_hold(context, observed).await?;
+    }
+    for label in labels {
         let uid = observed.pods.iter().find(|pod| pod.name_any() == label.pod).and_then(|pod| pod.uid());
         let patch = json!({"metadata": {"uid": uid, "labels": {ROLE: label.role}}});
         let parameters = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
@@ -206,10 +220,22 @@ pub fn is_ready(pod: &Pod) -> bool {
     conditions.is_some_and(|all| all.iter().any(|one| one.type_ == "Ready" && one.status == "True"))
 }
 
+/// An old list of StatefulSets would have pods replaced that are new already.
+async fn must_be_outdated(observed: &Observed, hand: &Hand<'_>, pod: &Pod) -> Result<(), Problem> {
+    hand.must_be_current().await?;
+    let set = hand.api::<StatefulSet>().get_opt(&observed.workload().object()).await.map_err(refused)?;
+    let wanted = set.and_then(|set| set.status?.update_revision);
+    match wanted.as_ref() == pod.labels().get("controller-revision-hash") {
+        true => Err(Problem::behind(format!("pod '{}' has been replaced already", pod.name_any()))),
+        false => Ok(()),
+    }
+}
+
 /// Deletes a pod, which its StatefulSet makes again as it should be.
-pub async fn restart(context: &Context, observed: &Observed, name: &str) -> Result<(), Problem> {
+pub async fn restart(observed: &Observed, hand: &Hand<'_>, name: &str) -> Result<(), Problem> {
     let Some(pod) = observed.pods.iter().find(|pod| pod.name_any() == name) else { return Ok(()) };
-    let api: Api<Pod> = Api::namespaced(context.client.clone(), &observed.name.namespace);
+    must_be_outdated(observed, hand, pod).await?;
+    let api: Api<Pod> = hand.api();
     let preconditions = Preconditions { uid: pod.uid(), resource_version: None };
     metrics::wrote("delete", "Pod");
     tracing::info!(pod = name, master = %observed.name, "replaced, because its template has changed");

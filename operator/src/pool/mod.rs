@@ -20,7 +20,7 @@ use crate::certificates::{self, Data, Holder};
 use crate::context::Context;
 use crate::link::view::View;
 use crate::names::{Component, Workload, ca_secret, is_selected};
-use crate::problem::Problem;
+use crate::problem::{Class, Problem};
 use crate::queue::decide::Outcome;
 use crate::storage;
 use crate::world::Key;
@@ -76,7 +76,7 @@ pub async fn reconcile(context: &Context, name: &Name) -> Outcome {
         Ok(outcome) => outcome,
         Err(problem) => {
             problem.log(&Key::Pool(name.clone()));
-            Outcome::Failed
+            problem.outcome()
         }
     }
 }
@@ -84,13 +84,17 @@ pub async fn reconcile(context: &Context, name: &Name) -> Outcome {
 async fn look(context: &Context, name: &Name, pool: &Arc<MirrorPool>) -> Result<Outcome, Problem> {
     let observed = observe(context, name, pool);
     let done = if observed.suspended() { Ok(LOOK_AGAIN) } else { act(context, &observed).await };
+    let done = match done {
+        Err(problem) if problem.class == Class::Behind => return Err(problem),
+        done => done,
+    };
     let observed = observe(context, name, pool);
     let again = report(context, &observed, done.as_ref().err()).await?;
     match done {
         Ok(wait) => Ok(Outcome::Again(again.map_or(wait, |again| again.min(wait)))),
         Err(problem) => {
             problem.log(&Key::Pool(name.clone()));
-            Ok(problem.again().map_or(Outcome::Failed, Outcome::Again))
+            Ok(problem.outcome())
         }
     }
 }
@@ -145,7 +149,7 @@ fn validate(observed: &Observed) -> Result<&SshMaster, Problem> {
 async fn act(context: &Context, observed: &Observed) -> Result<Duration, Problem> {
     let master = validate(observed)?;
     let Some(owner) = Owner::of(observed.pool.as_ref()) else { return Ok(LOOK_AGAIN) };
-    let hand = Hand { client: &context.client, events: &context.events, written: &context.written, owner: &owner };
+    let hand = Hand::of(context, &owner);
     let replicas = observed.replicas();
     let certificates = issue(context, observed, replicas)?;
     let objects = build::build(observed, master, certificates, replicas, &context.image)?;
@@ -165,6 +169,7 @@ async fn act(context: &Context, observed: &Observed) -> Result<Duration, Problem
     hand.remove_others(&world.policies, &[&network.name]).await?;
     hand.remove_others(&world.stateful_sets, &[&stateful_set.name]).await?;
     storage::grow(context, &observed.pool.spec.storage, &observed.claims, &hand).await?;
+    hand.must_be_at_peace()?;
     Ok(if replicas > observed.pool.spec.replicas { LOOK_AGAIN_SOON } else { LOOK_AGAIN })
 }
 
@@ -202,9 +207,9 @@ async fn report(
     if only_lag && context.reported(&key).is_some_and(|ago| ago < LAG_AGAIN) {
         return Ok(Some(LAG_AGAIN));
     }
+    context.report(&context.world.pools, key, observed.pool.as_ref(), &status).await?;
     if let Some(problem) = problem {
         context.events.tell_problem(observed.pool.as_ref(), &before.conditions, problem).await;
     }
-    context.report(&context.world.pools, key, &status).await?;
     Ok(None)
 }

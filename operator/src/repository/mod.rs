@@ -13,20 +13,24 @@ use kube::api::{Patch, PatchParams};
 use kube::{Api, ResourceExt};
 use serde_json::json;
 
-use crate::apply::{is_absent, refused};
+use crate::apply::{Owner, is_absent, refused};
 use crate::context::Context;
 use crate::events::EventReason;
 use crate::link::requests::AskError;
 use crate::link::{Link, MIRRORS_SETTLE};
 use crate::metrics;
 use crate::names::{FIELD_MANAGER, FINALIZER};
-use crate::problem::Problem;
+use crate::problem::{Class, Problem};
 use crate::queue::decide::Outcome;
 use crate::world::Key;
 use crate::world::cache::Name;
 
 /// While the master fills it from elsewhere.
 const IMPORT_AGAIN: Duration = Duration::from_secs(2);
+
+/// The master's next word, which wakes, is about what it was told, so that one status tells all; this is for when it
+/// is not.
+const SHOWN_WITHIN: Duration = Duration::from_secs(2);
 
 pub struct Observed {
     pub repository: Arc<HgRepository>,
@@ -40,6 +44,12 @@ pub struct Observed {
 }
 
 impl Observed {
+    /// The master's last word is about it, too.
+    fn is_shown(&self) -> bool {
+        let view = self.link.as_ref().and_then(|link| link.view());
+        view.is_some_and(|view| view.repositories.contains_key(&self.repository.spec.path))
+    }
+
     fn suspended(&self) -> bool {
         self.master.as_ref().is_some_and(|master| master.spec.suspend)
     }
@@ -53,6 +63,8 @@ impl Observed {
 #[derive(Debug, Default)]
 pub struct Done {
     pub import: import::Import,
+    /// The master was told of it just now.
+    told: bool,
 }
 
 pub async fn reconcile(context: &Context, name: &Name) -> Outcome {
@@ -73,13 +85,24 @@ pub async fn reconcile(context: &Context, name: &Name) -> Outcome {
     };
     ended.unwrap_or_else(|problem| {
         problem.log(&Key::Repository(name.clone()));
-        problem.again().map_or(Outcome::Failed, Outcome::Again)
+        problem.outcome()
     })
 }
 
 async fn look(context: &Context, observed: &Observed) -> Result<Outcome, Problem> {
     let done = if observed.suspended() { Ok(Done::default()) } else { act(context, observed).await };
+    let done = match done {
+        Err(problem) if problem.class == Class::Behind => return Err(problem),
+        done => done,
+    };
     let key = Key::Repository(observed.name.clone());
+    if done.as_ref().is_ok_and(|done| done.told) && !observed.is_shown() {
+        return Ok(Outcome::Again(SHOWN_WITHIN));
+    }
+    // Its finalizer may have been written just now.
+    let known = context.world.repositories.get(&observed.name);
+    let known = known.filter(|known| known.metadata.generation == observed.repository.metadata.generation);
+    let known = known.as_ref().unwrap_or(&observed.repository);
     let before = observed.repository.status.clone().unwrap_or_default();
     let status = report::report(observed, &before, done.as_ref(), Timestamp::now());
     let mut again = None;
@@ -89,10 +112,10 @@ async fn look(context: &Context, observed: &Observed) -> Result<Outcome, Problem
         if only_mirrors && !settled && report::worsens(&before, &status) {
             again = Some(MIRRORS_SETTLE);
         } else {
+            context.report(&context.world.repositories, key.clone(), known, &status).await?;
             if let Err(problem) = &done {
                 context.events.tell_problem(observed.repository.as_ref(), &before.conditions, problem).await;
             }
-            context.report(&context.world.repositories, key.clone(), &status).await?;
         }
     }
     match done {
@@ -103,7 +126,7 @@ async fn look(context: &Context, observed: &Observed) -> Result<Outcome, Problem
             if problem.reason != Reason::MasterNotReady {
                 problem.log(&key);
             }
-            Ok(problem.again().map_or(Outcome::Failed, Outcome::Again))
+            Ok(problem.outcome())
         }
     }
 }
@@ -133,12 +156,21 @@ async fn act(context: &Context, observed: &Observed) -> Result<Done, Problem> {
     let link = observed.link.as_ref().ok_or_else(no_master)?;
     let wanted = spec.settings();
     let known = link.settings(&spec.path).ok_or_else(no_master)?;
-    if known.as_ref() != Some(&wanted) {
+    let differs = known.as_ref() != Some(&wanted);
+    if differs {
+        must_be_current(context, observed).await?;
         link.put(&context.world, &spec.path, &wanted).await.map_err(told)?;
         tracing::info!(repository = %observed.name, path = %spec.path, "the master has it as it is wanted");
     }
     let import = import::import(&context.world, link, observed).await?;
-    Ok(Done { import })
+    Ok(Done { import, told: differs })
+}
+
+/// What the master is told outlives the resource: an old list must neither bring a repository back, nor take one away
+/// that was made anew meanwhile, with its path and its name.
+async fn must_be_current(context: &Context, observed: &Observed) -> Result<(), Problem> {
+    let Some(owner) = Owner::of(observed.repository.as_ref()) else { return Ok(()) };
+    owner.must_be_current(&context.client).await
 }
 
 fn no_master() -> Problem {
@@ -177,7 +209,11 @@ async fn set_finalizer(context: &Context, observed: &Observed, wanted: bool) -> 
     let parameters = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
     metrics::wrote("patch", "HgRepository");
     match api.patch(&observed.name.name, &parameters, &Patch::Merge(&patch)).await {
-        Ok(_) => Ok(()),
+        Ok(mut written) => {
+            crate::world::metadata(&mut written);
+            context.world.repositories.put(written);
+            Ok(())
+        }
         Err(error) if is_absent(&error) => Ok(()),
         Err(error) => Err(refused(error)),
     }
@@ -194,6 +230,7 @@ async fn delete(context: &Context, observed: &Observed) -> Result<(), Problem> {
     if observed.master.is_some() && owns && observed.repository.spec.deletion_policy == DeletionPolicy::Delete {
         let link = observed.link.as_ref().ok_or_else(no_master)?;
         if link.settings(path).ok_or_else(no_master)?.is_some() {
+            must_be_current(context, observed).await?;
             link.delete(&context.world, path).await.map_err(told)?;
             let note = format!("repository {path}");
             context.events.tell(observed.repository.as_ref(), EventReason::RepositoryDeleted, note).await;
