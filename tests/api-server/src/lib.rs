@@ -1,14 +1,22 @@
 //! A real etcd, kube-apiserver and kube-controller-manager for one test, from `tests/kubernetes`. No node: pods are
-//! made, and nobody runs them.
+//! made, and nobody runs them, but what a test starts itself as an [`Instance`].
 
+mod hosts;
+mod instance;
+mod operator;
 mod proxy;
+mod requests;
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+pub use hosts::Hosts;
+pub use instance::{Instance, Node};
 use kube::config::{KubeConfigOptions, Kubeconfig};
-pub use proxy::{Fault, Proxy};
+pub use operator::Operator;
+pub use proxy::{Fault, Proxy, Snapshot};
+pub use requests::Right;
 use serde::Deserialize;
 use tempfile::TempDir;
 

@@ -1,16 +1,21 @@
-//! A proxy in front of the API server that does harm to one write. What Sieve (OSDI '22) does to controllers inside of
-//! Kubernetes' client is done here outside of the process, so that it is the real program that is hurt.
+//! A proxy in front of the API server that does harm to one write, answers with what was so before, and notes what it
+//! is asked for. What Sieve (OSDI '22) does to controllers inside of Kubernetes' client is done here outside of the
+//! process, so that it is the real program that is hurt.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use axum::Router;
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
 use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use kube::Client;
 use serde_json::json;
+use tokio::sync::watch;
+
+use crate::requests::{Asked, Right};
 
 /// In the name of every Lease of an election.
 pub const ELECTION: &[u8] = b"election-";
@@ -26,6 +31,18 @@ pub enum Fault {
     Refused(u16),
 }
 
+/// What the API server answered to the lists that were asked for.
+#[derive(Clone, Default)]
+pub struct Snapshot(BTreeMap<String, Bytes>);
+
+impl Snapshot {
+    /// Only the lists whose path begins so: each kind's cache is as old as it is.
+    pub fn only(&self, path: &str) -> Snapshot {
+        let lists = self.0.iter().filter(|(uri, _)| uri.starts_with(path));
+        Snapshot(lists.map(|(uri, list)| (uri.clone(), list.clone())).collect())
+    }
+}
+
 /// Serves until the runtime of the test ends.
 pub struct Proxy {
     pub address: String,
@@ -35,6 +52,10 @@ pub struct Proxy {
 struct Shared {
     client: Client,
     plan: Mutex<Plan>,
+    seen: Mutex<Seen>,
+    past: Snapshot,
+    /// What lists tell is of the past, and watches tell nothing.
+    in_the_past: watch::Sender<bool>,
 }
 
 #[derive(Default)]
@@ -45,15 +66,58 @@ struct Plan {
     silent: bool,
 }
 
+#[derive(Default)]
+struct Seen {
+    lists: BTreeSet<String>,
+    used: BTreeSet<Right>,
+    refused: BTreeSet<Right>,
+}
+
 impl Proxy {
     /// `harm`: which write, counted from 1, and what is done to it.
     pub async fn start(client: Client, harm: Option<(usize, Fault)>) -> Proxy {
-        let shared = Arc::new(Shared { client, plan: Mutex::new(Plan { harm, ..Plan::default() }) });
+        Proxy::serve(client, Plan { harm, ..Plan::default() }, Snapshot::default(), false).await
+    }
+
+    /// Lists are those of the snapshot until `return_to_the_present`, as of an API server whose cache is that old.
+    pub async fn start_in_the_past(client: Client, past: Snapshot) -> Proxy {
+        Proxy::serve(client, Plan::default(), past, true).await
+    }
+
+    async fn serve(client: Client, plan: Plan, past: Snapshot, in_the_past: bool) -> Proxy {
+        let in_the_past = watch::Sender::new(in_the_past);
+        let (plan, seen) = (Mutex::new(plan), Mutex::default());
+        let shared = Arc::new(Shared { client, plan, seen, past, in_the_past });
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let router = Router::new().fallback(pass).with_state(shared.clone());
         tokio::spawn(async move { axum::serve(listener, router).await });
         Proxy { address, shared }
+    }
+
+    /// Watches go on from where the old lists were.
+    pub fn return_to_the_present(&self) {
+        self.shared.in_the_past.send_replace(false);
+    }
+
+    /// All lists that were asked for here, as they are now.
+    pub async fn snapshot(&self) -> Snapshot {
+        let lists = self.shared.seen.lock().unwrap().lists.clone();
+        let mut snapshot = Snapshot::default();
+        for uri in lists {
+            let request = axum::http::Request::get(&uri).body(kube::client::Body::empty()).unwrap();
+            let answer = self.shared.client.send(request).await.unwrap();
+            let body = axum::body::to_bytes(Body::new(answer.into_body()), MAX_BODY_BYTES).await.unwrap();
+            snapshot.0.insert(uri, body);
+        }
+        assert!(!snapshot.0.is_empty(), "nobody asked for a list");
+        snapshot
+    }
+
+    /// What was asked for and done, and what the API server did not allow.
+    pub fn rights(&self) -> (BTreeSet<Right>, BTreeSet<Right>) {
+        let seen = self.shared.seen.lock().unwrap();
+        (seen.used.clone(), seen.refused.clone())
     }
 
     pub fn writes(&self) -> usize {
@@ -100,8 +164,15 @@ async fn pass(State(shared): State<Arc<Shared>>, request: Request) -> Response {
     if shared.plan.lock().unwrap().silent && fault.is_none() {
         return std::future::pending().await;
     }
+    let asked = Asked::of(&parts.method, &parts.uri);
+    if let Some(old) = shared.old(asked.as_ref(), &parts.uri.to_string()).await {
+        return old;
+    }
     let request = axum::http::Request::from_parts(parts, kube::client::Body::from(body.to_vec()));
     let answer = shared.client.send(request).await;
+    if let (Some(asked), Ok(answer)) = (&asked, &answer) {
+        shared.note(asked, answer.status());
+    }
     match (fault, answer) {
         (Some(Fault::Silence), _) => std::future::pending().await,
         (Some(Fault::LostAnswer), _) => status(500),
@@ -133,6 +204,39 @@ impl Shared {
         plan.silent |= struck && fault == Fault::Silence;
         struck.then_some(fault)
     }
+
+    /// The answer of the past, if there is one. A watch is answered by the present, once it has come.
+    async fn old(&self, asked: Option<&Asked>, uri: &str) -> Option<Response> {
+        let asked = asked?;
+        if asked.verb == "list" {
+            self.seen.lock().unwrap().lists.insert(uri.to_owned());
+        }
+        let mut past = self.in_the_past.subscribe();
+        if !*past.borrow_and_update() {
+            return None;
+        }
+        match asked.verb {
+            "list" => {
+                let list = self.past.0.get(uri)?.clone();
+                Some(([("content-type", "application/json")], list).into_response())
+            }
+            "watch" if self.past.0.keys().any(|list| path(list) == path(uri)) => {
+                let _the_proxy_lives_as_long_as_its_requests = past.wait_for(|past| !past).await;
+                None
+            }
+            _ => None,
+        }
+    }
+
+    fn note(&self, asked: &Asked, status: StatusCode) {
+        let mut seen = self.seen.lock().unwrap();
+        let rights = if status == StatusCode::FORBIDDEN { &mut seen.refused } else { &mut seen.used };
+        rights.insert(asked.right());
+    }
+}
+
+fn path(uri: &str) -> &str {
+    uri.split('?').next().unwrap_or_default()
 }
 
 fn status(code: u16) -> Response {

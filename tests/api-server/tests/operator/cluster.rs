@@ -4,10 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 use std::time::{Duration, Instant};
 
+use api_server::Operator;
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::coordination::v1::Lease;
-use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Secret, Service, ServiceAccount};
+use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Pod, Secret, Service, ServiceAccount};
+use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
@@ -100,6 +102,18 @@ impl Cluster {
         self.until(&what, async || self.api::<K>().get_opt(name).await.unwrap()).await
     }
 
+    pub async fn wait_for_roles(&self) {
+        self.until("the master's pod has its label, and the standby's its own", async || {
+            let role = async |name: &str| {
+                let pod = self.api::<Pod>().get_opt(name).await.unwrap()?;
+                pod.labels().get("hg-operator.dev/role").cloned()
+            };
+            let (master, standby) = (role("hg-ssh-0").await?, role("hg-ssh-1").await?);
+            (master == "master" && standby == "standby").then_some(())
+        })
+        .await;
+    }
+
     /// Looks again and again for a level.
     pub async fn until<T>(&self, what: &str, look: impl AsyncFn() -> Option<T>) -> T {
         let start = Instant::now();
@@ -134,11 +148,57 @@ impl Cluster {
         versions
     }
 
-    /// Nothing changes any more: the same versions at two looks.
-    pub async fn wait_until_settled(&self) -> Option<BTreeMap<String, String>> {
-        let before = self.versions().await;
-        tokio::time::sleep(Duration::from_secs(3)).await;
-        (self.versions().await == before).then_some(before)
+    /// Waits until this operator has heard of everything that there is, and has nothing to do, while nothing changes.
+    pub async fn wait_until_settled(&self, operator: &Operator) -> BTreeMap<String, String> {
+        self.until("the operator has nothing to do", async || self.settled(operator).await).await
+    }
+
+    async fn settled(&self, operator: &Operator) -> Option<BTreeMap<String, String>> {
+        let (before, newest) = (self.versions().await, self.newest_versions().await);
+        let metrics = operator.metrics().await;
+        let value = |name: &str| {
+            let found = metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+            found.and_then(|value| value.parse::<u64>().ok())
+        };
+        let has_heard = |(kind, version): (&String, &u64)| {
+            value(&format!("hg_operator_watch_newest_version{{kind=\"{kind}\"}}")).unwrap_or(0) >= *version
+        };
+        let rests =
+            ["queue_depth", "workers_busy"].iter().all(|name| value(&format!("hg_operator_{name}")) == Some(0));
+        let is_settled = rests && newest.iter().all(has_heard) && self.versions().await == before;
+        is_settled.then_some(before)
+    }
+
+    /// By kind, of what the operator watches. A watch tells them in their order.
+    async fn newest_versions(&self) -> BTreeMap<String, u64> {
+        let mut newest = BTreeMap::new();
+        for kind in ["SshMaster", "MirrorPool", "HgRepository"] {
+            let all = self.ours(kind).list(&ListParams::default()).await.unwrap();
+            newest.insert(kind.to_owned(), highest(&all.items));
+        }
+        self.note_newest::<StatefulSet>(&mut newest).await;
+        self.note_newest::<Pod>(&mut newest).await;
+        self.note_newest::<PersistentVolumeClaim>(&mut newest).await;
+        self.note_newest::<Service>(&mut newest).await;
+        self.note_newest::<EndpointSlice>(&mut newest).await;
+        self.note_newest::<ConfigMap>(&mut newest).await;
+        self.note_newest::<Secret>(&mut newest).await;
+        self.note_newest::<PodDisruptionBudget>(&mut newest).await;
+        self.note_newest::<NetworkPolicy>(&mut newest).await;
+        self.note_newest::<ServiceAccount>(&mut newest).await;
+        self.note_newest::<Role>(&mut newest).await;
+        self.note_newest::<RoleBinding>(&mut newest).await;
+        self.note_newest::<Lease>(&mut newest).await;
+        newest
+    }
+
+    async fn note_newest<K>(&self, newest: &mut BTreeMap<String, u64>)
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + DeserializeOwned + Debug,
+    {
+        let ours = ListParams::default().labels("app.kubernetes.io/managed-by=hg-operator");
+        let all = self.api::<K>().list(&ours).await.unwrap();
+        newest.insert(K::kind(&()).into_owned(), highest(&all.items));
     }
 
     /// What there is, without what is different each time; with what the resources say.
@@ -166,6 +226,10 @@ impl Cluster {
         let all = self.api::<K>().list(&ListParams::default()).await.unwrap();
         versions.extend(all.iter().map(|one| (format!("{} {}", K::kind(&()), one.name_any()), version(one))));
     }
+}
+
+fn highest<K: ResourceExt>(objects: &[K]) -> u64 {
+    objects.iter().map(|object| version(object).parse().unwrap_or(0)).max().unwrap_or(0)
 }
 
 fn version(object: &impl ResourceExt) -> String {

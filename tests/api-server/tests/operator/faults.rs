@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
-use api_server::{ApiServer, Fault, Proxy};
+use api_server::{ApiServer, Fault, Operator, Proxy};
 use futures::StreamExt;
 use k8s_openapi::api::core::v1::{Namespace, Secret};
 use kube::Api;
@@ -12,7 +12,6 @@ use kube::api::PostParams;
 use serde_json::json;
 
 use crate::cluster::Cluster;
-use crate::process::Operator;
 use crate::{master, repository};
 
 /// Scenarios at the same time: most of each is waiting.
@@ -45,9 +44,9 @@ impl Stage<'_> {
         let cluster = self.furnish("no-harm").await;
         let proxy = Proxy::start(cluster.client.clone(), None).await;
         let operator = self.operator(&proxy, &cluster, "first");
-        let settled = async || cluster.wait_until_settled().await;
         cluster.until("all is there", async || cluster.condition("MirrorPool", "web", "Available").await).await;
-        cluster.until("nothing changes any more", settled).await;
+        cluster.wait_for_roles().await;
+        cluster.wait_until_settled(&operator).await;
         drop(operator);
         (proxy.writes(), cluster.end_state().await)
     }

@@ -3,18 +3,20 @@
 
 mod cluster;
 mod faults;
-mod process;
+mod rights;
+mod rollback;
+mod running;
+mod stale;
 
 use std::time::Duration;
 
-use api_server::ApiServer;
+use api_server::{ApiServer, Operator};
 use cluster::{Cluster, LIMIT};
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::coordination::v1::Lease;
-use k8s_openapi::api::core::v1::{Pod, Secret, Service};
+use k8s_openapi::api::core::v1::{Secret, Service};
 use kube::ResourceExt;
 use kube::api::{DeleteParams, PostParams};
-use process::Operator;
 use serde_json::{Value, json};
 
 /// A Lease of fifteen seconds and a round of two, and what a busy machine adds.
@@ -35,6 +37,7 @@ async fn resources_become_objects_and_an_unchanged_world_is_left_alone() {
     conflicts_are_told_and_disturb_nobody(&cluster).await;
     what_is_deleted_comes_back(&cluster).await;
     a_pool_scales(&cluster).await;
+    what_people_write_is_watched(&cluster, &operator).await;
     a_new_operator_writes_nothing(&server, &cluster, operator, folder.path()).await;
 }
 
@@ -78,16 +81,7 @@ async fn objects_are_made(cluster: &Cluster) {
     assert_eq!(keys, [&["ca.pem"][..], &pods].concat());
     cluster.wait_for::<StatefulSet>("web-mirror").await;
     cluster.wait_for::<Service>("web-http").await;
-    cluster
-        .until("the master's pod has its label, and the standby's its own", async || {
-            let role = async |name: &str| {
-                let pod = cluster.api::<Pod>().get_opt(name).await.unwrap()?;
-                pod.labels().get("hg-operator.dev/role").cloned()
-            };
-            let (master, standby) = (role("hg-ssh-0").await?, role("hg-ssh-1").await?);
-            (master == "master" && standby == "standby").then_some(())
-        })
-        .await;
+    cluster.wait_for_roles().await;
     cluster.wait_for_reason("SshMaster", "hg", "Available", "NoMaster").await;
     cluster.wait_for_reason("MirrorPool", "web", "Available", "NoActiveMirror").await;
 }
@@ -149,6 +143,20 @@ async fn a_pool_scales(cluster: &Cluster) {
     assert!(certificates.data.unwrap().contains_key("web-mirror-2-cert.pem"));
 }
 
+/// Nothing else has a look meanwhile: it would be minutes until the next one.
+async fn what_people_write_is_watched(cluster: &Cluster, operator: &Operator) {
+    cluster.wait_until_settled(operator).await;
+    let secrets = cluster.api::<Secret>();
+    let set = async |data: Value| {
+        let patch = kube::api::Patch::Merge(json!({"data": data}));
+        secrets.patch("developers", &Default::default(), &patch).await.unwrap();
+    };
+    set(json!({"authorized_keys": null, "other": ""})).await;
+    cluster.wait_for_reason("SshMaster", "hg", "DirectoryReachable", "SecretInvalid").await;
+    set(json!({"authorized_keys": "", "other": null})).await;
+    cluster.wait_for_reason("SshMaster", "hg", "DirectoryReachable", "SecretFound").await;
+}
+
 /// Also a second one stands by, ready, and takes over.
 async fn a_new_operator_writes_nothing(
     server: &ApiServer,
@@ -159,7 +167,7 @@ async fn a_new_operator_writes_nothing(
     let second = Operator::start(server, "two", folder);
     cluster.until("the second operator is ready", async || second.is_ready().await.then_some(())).await;
     assert!(!second.acts().await);
-    let quiet = cluster.until("nothing changes any more", async || cluster.wait_until_settled().await).await;
+    let quiet = cluster.wait_until_settled(&operator).await;
     drop(operator);
     second.wait_until_acting(TAKEN_OVER_WITHIN).await;
     cluster

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use api_server::ApiServer;
+use crate::ApiServer;
+use crate::hosts::Hosts;
 
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
@@ -22,11 +23,26 @@ impl Operator {
     }
 
     pub fn start_with(kubeconfig: &Path, identity: &str, folder: &Path, arguments: &[&str]) -> Operator {
+        Operator::run(Command::new(program("hg-operator")), kubeconfig, identity, folder, arguments)
+    }
+
+    /// One that finds pods which really run.
+    pub fn start_among(
+        hosts: &Hosts,
+        kubeconfig: &Path,
+        identity: &str,
+        folder: &Path,
+        arguments: &[&str],
+    ) -> Operator {
+        Operator::run(hosts.command(&program("hg-operator")), kubeconfig, identity, folder, arguments)
+    }
+
+    fn run(mut command: Command, kubeconfig: &Path, identity: &str, folder: &Path, arguments: &[&str]) -> Operator {
         // Freed again at once; nobody else here takes ports of this range.
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let address = format!("127.0.0.1:{port}");
         let log = folder.join(format!("{identity}-{port}.log"));
-        let child = Command::new(program())
+        let child = command
             .args(["run", "--listen", &address, "--image", "example/hg-operator:1", "--identity", identity])
             .args(arguments)
             .env("KUBECONFIG", kubeconfig)
@@ -35,6 +51,10 @@ impl Operator {
             .spawn()
             .unwrap();
         Operator { child, address, log }
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     /// One value of `/metrics`; None: there is no such line (yet).
@@ -76,11 +96,11 @@ impl Drop for Operator {
     }
 }
 
-/// The program under test, above the test's own executable.
-fn program() -> PathBuf {
+/// The program under test, above the test's own executable or beside the benchmarks'.
+pub(crate) fn program(name: &str) -> PathBuf {
     let own = std::env::current_exe().unwrap();
-    let found = own.ancestors().skip(1).take(2).map(|folder| folder.join("hg-operator")).find(|file| file.exists());
-    found.unwrap_or_else(|| panic!("no hg-operator near {}: run `cargo build -p hg-operator`", own.display()))
+    let found = own.ancestors().skip(1).take(2).map(|folder| folder.join(name)).find(|file| file.exists());
+    found.unwrap_or_else(|| panic!("no {name} near {}: run `cargo build --workspace`", own.display()))
 }
 
 async fn get(address: &str, path: &str) -> Option<String> {
