@@ -57,6 +57,7 @@ test: setup test-testbed
 
 bench: setup
 	@set -x
+	tests/kubernetes/build.sh testbed
 	cargo build --release --workspace
 	cargo run --release -p benchmarks
 

@@ -7,6 +7,7 @@ mod history;
 mod large_push;
 mod machine;
 mod memory;
+mod operator;
 mod plain_ssh;
 mod plain_web;
 mod process_table;
@@ -21,13 +22,17 @@ use report::Report;
 /// What there is, in the order of a run.
 type Benchmark = fn(&Scale, &mut Report);
 
-const BENCHMARKS: [(&str, Benchmark); 5] = [
+const BENCHMARKS: [(&str, Benchmark); 6] = [
     ("small-push", small_push::run),
     ("large-push", large_push::run),
     ("publication", publication::run),
     ("reads", reads::run),
     ("memory", memory::run),
+    (OPERATOR, operator::run),
 ];
+
+/// It needs an API server, and has figures of its own.
+const OPERATOR: &str = "operator";
 
 /// How much of everything.
 struct Scale {
@@ -53,15 +58,20 @@ fn main() {
     }
     let option = |name: &str| options.iter().any(|option| option == name);
     let scale = Scale { quick: option("--quick") };
-    let mut report = Report::new();
-    for (name, run) in BENCHMARKS {
-        if names.is_empty() || names.iter().any(|wanted| wanted == name) {
-            eprintln!("== {name}");
-            run(&scale, &mut report);
-        }
+    let keeps = !option("--no-docs") && !scale.quick;
+    let wanted = |name: &str| names.is_empty() || names.iter().any(|wanted| wanted == name);
+    let (mut report, mut operator) = (Report::new("figures"), Report::new("operator's figures"));
+    for (name, run) in BENCHMARKS.into_iter().filter(|(name, _)| wanted(name)) {
+        eprintln!("== {name}");
+        run(&scale, if name == OPERATOR { &mut operator } else { &mut report });
     }
-    print!("{}", report.text());
-    if !option("--no-docs") && names.is_empty() && !scale.quick {
+    for report in [&report, &operator] {
+        print!("{}", report.text());
+    }
+    if keeps && names.is_empty() {
         report.keep();
+    }
+    if keeps && wanted(OPERATOR) {
+        operator.keep();
     }
 }

@@ -58,6 +58,13 @@ pub fn size(pid: u32) -> Option<(f64, f64)> {
     Some((kib("Rss:")? / 1024.0, kib("Pss:")? / 1024.0))
 }
 
+/// The largest resident size so far in MiB.
+pub fn peak(pid: u32) -> Option<f64> {
+    let text = std::fs::read_to_string(Path::new("/proc").join(pid.to_string()).join("status")).ok()?;
+    let line = text.lines().find(|line| line.starts_with("VmHWM:"))?;
+    Some(line.split_whitespace().nth(1)?.parse::<f64>().ok()? / 1024.0)
+}
+
 /// Fields of `/proc/PID/stat` behind the name: state, parent, ...
 fn stat(pid: u32) -> Option<Vec<String>> {
     let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;

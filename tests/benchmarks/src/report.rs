@@ -6,17 +6,16 @@ use time::OffsetDateTime;
 
 use crate::machine;
 
-const BEGIN: &str = "<!-- figures: written by `make bench` -->";
-const END: &str = "<!-- end of figures -->";
-
 pub struct Report {
+    /// What the part of the page is called.
+    name: &'static str,
     machine: String,
     parts: Vec<String>,
 }
 
 impl Report {
-    pub fn new() -> Report {
-        Report { machine: machine::describe(), parts: Vec::new() }
+    pub fn new(name: &'static str) -> Report {
+        Report { name, machine: machine::describe(), parts: Vec::new() }
     }
 
     pub fn part(&mut self, title: &str, columns: &[&str]) {
@@ -36,6 +35,9 @@ impl Report {
     }
 
     pub fn text(&self) -> String {
+        if self.parts.is_empty() {
+            return String::new();
+        }
         let today = OffsetDateTime::now_utc().date();
         format!("{today}: {}\n{}", self.machine, self.parts.concat())
     }
@@ -44,9 +46,11 @@ impl Report {
     pub fn keep(&self) {
         let page = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../docs/benchmarks.md");
         let text = std::fs::read_to_string(&page).unwrap();
-        let (before, rest) = text.split_once(BEGIN).expect("the page has its first marker");
-        let (_, after) = rest.split_once(END).expect("the page has its second marker");
-        std::fs::write(&page, format!("{before}{BEGIN}\n\n{}\n{END}{after}", self.text())).unwrap();
+        let begin = format!("<!-- {}: written by `make bench` -->", self.name);
+        let end = format!("<!-- end of {} -->", self.name);
+        let (before, rest) = text.split_once(&begin).expect("the page has its first marker");
+        let (_, after) = rest.split_once(&end).expect("the page has its second marker");
+        std::fs::write(&page, format!("{before}{begin}\n\n{}\n{end}{after}", self.text())).unwrap();
     }
 }
 
