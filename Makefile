@@ -84,7 +84,8 @@ cluster: setup cluster-setup
 # The pause image, our image, and what that is called.
 cluster-images: setup cluster-setup
 	@set -x
-	cargo build $(if $(filter release,$(HGOP_PROFILE)),--release) -p hgd -p hg-operator
+	# As `make test` and `make build` do it: another choice of packages is compiled all over again.
+	cargo build --workspace $(if $(filter release,$(HGOP_PROFILE)),--release,--all-targets)
 	target=$${CARGO_TARGET_DIR:-target}/$(HGOP_PROFILE)
 	images/pause/build.sh target/images/pause.tar
 	images/hg-operator/build.sh $(LOCAL_IMAGE) target/images/hg-operator.tar "$$target/hgd" "$$target/hg-operator" \
@@ -93,7 +94,7 @@ cluster-images: setup cluster-setup
 # Real hg against a cluster of its own, which it takes down. Not part of `make test`: it needs root, and minutes.
 test-cluster: cluster-images
 	@set -x
-	cargo test -p cluster -- --nocapture
+	cargo test --workspace --test cluster -- --nocapture
 
 # The part of the test cluster that is plain Go: seconds, and nothing of Kubernetes is built.
 test-testbed:

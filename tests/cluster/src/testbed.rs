@@ -111,7 +111,7 @@ impl Cluster {
     pub fn try_kubectl(&self, line: &str) -> Result<String, String> {
         let mut command = Command::new(self.programs.join("kubectl"));
         command.arg(self.kubeconfig()).args(["--namespace=quickstart", "--request-timeout=20s"]);
-        said(command.args(line.split_whitespace()).stdin(Stdio::null()))
+        said(command.args(line.split_whitespace()).current_dir(&self.root).stdin(Stdio::null()))
     }
 
     #[track_caller]
@@ -119,11 +119,15 @@ impl Cluster {
         self.try_kubectl(line).unwrap()
     }
 
-    #[track_caller]
-    pub fn apply(&self, manifest: &str) {
+    pub fn try_apply(&self, manifest: &str) -> Result<String, String> {
         let file = self.directory.join("applied.yaml");
         std::fs::write(&file, manifest).unwrap();
-        self.kubectl(&format!("apply -f {}", file.display()));
+        self.try_kubectl(&format!("apply -f {}", file.display()))
+    }
+
+    #[track_caller]
+    pub fn apply(&self, manifest: &str) {
+        self.try_apply(manifest).unwrap();
     }
 
     #[track_caller]

@@ -66,9 +66,18 @@ impl Cluster {
         })
     }
 
-    /// By name; `component` is `ssh` or `mirror`.
-    pub fn pods(&self, component: &str) -> Result<BTreeMap<String, Pod>, String> {
-        let list = self.get(&format!("pods -l app.kubernetes.io/component={component}"))?;
+    /// Waits until an operator has said this sentence.
+    #[track_caller]
+    pub fn is_logged(&self, sentence: &str) {
+        let logs = "logs -n hg-operator -l app.kubernetes.io/component=operator --tail=-1";
+        wait_longer_for(LIMIT, &format!("the operator's log says: {sentence}"), || {
+            if self.try_kubectl(logs)?.contains(sentence) { Ok(()) } else { Err("it does not".to_owned()) }
+        });
+    }
+
+    /// By name; `owner` is the SshMaster or MirrorPool that they are of.
+    pub fn pods(&self, owner: &str) -> Result<BTreeMap<String, Pod>, String> {
+        let list = self.get(&format!("pods -l app.kubernetes.io/instance={owner}"))?;
         let pod = |item: &Value| {
             let status = &item["status"];
             let conditions = status["conditions"].as_array().into_iter().flatten();
@@ -108,18 +117,27 @@ impl Cluster {
 
     /// Deletes a pod without waiting, and waits until another one of its name is ready.
     #[track_caller]
-    pub fn replace(&self, component: &str, name: &str, also: &str) {
-        let before = self.pods(component).unwrap()[name].uid.clone();
+    pub fn replace(&self, owner: &str, name: &str, also: &str) {
+        let before = self.pods(owner).unwrap()[name].uid.clone();
         self.kubectl(&format!("delete --wait=false pod/{name} {also}"));
-        wait_longer_for(LIMIT, &format!("another {name} is ready"), || match self.pods(component)?.remove(name) {
+        wait_longer_for(LIMIT, &format!("another {name} is ready"), || match self.pods(owner)?.remove(name) {
             Some(pod) if pod.uid != before && pod.ready => Ok(()),
             other => Err(format!("{other:?}")),
         });
     }
 
-    /// The pod that has this role now.
+    /// Waits until a resource that was deleted has no pods any more.
+    #[track_caller]
+    pub fn has_no_pods(&self, owner: &str) {
+        wait_longer_for(LIMIT, &format!("the pods of {owner} are gone"), || match self.pods(owner)?.len() {
+            0 => Ok(()),
+            left => Err(format!("{left} are left")),
+        });
+    }
+
+    /// The pod of the quickstart's SshMaster that has this role now.
     pub fn role(&self, role: &str) -> Result<String, String> {
-        let list = self.get(&format!("pods -l hg-operator.dev/role={role}"))?;
+        let list = self.get(&format!("pods -l app.kubernetes.io/instance=hg,hg-operator.dev/role={role}"))?;
         items(&list).next().map(|item| text(&item["metadata"]["name"])).ok_or(format!("no {role}"))
     }
 }

@@ -8,13 +8,13 @@ const NODE: &str = "n3";
 pub fn a_node_is_cut_off(cluster: &Cluster, developer: &mut Developer) {
     cluster.kubectl("scale mirrorpool/web --replicas=4");
     cluster.mirrors_are_active(4);
-    let pods = cluster.pods("mirror").unwrap();
+    let pods = cluster.pods("web").unwrap();
     let number = |name: &str| name.rsplit('-').next().unwrap().parse::<usize>().unwrap();
     let (there, here): (Vec<_>, Vec<_>) = pods.into_iter().partition(|(_, pod)| pod.node == NODE);
     let numbers = |pods: &[(String, cluster::Pod)]| pods.iter().map(|(name, _)| number(name)).collect::<Vec<_>>();
     let (there, here) = (numbers(&there), numbers(&here));
     assert!(!there.is_empty() && !here.is_empty(), "{there:?}, {here:?}");
-    assert!(cluster.pods("ssh").unwrap().values().all(|pod| pod.node != NODE));
+    assert!(cluster.pods("hg").unwrap().values().all(|pod| pod.node != NODE));
 
     cluster.link(NODE, "down");
     // Acknowledged at once: mirrors are no part of a commit.

@@ -5,14 +5,14 @@ use scenarios::wait_longer_for;
 
 pub fn a_mirror_comes_back(cluster: &Cluster, developer: &mut Developer) {
     let reader = Reader::start(cluster);
-    cluster.replace("mirror", "web-mirror-1", "");
+    cluster.replace("web", "web-mirror-1", "");
     cluster.mirrors_are_active(2);
     let tip = developer.push();
     developer.shown(cluster, &[0, 1], &tip);
 
     let claim = || Ok::<_, String>(cluster.get("pvc/data-web-mirror-1")?["metadata"]["uid"].clone());
     let before = claim().unwrap();
-    cluster.replace("mirror", "web-mirror-1", "pvc/data-web-mirror-1");
+    cluster.replace("web", "web-mirror-1", "pvc/data-web-mirror-1");
     assert_ne!(before, claim().unwrap());
     cluster.mirrors_are_active(2);
     developer.shown(cluster, &[0, 1], &tip);
@@ -23,26 +23,31 @@ pub fn a_mirror_comes_back(cluster: &Cluster, developer: &mut Developer) {
 
 pub fn the_standby_comes_back(cluster: &Cluster, developer: &mut Developer) {
     let standby = cluster.role("standby").unwrap();
-    comes_back(cluster, developer, &standby);
+    comes_back(cluster, developer, &standby, "");
+    // Without its disk it is a newcomer, which acknowledges nothing new before it has everything old.
+    let claim = format!("pvc/data-{standby}");
+    let before = cluster.get(&claim).unwrap()["metadata"]["uid"].clone();
+    comes_back(cluster, developer, &standby, &claim);
+    assert_ne!(before, cluster.get(&claim).unwrap()["metadata"]["uid"]);
     assert_eq!(cluster.role("standby").unwrap(), standby);
 }
 
 pub fn the_master_comes_back(cluster: &Cluster, developer: &mut Developer) {
     let master = cluster.role("master").unwrap();
-    comes_back(cluster, developer, &master);
+    comes_back(cluster, developer, &master, "");
 }
 
 /// Readers notice nothing, pushes wait, and what was acknowledged is there.
-fn comes_back(cluster: &Cluster, developer: &mut Developer, pod: &str) {
+fn comes_back(cluster: &Cluster, developer: &mut Developer, pod: &str, also: &str) {
     let reader = Reader::start(cluster);
     developer.push();
-    let before = cluster.pods("ssh").unwrap()[pod].uid.clone();
-    cluster.kubectl(&format!("delete --wait=false pod/{pod}"));
+    let before = cluster.pods("hg").unwrap()[pod].uid.clone();
+    cluster.kubectl(&format!("delete --wait=false pod/{pod} {also}"));
     let mut pushes = 0;
     wait_longer_for(LIMIT, &format!("another {pod} is ready"), || {
         developer.push_when_possible();
         pushes += 1;
-        match cluster.pods("ssh")?.remove(pod) {
+        match cluster.pods("hg")?.remove(pod) {
             Some(pod) if pod.uid != before && pod.ready => Ok(()),
             other => Err(format!("{other:?}")),
         }

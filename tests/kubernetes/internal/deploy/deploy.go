@@ -85,6 +85,9 @@ func (d Deployment) Install(ctx context.Context, say process.Progress) error {
 	if err := d.applyUsers(ctx, users); err != nil {
 		return err
 	}
+	if err := d.moveInstances(ctx); err != nil {
+		return err
+	}
 	quickstart := filepath.Join(d.Tree, "examples", "quickstart.yaml")
 	if _, err := d.inNamespace(ctx, "apply", "--filename="+quickstart); err != nil {
 		return err
@@ -114,6 +117,22 @@ func (d Deployment) applyUsers(ctx context.Context, users Users) error {
 	return nil
 }
 
+// moveInstances gives what an earlier build runs this one's image: the operator leaves instances on the image that they
+// have until their resource names another.
+func (d Deployment) moveInstances(ctx context.Context) error {
+	names, err := d.inNamespace(ctx, "get", "mirrorpools,sshmasters", "--output=name")
+	if err != nil {
+		return err
+	}
+	for _, name := range strings.Fields(names) {
+		patch := fmt.Sprintf(`{"spec":{"image":%q}}`, d.Image)
+		if _, err := d.inNamespace(ctx, "patch", name, "--type=merge", "--patch="+patch); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // untilReady tells from time to time what is missing.
 func (d Deployment) untilReady(ctx context.Context, say process.Progress) error {
 	said := time.Now()
@@ -131,19 +150,22 @@ func (d Deployment) untilReady(ctx context.Context, say process.Progress) error 
 }
 
 const readyStates = `{range .items[*]}{.kind} {.metadata.name}{"\t"}` +
-	`{.status.conditions[?(@.type=="Ready")].status}{"\t"}{.status.conditions[?(@.type=="Ready")].message}{"\n"}{end}`
+	`{.status.conditions[?(@.type=="Ready")].status}{"\t"}{.status.conditions[?(@.type=="Ready")].message}{"\t"}` +
+	`{.metadata.generation} {.status.conditions[?(@.type=="Ready")].observedGeneration}{"\n"}{end}`
 
-// NotReady reads one line for each resource: which, its condition Ready, and the condition's message.
+// NotReady reads one line for each resource: which, its condition Ready, the condition's message, and the generations of
+// the resource and of what the condition is about.
 func NotReady(output string) error {
 	var missing []string
 	lines := 0
 	for line := range strings.Lines(output) {
 		fields := strings.Split(strings.TrimSuffix(line, "\n"), "\t")
-		if len(fields) != 3 {
+		if len(fields) != 4 {
 			continue
 		}
 		lines++
-		if fields[1] != "True" {
+		generation, observed, _ := strings.Cut(fields[3], " ")
+		if fields[1] != "True" || generation != observed {
 			missing = append(missing, strings.TrimSuffix(fields[0]+": "+fields[2], ": "))
 		}
 	}

@@ -65,10 +65,11 @@ func TestTheTextNamesThePlacesOfTheReadyFile(t *testing.T) {
 
 func TestWhatIsNotReadyIsNamedWithItsReason(t *testing.T) {
 	for output, expected := range map[string]string{
-		"":                                     "there are no resources",
-		"SshMaster hg\tTrue\t\n":               "",
-		"SshMaster hg\t\t\n":                   "not ready: SshMaster hg",
-		"A a\tTrue\t\nB b\tFalse\tno volume\n": "not ready: B b: no volume",
+		"":                            "there are no resources",
+		"SshMaster hg\tTrue\t\t2 2\n": "",
+		"SshMaster hg\tTrue\t\t2 1\n": "not ready: SshMaster hg",
+		"SshMaster hg\t\t\t1 \n":      "not ready: SshMaster hg",
+		"A a\tTrue\t\t1 1\nB b\tFalse\tno volume\t1 1\n": "not ready: B b: no volume",
 	} {
 		said := ""
 		if err := NotReady(output); err != nil {

@@ -31,16 +31,47 @@ fn a_mirror_that_lost_its_disk_comes_back_while_pushes_go_on() {
     installation.holds(&newest(), &pushed);
 }
 
+/// What its `/readyz` would say now.
+fn says_ready(installation: &Installation, registry: &RegistryClient, name: &str) -> Result<bool, String> {
+    let status: serde_json::Value = registry.get(installation, name, "/status.json").map_err(|e| e.to_string())?;
+    Ok(status["ready"].as_bool().unwrap())
+}
+
+/// It never left the active set, hence nobody says again that it is in it, for which its readiness would wait.
+#[test]
+fn a_mirror_that_lost_its_disk_before_it_was_missed_is_ready_again() {
+    let installation = Installation::start(Options::new(&newest(), &["one"]));
+    let registry = RegistryClient::new(&installation);
+    let client = Client::new(&installation, &newest(), "developer");
+    client.init("work");
+    client.hg("work", &["push", &client.push_url("one")]).ok();
+    installation.settled();
+
+    let before = told(&installation, "mirror-1", SNAPSHOT);
+    lose_disk(&installation, "mirror-1");
+    wait_for("it begins anew", || match told(&installation, "mirror-1", SNAPSHOT) {
+        now if now > before => Ok(()),
+        now => Err(format!("{now} snapshots")),
+    });
+    wait_for("it is ready", || match says_ready(&installation, &registry, "mirror-1") {
+        Ok(true) => Ok(()),
+        other => Err(format!("{other:?}")),
+    });
+    assert_eq!(told(&installation, "ssh-0", "mirror inactive"), 0, "it was missed: the test shows nothing");
+    let url = format!("{}/one", installation.ready().mirrors[1]);
+    assert_eq!(client.remote_tip(&url).unwrap(), client.tip("work"));
+    let second = client.commit("work", "file", "second");
+    client.hg("work", &["push", &client.push_url("one")]).ok();
+    installation.settled();
+    assert_eq!(client.remote_tip(&url).unwrap(), second);
+}
+
 #[test]
 fn a_mirror_is_not_ready_after_a_start_until_it_has_caught_up() {
     let installation = Installation::start(Options::new(&newest(), &["one"]));
     let registry = RegistryClient::new(&installation);
     let client = Client::new(&installation, &newest(), "developer");
-    let ready = |name: &str| {
-        let status: serde_json::Value =
-            registry.get(&installation, name, "/status.json").map_err(|e| e.to_string())?;
-        Ok::<_, String>(status["ready"].as_bool().unwrap())
-    };
+    let ready = |name: &str| says_ready(&installation, &registry, name);
     client.init("work");
     client.hg("work", &["push", &client.push_url("one")]).ok();
     installation.settled();
