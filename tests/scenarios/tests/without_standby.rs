@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::Child;
 
 use protocol::status::Role;
-use scenarios::{Client, Installation, Options, Pushed, mercurials, wait_for};
+use scenarios::{Client, Installation, Options, Pushed, RegistryClient, mercurials, wait_for};
 use tempfile::TempDir;
 
 const NOT_AVAILABLE: &str = "replication log not available; all writes disabled";
@@ -114,6 +114,27 @@ fn without_its_standby_a_master_refuses_pushes() {
     standby_is(&setting.installation, Role::Standby);
     setting.client.hg("work", &["push", "-B", "mark", "-r", "tip", &setting.url]).ok();
     setting.agrees(vec![first, second]);
+}
+
+/// Which mirrors are active stands in its log, of which it may believe nothing before the standby has acknowledged it.
+#[test]
+fn a_master_that_begins_without_its_standby_sends_no_reader_away() {
+    let setting = Setting::new();
+    let installation = &setting.installation;
+    let registry = RegistryClient::new(installation);
+    installation.settled();
+    installation.pause("ssh-1");
+    installation.kill("ssh-0");
+    let asked = serde_json::json!({"serving": []});
+    wait_for("the new master says that it does not know", || match registry.tell("/v1/endpoints", &asked) {
+        Err(error) if error.status().is_some_and(|status| status == 503) => Ok(()),
+        other => Err(format!("{other:?}")),
+    });
+    let service = format!("{}/one", setting.client.http);
+    assert_eq!(setting.client.remote_tip(&service).unwrap(), setting.client.tip("work"));
+    installation.resume("ssh-1");
+    installation.settled();
+    assert_eq!(setting.client.remote_tip(&service).unwrap(), setting.client.tip("work"));
 }
 
 #[test]

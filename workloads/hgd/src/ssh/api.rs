@@ -187,6 +187,6 @@ async fn ask<T: Serialize>(master: &Master, question: impl FnOnce(oneshot::Sende
     let _publisher_gone_shows_below = master.publisher.send(question(answer)).await;
     match answered.await {
         Ok(value) => Json(value).into_response(),
-        Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "this instance is stopping").into_response(),
+        Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "this instance cannot say it yet, or is stopping").into_response(),
     }
 }

@@ -24,6 +24,8 @@ use super::settled::Settled;
 const TICK: Duration = Duration::from_millis(200);
 /// How often logs are trimmed.
 const TRIM: Duration = Duration::from_secs(10);
+/// Mirrors that were active before this reign find its master within this time, or are missed.
+const RECONNECT: Duration = Duration::from_secs(10);
 /// How long retention is held at most for a newcomer that took a snapshot.
 const NEWCOMER_HOLD: Duration = Duration::from_secs(3600);
 
@@ -82,6 +84,8 @@ pub struct Publisher {
     standbys: BTreeMap<InstanceName, Progress>,
     newcomers: BTreeMap<InstanceName, Newcomer>,
     started: Instant,
+    /// Where both logs ended when this reign began.
+    ends: [Offset; 2],
     appending: JoinSet<Result<Offset, log::AppendError>>,
 }
 
@@ -106,6 +110,7 @@ impl Publisher {
         let replication = options.settled.registry().through();
         let publication = options.publication.positions().start.previous();
         let core = Core::new(bounds, replication, publication, Duration::ZERO);
+        let ends = [&options.replication, &options.publication].map(|log| log.positions().end);
         Publisher {
             registry: options.settled.registry().clone(),
             options,
@@ -114,6 +119,7 @@ impl Publisher {
             standbys: BTreeMap::new(),
             newcomers: BTreeMap::new(),
             started: Instant::now(),
+            ends,
             appending: JoinSet::new(),
         }
     }
@@ -122,7 +128,6 @@ impl Publisher {
     pub async fn run(mut self, mut inputs: mpsc::Receiver<Input>) -> Result<(), PublisherError> {
         let mut replication = self.options.replication.subscribe(self.registry.through().next(), Level::Committed);
         let mut publication = self.options.publication.subscribe(self.core.position().1.next(), Level::Committed);
-        let ends = [&self.options.replication, &self.options.publication].map(|log| log.positions().end);
         let (mut ticks, mut trims) = (interval(TICK), interval(TRIM));
         loop {
             tokio::select! {
@@ -136,12 +141,16 @@ impl Publisher {
                 _ = ticks.tick() => self.tick(),
                 _ = trims.tick() => self.trim(),
             }
-            // What was in the logs before this reign is taken first: it says what was decided already.
-            let (taken, decided) = self.core.position();
-            if taken >= ends[0] && decided >= ends[1] {
+            if self.knows_the_logs() {
                 self.act();
             }
         }
+    }
+
+    /// What was in the logs before this reign is taken first: it says what was decided already.
+    fn knows_the_logs(&self) -> bool {
+        let (taken, decided) = self.core.position();
+        taken >= self.ends[0] && decided >= self.ends[1]
     }
 
     fn now(&self) -> Duration {
@@ -209,7 +218,9 @@ impl Publisher {
             }
             Input::Endpoints { serving, answer } => {
                 self.core.endpoints(&serving, now);
-                let _gone = answer.send(self.endpoints());
+                if let Some(endpoints) = self.endpoints() {
+                    let _gone = answer.send(endpoints);
+                }
             }
             Input::Snapshot { name, answer } => {
                 let _gone = answer.send(self.snapshot(name));
@@ -251,14 +262,20 @@ impl Publisher {
         }
     }
 
-    fn endpoints(&self) -> Endpoints {
+    /// None: a new master does not know yet, and what readers use stays as it is. To list no mirror would send all
+    /// readers away.
+    fn endpoints(&self) -> Option<Endpoints> {
+        let desired = self.core.desired();
+        let awaits = self.now() < RECONNECT && desired.iter().any(|name| !self.mirrors.contains_key(name));
+        if awaits || !self.knows_the_logs() {
+            return None;
+        }
         let address = |name: &InstanceName| {
             let url = &self.mirrors.get(name)?.url;
             Some(url.strip_prefix("http://").unwrap_or(url).to_owned())
         };
-        let desired = self.core.desired().into_iter();
-        let endpoints = desired.filter_map(|name| Some(Endpoint { address: address(&name)?, name }));
-        Endpoints { endpoints: endpoints.collect() }
+        let endpoints = desired.into_iter().filter_map(|name| Some(Endpoint { address: address(&name)?, name }));
+        Some(Endpoints { endpoints: endpoints.collect() })
     }
 
     /// Where a newcomer starts.
