@@ -27,7 +27,10 @@ pub fn the_standby_comes_back(cluster: &Cluster, developer: &mut Developer) {
     // Without its disk it is a newcomer, which acknowledges nothing new before it has everything old.
     let claim = format!("pvc/data-{standby}");
     let before = cluster.get(&claim).unwrap()["metadata"]["uid"].clone();
+    // A new volume may be anywhere, and the last node is for mirrors only.
+    cluster.kubectl("cordon n3");
     comes_back(cluster, developer, &standby, &claim);
+    cluster.kubectl("uncordon n3");
     assert_ne!(before, cluster.get(&claim).unwrap()["metadata"]["uid"]);
     assert_eq!(cluster.role("standby").unwrap(), standby);
 }
