@@ -117,8 +117,8 @@ func (d Deployment) applyUsers(ctx context.Context, users Users) error {
 	return nil
 }
 
-// moveInstances gives what an earlier build runs this one's image: the operator leaves instances on the image that they
-// have until their resource names another.
+// moveInstances gives what an earlier build runs this one's image: the operator leaves instances on the image that
+// they have until their resource names another.
 func (d Deployment) moveInstances(ctx context.Context) error {
 	names, err := d.inNamespace(ctx, "get", "mirrorpools,sshmasters", "--output=name")
 	if err != nil {
@@ -153,8 +153,8 @@ const readyStates = `{range .items[*]}{.kind} {.metadata.name}{"\t"}` +
 	`{.status.conditions[?(@.type=="Ready")].status}{"\t"}{.status.conditions[?(@.type=="Ready")].message}{"\t"}` +
 	`{.metadata.generation} {.status.conditions[?(@.type=="Ready")].observedGeneration}{"\n"}{end}`
 
-// NotReady reads one line for each resource: which, its condition Ready, the condition's message, and the generations of
-// the resource and of what the condition is about.
+// NotReady reads one line for each resource: which, its condition Ready, the condition's message, and the generations
+// of the resource and of what the condition is about.
 func NotReady(output string) error {
 	var missing []string
 	lines := 0
