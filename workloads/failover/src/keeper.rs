@@ -121,13 +121,19 @@ impl Keeper {
         !self.strict || !self.required.is_empty()
     }
 
-    /// What the register holds now, as read at any time.
+    /// What the register holds, as read at any time. An old answer takes nothing away: what was known stays possible
+    /// until a write of ours succeeds.
     pub fn read(&mut self, found: Versioned<State>) {
+        if found.value.generation < self.generation {
+            return;
+        }
         let ours = found.value.generation == self.generation && found.value.master.as_ref() == Some(&self.own);
         self.deposed |= !ours;
         self.unread = false;
-        // Doubt stays: a write without an answer may still arrive, until a later one of ours succeeds.
-        self.known = found;
+        if found.version != self.known.version {
+            let before = std::mem::replace(&mut self.known, found);
+            self.doubt.push(before.value);
+        }
     }
 
     /// How [`Step::Write`] of `state` went.

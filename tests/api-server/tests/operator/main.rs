@@ -109,6 +109,13 @@ async fn conflicts_are_told_and_disturb_nobody(cluster: &Cluster) {
     services.delete("other-http", &DeleteParams::default()).await.unwrap();
     cluster.wait_for_reason("MirrorPool", "other", "Progressing", "Applied").await;
     cluster.delete("MirrorPool", "other").await;
+    // By the garbage collector, in its own time.
+    cluster
+        .until("what it owned is gone with it", async || {
+            let left = cluster.versions().await;
+            (!left.keys().any(|object| object.contains(" other-"))).then_some(())
+        })
+        .await;
 }
 
 async fn what_is_deleted_comes_back(cluster: &Cluster) {

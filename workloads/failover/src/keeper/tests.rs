@@ -196,3 +196,16 @@ fn a_master_that_reads_of_another_generation_is_deposed() {
     assert_eq!(world.decide(), Step::Deposed);
     assert_eq!(world.required(), ["ssh-1"], "and never commits alone");
 }
+
+#[test]
+fn an_old_answer_of_the_register_takes_nobody_out() {
+    let mut world = World::new(false);
+    let old = world.register.clone();
+    world.stores("ssh-2", "two", 5);
+    assert!(matches!(world.decide(), Step::Require(_)));
+    assert_eq!(world.write().in_sync, [name("ssh-1"), name("ssh-2")].into());
+    world.keeper.read(old);
+    world.keeper.read(Versioned { version: Version::File(9), value: State::default() });
+    assert!(!matches!(world.decide(), Step::Deposed), "an older generation");
+    assert_eq!(world.required(), ["ssh-1", "ssh-2"]);
+}
