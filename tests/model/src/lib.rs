@@ -5,9 +5,9 @@
 //!
 //! Several things are one step here, because what lies between cannot make a commit unsafe that is safe like this:
 //!
-//! * A follower stores an entry, syncs it and is heard. What is stored and not synced is as good as not stored; a message
-//!   that comes later is one that is sent later, for a sealed follower refuses it either way; an acknowledgement that
-//!   comes later only makes the master commit later.
+//! * A follower stores an entry, syncs it and is heard. What is stored and not synced is as good as not stored; a
+//!   message that comes later is one that is sent later, for a sealed follower refuses it either way; an
+//!   acknowledgement that comes later only makes the master commit later.
 //! * A master commits as soon as it can, which asks the most of everybody else.
 //! * An answered write of the register takes place when it is sent. Without an answer it may take place at any time.
 //! * A deposed master that learns it restarts.

@@ -1,5 +1,5 @@
-//! Of all states from which the same can follow, one is looked at: instances have no names that matter, and much of what
-//! they remember is moot.
+//! Of all states from which the same can follow, one is looked at: instances have no names that matter, and much of
+//! what they remember is moot.
 
 use crate::set::{INSTANCES, Id, Set};
 use crate::state::{Instance, Packed, Reign, State};
@@ -42,8 +42,8 @@ pub fn simplify(state: &mut State) {
     }
 }
 
-/// Renames the instances in an order that does not depend on their names. Where the order leaves two alike that are not,
-/// two states are looked at instead of one.
+/// Renames the instances in an order that does not depend on their names. Where the order leaves two alike that are
+/// not, two states are looked at instead of one.
 pub fn representative(state: State) -> State {
     let keys: [u64; INSTANCES] = std::array::from_fn(|id| key(&state, id));
     if keys.is_sorted() {

@@ -203,7 +203,7 @@ impl State {
         self.register.master == Some(id) && generation == Some(self.register.generation)
     }
 
-    /// What the follower says may still move something: not any more, when the reign is over and its commits need others.
+    /// What the follower says may still move something: not when the reign is over and its commits need others.
     pub fn listens(&self, master: Id, follower: Id) -> bool {
         self.holds(master)
             || self.instance(master).reign.is_some_and(|reign| reign.required().contains(follower) && !reign.is_over())
