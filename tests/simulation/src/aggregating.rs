@@ -36,8 +36,10 @@ impl World {
     }
 
     pub fn aggregate(&mut self) {
-        for index in 0..2 {
-            self.aggregate_on(index);
+        for index in 0..self.ssh.len() {
+            if !self.is_paused(crate::nodes::Node::Ssh(index)) {
+                self.aggregate_on(index);
+            }
         }
     }
 

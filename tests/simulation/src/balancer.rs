@@ -46,7 +46,10 @@ impl World {
             }
         }
         match self.balancer.report.take() {
-            None => self.balancer.report = Some((self.register.master, self.report())),
+            None => {
+                let master = self.master().unwrap_or(0);
+                self.balancer.report = Some((master, self.report()));
+            }
             Some((master, report)) => self.deliver_report(master, &report),
         }
     }

@@ -22,6 +22,12 @@ impl World {
         }
     }
 
+    pub fn holds_all(&self, index: usize, log: LogName) -> bool {
+        (1..=self.truth.end(log).0).map(Offset).all(|offset| {
+            self.ssh[index].disks[log as usize].get(offset).is_some_and(|entry| self.truth.agrees(log, entry))
+        })
+    }
+
     /// Repositories hold what the log says, in its order.
     pub fn check_ssh_content(&mut self, index: usize, id: CreationId) {
         let Some(repository) = self.ssh[index].store.live.get(&id).filter(|repository| !repository.corrupt) else {

@@ -16,6 +16,9 @@ const PATHS: [&str; 4] = ["a", "b", "c/d", "e"];
 impl World {
     pub fn client(&mut self) {
         let index = self.any_ssh();
+        if self.is_paused(crate::nodes::Node::Ssh(index)) {
+            return;
+        }
         let Some(reign) = self.ssh[index].up.as_ref().and_then(|up| up.reign.as_ref()) else { return };
         let generation = reign.generation;
         let repositories: Vec<Repository> = reign.registry.iter().cloned().collect();

@@ -2,13 +2,15 @@
 
 use protocol::{LogName, Offset};
 
-use crate::world::{MIRRORS, SSH, World, note};
+use crate::nodes::OPERATORS;
+use crate::world::{MIRRORS, World, note};
 
 const ROUNDS: usize = 400;
 
 impl World {
     pub fn drain(&mut self) {
         self.faults = false;
+        self.calm();
         self.mirrors.iter_mut().for_each(|mirror| mirror.store.full = false);
         note!(self, "faults end");
         for _ in 0..ROUNDS {
@@ -29,10 +31,10 @@ impl World {
     pub fn round(&mut self) {
         self.now += std::time::Duration::from_millis(150);
         self.restart_all();
-        self.depose();
-        self.open_master();
-        self.grow();
-        for index in 0..SSH {
+        (0..OPERATORS).for_each(|which| self.operate(which));
+        for index in 0..self.ssh.len() {
+            self.open_master(index);
+            self.keep(index);
             for _ in 0..6 {
                 LogName::ALL.into_iter().for_each(|log| self.ssh_disk_of(index, log));
                 self.standby_network(index);
@@ -65,12 +67,12 @@ impl World {
 
     /// What still moves, in words; empty when nothing does.
     fn unrest(&self) -> String {
-        let master = self.register.master;
         let end = self.truth.end(LogName::Replication);
-        let Some(up) = self.ssh[master].up.as_ref().filter(|_| self.leads(master) && self.register.in_sync) else {
-            return format!("ssh-{master} does not lead with its standby");
+        let whole = self.register.state().in_sync.len() + 1 == self.ssh.len();
+        let up = self.master().filter(|_| whole).and_then(|master| self.ssh[master].up.as_ref());
+        let Some((up, reign)) = up.and_then(|up| Some((up, up.reign.as_ref()?))) else {
+            return format!("nobody leads with all standbys: {:?}", self.register.state());
         };
-        let Some(reign) = &up.reign else { return String::new() };
         if up.logs[0].view().generations.end() != end || reign.aggregator.published_through() != end {
             return format!("published through {} of {end}", reign.aggregator.published_through());
         }
@@ -100,7 +102,7 @@ impl World {
     fn check_equal(&mut self) {
         for log in LogName::ALL {
             for offset in (1..=self.truth.end(log).0).map(Offset) {
-                for index in 0..SSH {
+                for index in 0..self.ssh.len() {
                     let here = self.ssh[index].disks[log as usize].get(offset);
                     if here.is_none_or(|entry| !self.truth.agrees(log, entry)) {
                         return self.broken(format!("ssh-{index} lacks {log:?} {offset} at the end"));

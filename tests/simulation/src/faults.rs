@@ -3,7 +3,7 @@
 use protocol::LogName;
 
 use crate::Bug;
-use crate::world::{MIRRORS, SSH, World, note};
+use crate::world::{MIRRORS, World, note};
 
 impl World {
     pub fn fault(&mut self) {
@@ -39,22 +39,29 @@ impl World {
                 mirror.checkpoint = None;
                 note!(self, "mirror-{index} has lost its disk");
             }
+            8 if self.chance.one_in(3) => self.lose_ssh_disk(),
             _ => self.restart_all(),
         }
     }
 
     pub fn restart_all(&mut self) {
-        for index in 0..SSH {
-            let ssh = &mut self.ssh[index];
-            if ssh.up.is_none() {
-                ssh.up = Some(crate::ssh::start(&ssh.name, &mut ssh.disks, ssh.checkpoint.clone()));
-                note!(self, "ssh-{index} starts");
-            }
-        }
+        (0..self.ssh.len()).for_each(|index| self.restart_ssh(index));
         for index in 0..MIRRORS {
             self.mirrors[index].running = true;
             self.start_mirror(index);
         }
+    }
+
+    pub fn restart_ssh(&mut self, index: usize) {
+        let ssh = &mut self.ssh[index];
+        if ssh.up.is_some() {
+            return;
+        }
+        if self.bug == Some(Bug::ForgetSealAtRestart) {
+            ssh.sealed = protocol::Generation(0);
+        }
+        ssh.up = Some(crate::ssh::start(&ssh.name, &mut ssh.disks, ssh.checkpoint.clone()));
+        note!(self, "ssh-{index} starts");
     }
 
     pub fn crash_ssh(&mut self, index: usize, power: bool) {
@@ -62,13 +69,32 @@ impl World {
             return;
         }
         note!(self, "ssh-{index} crashes, power lost: {power}");
-        self.ssh[index].wire = None;
+        self.cut_standby(index);
         self.cut_followers_of(index);
         let ssh = &mut self.ssh[index];
         if power {
             ssh.disks.iter_mut().for_each(|disk| disk.lose_power(&mut self.chance));
             ssh.store.lose_power(&mut self.chance);
         }
+    }
+
+    /// Not the last one that has everything: that would lose what is acknowledged, and nobody can help it.
+    fn lose_ssh_disk(&mut self) {
+        let index = self.any_ssh();
+        let others = (0..self.ssh.len()).filter(|other| *other != index);
+        let whole = |other: usize| protocol::LogName::ALL.into_iter().all(|log| self.holds_all(other, log));
+        let state = self.register.state();
+        let able = |other: &usize| {
+            let name = &self.ssh[*other].name;
+            let meant = state.means(name, &self.ssh[*other].disk);
+            meant && (state.in_sync.contains(name) || state.master.as_ref() == Some(name)) && whole(*other)
+        };
+        if others.into_iter().filter(able).count() == 0 {
+            return;
+        }
+        self.crash_ssh(index, false);
+        self.ssh[index].lose_disk();
+        note!(self, "ssh-{index} has lost its disk");
     }
 
     fn crash_mirror(&mut self, index: usize, power: bool) {
@@ -85,7 +111,7 @@ impl World {
     }
 
     pub fn cut_followers_of(&mut self, master: usize) {
-        self.disconnect_standby(master);
+        self.disconnect_standbys(master);
         for index in 0..MIRRORS {
             if self.mirrors[index].wire.as_ref().is_some_and(|wire| wire.master == master) {
                 self.cut_mirror(index);
@@ -93,15 +119,18 @@ impl World {
         }
     }
 
-    pub fn disconnect_standby(&mut self, master: usize) {
-        if self.ssh[1 - master].wire.as_ref().is_some_and(|wire| wire.master == master) {
-            self.cut_standby(1 - master);
+    fn disconnect_standbys(&mut self, master: usize) {
+        for index in 0..self.ssh.len() {
+            if self.ssh[index].wire.as_ref().is_some_and(|wire| wire.master == master) {
+                self.cut_standby(index);
+            }
         }
     }
 
     pub fn cut_standby(&mut self, index: usize) {
-        if self.ssh[index].wire.take().is_some() {
+        if let Some(wire) = self.ssh[index].wire.take() {
             note!(self, "ssh-{index} is cut off");
+            self.forget_standby(wire.master, index);
         }
     }
 

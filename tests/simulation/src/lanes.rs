@@ -41,6 +41,9 @@ pub fn options(options: Options) -> Options {
 impl World {
     pub fn ssh_lanes(&mut self) {
         let index = self.any_ssh();
+        if self.is_paused(crate::nodes::Node::Ssh(index)) {
+            return;
+        }
         self.feed_ssh_lanes(index);
         let Some(up) = &mut self.ssh[index].up else { return };
         up.work.start(self.now);
@@ -121,7 +124,7 @@ impl World {
     fn peer(&mut self, action: &Action, not_ssh: usize, not_mirror: usize) -> Option<Repository> {
         let ActionKind::Resync { .. } = action.kind else { return None };
         let id: CreationId = action.repository;
-        let masters = (0..SSH).filter(|i| *i != not_ssh && self.ssh[*i].up.is_some());
+        let masters = (0..self.ssh.len()).filter(|i| *i != not_ssh && self.ssh[*i].up.is_some());
         let mirrors = (0..MIRRORS).filter(|i| *i != not_mirror && self.mirrors[*i].up.is_some());
         let copies = masters.filter_map(|i| self.ssh[i].store.live.get(&id));
         let copies = copies.chain(mirrors.filter_map(|i| self.mirrors[i].store.live.get(&id)));

@@ -1,4 +1,4 @@
-//! The whole installation in one thread: two SSH instances, three mirrors, an aggregator, a balancer and clients, made
+//! The whole installation in one thread: SSH instances, mirrors, aggregators, operators, a balancer and clients, made
 //! of the programs' own decision cores, with invented disks, connections and time. One seed decides everything, so
 //! that a failing run can be looked at again.
 //!
@@ -18,7 +18,10 @@ mod faults;
 mod lanes;
 mod mirror;
 mod network;
+mod nodes;
+mod operators;
 mod register;
+mod reigns;
 mod ssh;
 mod store;
 #[cfg(test)]
@@ -38,6 +41,20 @@ pub enum Bug {
     ApplyOutOfOrder,
     /// A master opens its log without the last record, and gives its offset to another one.
     ReuseOffset,
+    /// Nobody refuses an older generation, whatever it was told or has followed.
+    SkipSeal,
+    /// A restart forgets which generations are refused.
+    ForgetSealAtRestart,
+    /// Commits do without a member before the register says so.
+    ShrinkAfterCommit,
+    /// A write whose answer was lost is taken for one that failed.
+    ForgetUnansweredWrite,
+    /// A promoted master commits without the members that the register names.
+    CommitAloneAfterPromotion,
+    /// Whoever answers is promoted.
+    PromoteOutOfSync,
+    /// A newcomer is caught up when it has what this reign has committed; what the reign began with is not asked.
+    ForgetWhatTheReignBeganWith,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -74,7 +74,7 @@ impl World {
 
     /// Where a newcomer starts, by the master's word.
     fn snapshot(&self, index: usize) -> Option<Checkpoint> {
-        let master = self.register.master;
+        let master = self.master()?;
         let up = self.ssh[master].up.as_ref()?;
         let reign = up.reign.as_ref().filter(|_| self.aggregates(master))?;
         let (replication, publication) = reign.aggregator.position();

@@ -6,23 +6,28 @@ use protocol::{Entry, Generation, LogName, Offset};
 use log::core::{Cut, Event};
 
 use crate::Bug;
+use crate::nodes::Node;
 use crate::ssh::Meant;
 use crate::wire::Wire;
-use crate::world::{MIRRORS, SSH, World, note};
+use crate::world::{MIRRORS, World, note};
 
 impl World {
     /// One message one way, or a new connection.
     pub fn network(&mut self) {
-        let follower = self.chance.below(SSH + 2 * MIRRORS);
-        match follower {
-            standby @ 0..SSH => self.standby_network(standby),
-            mirror => self.mirror_network((mirror - SSH) % MIRRORS),
+        let standbys = self.ssh.len();
+        match self.chance.below(standbys + 2 * MIRRORS) {
+            standby if standby < standbys => self.standby_network(standby),
+            mirror => self.mirror_network((mirror - standbys) % MIRRORS),
         }
     }
 
     pub fn standby_network(&mut self, index: usize) {
+        if self.is_paused(Node::Ssh(index)) {
+            return;
+        }
         if self.ssh[index].wire.is_none() {
-            return self.connect_standby(index);
+            let master = self.any_ssh();
+            return self.connect_standby(index, master);
         }
         self.send_to_standby(index);
         match self.chance.below(3) {
@@ -34,13 +39,13 @@ impl World {
         }
     }
 
-    fn connect_standby(&mut self, index: usize) {
-        let master = self.register.master;
-        if index == master || !self.leads(master) || self.ssh[index].up.as_ref().is_none_or(|up| up.reign.is_some()) {
-            return;
-        }
-        let generation = self.register.generation;
-        if generation < self.ssh[index].sealed {
+    /// It asks one after the other; who is no master any more and does not know it answers too.
+    pub fn connect_standby(&mut self, index: usize, master: usize) {
+        let reign = self.ssh[master].up.as_ref().and_then(|up| up.reign.as_ref());
+        let Some(generation) = reign.map(|reign| reign.generation) else { return };
+        let follows = self.ssh[index].up.as_ref().is_some_and(|up| up.reign.is_none());
+        let reached = self.reaches(Node::Ssh(index), Node::Ssh(master)) && !self.is_paused(Node::Ssh(master));
+        if !follows || !reached || !self.leads(master, generation) || generation < self.ssh[index].sealed {
             return;
         }
         // What the own reign still had on its way to the disk must have arrived before the end of the log is told:
@@ -59,8 +64,9 @@ impl World {
         }
         note!(self, "ssh-{index} follows ssh-{master}, next {:?}, truncate {:?}", wire.next, wire.truncate);
         let forks = wire.truncate;
-        self.ssh[index].sealed = generation;
+        self.raise_seal(index, generation);
         self.ssh[index].wire = Some(wire);
+        self.ssh[index].heard = Some((generation, self.clock(Node::Ssh(index))));
         let Some(up) = &mut self.ssh[index].up else { return };
         up.handle(LogName::Replication, Event::Follow);
         up.handle(LogName::Publication, Event::Follow);
@@ -79,6 +85,11 @@ impl World {
 
     fn send_to_standby(&mut self, index: usize) {
         let Some(mut wire) = self.ssh[index].wire.take() else { return };
+        if self.is_paused(Node::Ssh(wire.master)) {
+            self.ssh[index].wire = Some(wire);
+            return;
+        }
+        self.ssh[index].heard = Some((wire.generation, self.clock(Node::Ssh(index))));
         let master = &self.ssh[wire.master];
         if let Some(up) = master.up.as_ref().filter(|_| wire.truncate == [None, None]) {
             for log in LogName::ALL {
@@ -108,14 +119,11 @@ impl World {
     }
 
     pub fn deliver_to_master_of_standby(&mut self, index: usize) {
-        let member = self.ssh[index].disk.clone();
-        let Some(wire) = &mut self.ssh[index].wire else { return };
-        let (master, generation) = (wire.master, wire.generation);
+        let Some(master) = self.ssh[index].wire.as_ref().map(|wire| wire.master) else { return };
+        let wire = self.ssh[index].wire.as_mut().filter(|_| !self.nodes.stands_still(Node::Ssh(master)));
+        let Some(wire) = wire else { return };
         let Some(FromFollower::Stored { log, through }) = wire.up.pop_front() else { return };
-        if let Some(up) = &mut self.ssh[master].up {
-            up.handle(log, Event::Acknowledged { generation, member, through });
-        }
-        self.settle_ssh(master);
+        self.stored(master, index, log, through);
     }
 
     pub fn mirror_network(&mut self, index: usize) {
@@ -135,7 +143,8 @@ impl World {
     fn connect_mirror(&mut self, index: usize) {
         self.start_mirror(index);
         // Now and then it finds a master that does not know yet that it is none.
-        let master = if self.faults && self.chance.one_in(4) { self.any_ssh() } else { self.register.master };
+        let named = self.master().filter(|_| !self.faults || !self.chance.one_in(4));
+        let master = named.unwrap_or_else(|| self.any_ssh());
         let Some(reign) = self.ssh[master].up.as_ref().and_then(|up| up.reign.as_ref()) else { return };
         let generation = reign.generation;
         let Some(up) = &self.ssh[master].up else { return };
@@ -161,7 +170,7 @@ impl World {
     fn send_to_mirror(&mut self, index: usize) {
         let Some(mut wire) = self.mirrors[index].wire.take() else { return };
         let master = &self.ssh[wire.master];
-        if let Some(up) = &master.up {
+        if let Some(up) = master.up.as_ref().filter(|_| !self.is_paused(Node::Ssh(wire.master))) {
             for log in LogName::ALL {
                 let committed = up.committed(log);
                 send(&mut wire, log, committed, Offset::ZERO, |offset| master.disks[log as usize].get(offset));
@@ -197,6 +206,9 @@ impl World {
         let mirror = &mut self.mirrors[index];
         let Some(wire) = &mut mirror.wire else { return };
         let master = wire.master;
+        if self.nodes.stands_still(Node::Ssh(master)) {
+            return;
+        }
         let Some(FromFollower::Progress(progress)) = wire.up.pop_front() else { return };
         let quarantined = progress.lanes.iter().filter(|lane| lane.quarantined).map(|lane| lane.repository);
         mirror.told_quarantined[master] = quarantined.collect();

@@ -13,6 +13,8 @@ use protocol::{DiskId, Entry, Generation, InstanceName, LogName, Offset, Registr
 use crate::Bug;
 use crate::disk::LogDisk;
 use crate::lanes::Work;
+use crate::nodes::{Clock, Node};
+use crate::reigns::Standbys;
 use crate::store::Store;
 use crate::wire::Wire;
 use crate::world::{World, note};
@@ -28,6 +30,11 @@ pub struct Ssh {
     pub up: Option<Up>,
     /// As standby.
     pub wire: Option<Wire>,
+    /// The last word of the master that it follows, by its own clock.
+    pub heard: Option<(Generation, Duration)>,
+    pub clock: Clock,
+    /// Disks that it has had.
+    lost_disks: usize,
 }
 
 /// What a request to a log was for.
@@ -58,15 +65,23 @@ pub struct Up {
 /// What a master has in memory.
 pub struct Reign {
     pub generation: Generation,
+    pub keeper: failover::Keeper,
+    /// Last record of each log when it began: some were committed by others.
+    pub begun: [Offset; 2],
+    /// What standbys have said on the connections that they have.
+    pub standbys: Standbys,
     pub aggregator: aggregator::Core,
     pub registry: Registry,
     pub fed: [Offset; 2],
 }
 
 impl Reign {
-    pub fn new(generation: Generation, now: Duration) -> Reign {
+    pub fn new(generation: Generation, keeper: failover::Keeper, begun: [Offset; 2], now: Duration) -> Reign {
         Reign {
             generation,
+            keeper,
+            begun,
+            standbys: Standbys::new(),
             aggregator: aggregator::Core::new(crate::aggregating::options(), Offset::ZERO, Offset::ZERO, now),
             registry: Registry::default(),
             fed: [Offset::ZERO; 2],
@@ -111,11 +126,11 @@ pub fn start(name: &InstanceName, disks: &mut [LogDisk; 2], checkpoint: Checkpoi
 }
 
 impl Ssh {
-    pub fn new(index: usize) -> Ssh {
+    pub fn new(index: usize, clock: Clock) -> Ssh {
         let name: InstanceName = format!("ssh-{index}").try_into().unwrap_or_else(|_| unreachable!("a fit name"));
         let mut disks = [LogDisk::default(), LogDisk::default()];
         let up = start(&name, &mut disks, Checkpoint::default());
-        let disk = name.as_str().parse().unwrap_or_else(|_| unreachable!("a fit name"));
+        let disk = disk_id(&name, 0);
         Ssh {
             name,
             disk,
@@ -125,8 +140,24 @@ impl Ssh {
             sealed: Generation(0),
             up: Some(up),
             wire: None,
+            heard: None,
+            clock,
+            lost_disks: 0,
         }
     }
+
+    /// Another, empty disk: with its process down.
+    pub fn lose_disk(&mut self) {
+        self.lost_disks += 1;
+        self.disk = disk_id(&self.name, self.lost_disks);
+        self.disks = Default::default();
+        self.store.lose_disk();
+        (self.checkpoint, self.sealed, self.heard) = (Checkpoint::default(), Generation(0), None);
+    }
+}
+
+fn disk_id(name: &InstanceName, number: usize) -> DiskId {
+    format!("disk-{number}-of-{name}").parse().unwrap_or_else(|_| unreachable!("a fit id"))
 }
 
 impl World {
@@ -138,6 +169,9 @@ impl World {
 
     pub fn ssh_disk_of(&mut self, index: usize, log: LogName) {
         let full = self.faults && self.chance.one_in(50);
+        if self.is_paused(Node::Ssh(index)) {
+            return;
+        }
         let ssh = &mut self.ssh[index];
         let Some(up) = &mut ssh.up else { return };
         let disk = &mut ssh.disks[log as usize];

@@ -8,14 +8,17 @@ use protocol::LogName;
 use crate::balancer::Balancer;
 use crate::chance::Chance;
 use crate::mirror::Mirror;
+use crate::nodes::{Clock, Nodes, OPERATORS};
+use crate::operators::Operator;
 use crate::register::Register;
 use crate::ssh::Ssh;
 use crate::truth::Truth;
 use crate::{Bug, Statistics, Violation};
 
-pub const SSH: usize = 2;
+/// At most: every other seed has one less.
+pub const SSH: usize = 3;
 pub const MIRRORS: usize = 3;
-const STEPS: usize = 1_000;
+const STEPS: usize = 700;
 /// Rounds without faults in which everybody finds everybody.
 const SETUP_ROUNDS: usize = 6;
 const TRACE_LINES: usize = 120;
@@ -26,7 +29,9 @@ pub struct World {
     pub chance: Chance,
     pub now: Duration,
     pub register: Register,
-    pub ssh: [Ssh; SSH],
+    pub operators: [Operator; OPERATORS],
+    pub nodes: Nodes,
+    pub ssh: Vec<Ssh>,
     pub mirrors: [Mirror; MIRRORS],
     pub balancer: Balancer,
     pub truth: Truth,
@@ -51,13 +56,19 @@ pub(crate) use note;
 
 impl World {
     pub fn new(seed: u64, bug: Option<Bug>, tracing: bool) -> World {
+        let mut chance = Chance::new(seed);
+        let mut clock = || Clock::new(80 + 10 * chance.below(5) as u32);
+        let ssh: Vec<Ssh> = (0..SSH - (seed % 2) as usize).map(|index| Ssh::new(index, clock())).collect();
+        let operators = std::array::from_fn(|_| Operator::new(clock()));
         World {
             seed,
             bug,
-            chance: Chance::new(seed),
+            chance,
             now: Duration::ZERO,
-            register: Register::default(),
-            ssh: std::array::from_fn(Ssh::new),
+            register: Register::new(first_register(&ssh)),
+            operators,
+            nodes: Nodes::default(),
+            ssh,
             mirrors: std::array::from_fn(Mirror::new),
             balancer: Balancer::default(),
             truth: Truth::default(),
@@ -99,14 +110,26 @@ impl World {
             76..83 => self.aggregate(),
             83..88 => self.balance(),
             88..91 => self.pass_time(),
-            91..93 => self.checkpoint(),
-            93..98 => self.govern(),
-            _ => self.fault(),
+            91 => self.checkpoint(),
+            92..98 => self.govern(),
+            98 => self.fault(),
+            _ => self.disturb(),
+        }
+    }
+
+    /// Who is master, and with whom.
+    fn govern(&mut self) {
+        let index = self.any_ssh();
+        match self.chance.below(8) {
+            0..2 => self.open_master(index),
+            2..5 => self.keep(index),
+            5 => self.late_write(),
+            which => self.operate(which - 6),
         }
     }
 
     pub fn any_ssh(&mut self) -> usize {
-        self.chance.below(SSH)
+        self.chance.below(self.ssh.len())
     }
 
     pub fn any_mirror(&mut self) -> usize {
@@ -143,5 +166,15 @@ impl World {
         if let Err(what) = result {
             self.broken(what);
         }
+    }
+}
+
+/// As its maker leaves it: the first instance to be master, the others in its set, and no disk known yet.
+fn first_register(ssh: &[Ssh]) -> register::State {
+    let names = ssh.iter().map(|ssh| ssh.name.clone());
+    register::State {
+        master: names.clone().next(),
+        in_sync: names.skip(1).collect(),
+        ..register::State::default()
     }
 }
