@@ -15,9 +15,8 @@ use crate::world::{World, note};
 
 /// As the logs know it. A member whose disk is not known is waited for under its name, which is no disk's id.
 fn disks(members: &Members) -> BTreeSet<DiskId> {
-    let disk = |(name, disk): (&protocol::InstanceName, &Option<DiskId>)| {
-        disk.clone().or_else(|| name.as_str().parse().ok())
-    };
+    let disk =
+        |(name, disk): (&protocol::InstanceName, &Option<DiskId>)| disk.clone().or_else(|| name.as_str().parse().ok());
     members.iter().filter_map(disk).collect()
 }
 

@@ -172,9 +172,5 @@ impl World {
 /// As its maker leaves it: the first instance to be master, the others in its set, and no disk known yet.
 fn first_register(ssh: &[Ssh]) -> register::State {
     let names = ssh.iter().map(|ssh| ssh.name.clone());
-    register::State {
-        master: names.clone().next(),
-        in_sync: names.skip(1).collect(),
-        ..register::State::default()
-    }
+    register::State { master: names.clone().next(), in_sync: names.skip(1).collect(), ..register::State::default() }
 }
