@@ -178,6 +178,10 @@ impl Look<'_> {
             }
             return self.wished(master);
         }
+        // No disk is known before the first reign: nobody has had a push yet, and nobody could be promoted.
+        if self.register.value.disks.is_empty() {
+            return Step::Nothing;
+        }
         let why = match self.suspicion(master, policy) {
             Ok(why) => why,
             Err(trouble) => return trouble.map_or(Step::Nothing, Step::Wait),

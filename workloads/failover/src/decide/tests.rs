@@ -220,3 +220,12 @@ fn a_switchover_drains_first_and_names_the_one_that_was_asked_for() {
     let Step::Name { state: named, .. } = world.decide() else { panic!("a name") };
     assert_eq!(named.master, Some(name("ssh-1")));
 }
+
+#[test]
+fn an_installation_that_has_never_begun_is_waited_for() {
+    let mut world = World::new(&["ssh-1"]);
+    world.write(State { disks: BTreeMap::new(), ..state(&["ssh-1"]) });
+    world.observed.answers.clear();
+    world.now += seconds(3600.0);
+    assert_eq!(world.decide(), Step::Nothing);
+}
