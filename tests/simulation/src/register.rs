@@ -1,5 +1,5 @@
-//! The register as an API server keeps it: conditional writes, of which each may take place late or have no answer, and
-//! reads that may be old.
+//! The register as an API server keeps it: conditional writes, of which each may take place late or have no answer,
+//! and reads that may be old.
 
 use failover::keeper::Outcome;
 use register::{State, Version, Versioned};

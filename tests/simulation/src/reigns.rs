@@ -178,8 +178,8 @@ impl World {
         self.leads(named, state.generation).then_some(named)
     }
 
-    /// Only then it has followers: before `Lead` is answered a cut of its own may still be under way, and what it sends
-    /// would be gone the next moment.
+    /// Only then it has followers: before `Lead` is answered a cut of its own may still be under way, and what it
+    /// sends would be gone the next moment.
     pub fn leads(&self, index: usize, generation: Generation) -> bool {
         let leading = |up: &crate::ssh::Up| up.logs.iter().all(|log| log.view().leading == Some(generation));
         self.ssh[index].up.as_ref().is_some_and(leading)

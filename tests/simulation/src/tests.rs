@@ -24,8 +24,8 @@ fn no_seed_breaks_a_promise(part: u64) {
         }
     }
     println!(
-        "{acknowledged} records acknowledged, {promotions} promotions, {left} mirrors left the active set, {steps} steps \
-         in {:.1} s",
+        "{acknowledged} records acknowledged, {promotions} promotions, {left} mirrors left the active set, {steps} \
+         steps in {:.1} s",
         begun.elapsed().as_secs_f64()
     );
     assert!(acknowledged > 0 && promotions > 0 && left > 0, "the faults must happen for this to mean anything");
