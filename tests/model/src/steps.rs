@@ -74,19 +74,19 @@ impl Protocol {
             return;
         }
         for master in (0..INSTANCES as Id).filter(|master| *master != follower) {
-            let leader = state.instance(master);
-            let Some(reign) = leader.reign else { continue };
+            let writer = state.instance(master);
+            let Some(reign) = writer.reign else { continue };
             if reign.generation < instance.seal && self.bug != Some(Bug::SkipSeal) {
                 continue;
             }
-            let agrees = instance.log.common(&leader.log) == instance.log.len();
+            let agrees = instance.log.common(&writer.log) == instance.log.len();
             let said = reign.stored[usize::from(follower)] == instance.log.len() || !state.listens(master, follower);
             let others = state.instances.iter().filter_map(|other| other.reign);
             let refused = instance.seal..reign.generation;
             let sealed = others.into_iter().all(|other| !refused.contains(&other.generation));
             if !(agrees && said && sealed) {
                 steps.push(Step::Connect { follower, master });
-            } else if leader.log.len() > instance.log.len() {
+            } else if writer.log.len() > instance.log.len() {
                 steps.push(Step::Store { follower, master });
             }
         }

@@ -94,4 +94,3 @@ fn committing_alone_after_a_promotion_is_found() {
 fn promoting_an_out_of_sync_standby_is_found() {
     is_found(Bug::PromoteOutOfSync, LOST);
 }
-
