@@ -50,6 +50,10 @@ impl Component {
 /// What selects every object of ours.
 pub const MANAGED: &str = "app.kubernetes.io/managed-by=hg-operator";
 
+pub fn is_managed(labels: &BTreeMap<String, String>) -> bool {
+    MANAGED.split_once('=').is_some_and(|(label, value)| labels.get(label).is_some_and(|found| found == value))
+}
+
 /// The pods of one SshMaster or MirrorPool. A StatefulSet's selector never changes, hence no version here.
 pub fn selector(component: Component, instance: &str) -> Value {
     json!({

@@ -24,11 +24,12 @@ use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
 use contest::decide::Contests;
+pub use current::Premise;
 
 use crate::context::Context;
 use crate::events::{EventReason, Events};
 use crate::metrics;
-use crate::names::{APPLIED, FIELD_MANAGER};
+use crate::names::{APPLIED, FIELD_MANAGER, is_managed};
 use crate::problem::Problem;
 use crate::world::cache::{Cache, Name};
 
@@ -96,6 +97,7 @@ pub struct Owner {
     pub namespace: String,
     generation: Option<i64>,
     kind: ApiResource,
+    premises: Vec<Premise>,
 }
 
 impl Owner {
@@ -108,7 +110,14 @@ impl Owner {
             namespace: object.namespace()?,
             generation: object.meta().generation,
             kind: ApiResource::erase::<K>(&()),
+            premises: Vec::new(),
         })
+    }
+
+    /// Nothing is written on its behalf unless this holds.
+    pub fn given(mut self, premise: Premise) -> Owner {
+        self.premises.push(premise);
+        self
     }
 
     fn owns<K: ResourceExt>(&self, object: &K) -> bool {
@@ -202,6 +211,9 @@ impl<'a> Hand<'a> {
         let (mut value, hash) = self.complete(wanted);
         let observed = cache.get(&name);
         if let Some(observed) = &observed {
+            if !self.owner.owns(observed.as_ref()) {
+                self.must_be_heard_of(observed.as_ref()).await?;
+            }
             self.must_own(observed.as_ref(), &name)?;
             let known = serde_json::to_value(observed.as_ref()).unwrap_or_default();
             let Some(differs) = unchanged::difference(&known, &value) else { return Ok(false) };
@@ -214,13 +226,17 @@ impl<'a> Hand<'a> {
                 return Ok(false);
             }
         } else if let Some(found) = self.api::<K>().get_metadata_opt(&wanted.name).await.map_err(refused)? {
-            // An object without our labels is not in the cache.
             self.must_own(&found, &name)?;
+            // Without our labels it is not in the cache; with them it soon is.
+            if is_managed(found.labels()) {
+                return Err(Problem::behind(format!("{kind} '{name}' is there, and was not heard of yet")));
+            }
         }
         self.must_be_current().await?;
         if let Some(observed) = &observed {
-            // Of that name there may be another one meanwhile.
+            // Decided about this one in this version.
             value["metadata"]["uid"] = observed.uid().into();
+            value["metadata"]["resourceVersion"] = observed.resource_version().into();
         }
         let parameters = PatchParams::apply(FIELD_MANAGER).force().validation_strict();
         let applied = self.api::<K>().patch(&wanted.name, &parameters, &Patch::Apply(&value)).await;
@@ -284,6 +300,16 @@ impl<'a> Hand<'a> {
         let hash = unchanged::hash(&value);
         value["metadata"]["annotations"][APPLIED] = hash.clone().into();
         (value, hash)
+    }
+
+    /// Of its name there may be another one meanwhile, which is ours.
+    async fn must_be_heard_of<K: Applicable>(&self, observed: &K) -> Result<(), Problem> {
+        let (kind, name) = (K::kind(&()), observed.name_any());
+        let found = self.api::<K>().get_metadata_opt(&name).await.map_err(refused)?;
+        match found.and_then(|found| found.metadata.uid) == observed.uid() {
+            true => Ok(()),
+            false => Err(Problem::behind(format!("{kind} '{name}' is another one, and was not heard of yet"))),
+        }
     }
 
     fn must_own<M: ResourceExt>(&self, object: &M, name: &Name) -> Result<(), Problem> {

@@ -86,6 +86,7 @@ async fn act(context: &Context, observed: &Observed) -> Result<Done, Problem> {
     steps::label(context, &observed.name, &observed.pods, observed.holder()).await?;
     validate::validate(observed)?;
     let Some(owner) = Owner::of(observed.master.as_ref()) else { return Ok(Done::default()) };
+    let owner = owner.given(observed.all_pools.clone());
     let hand = Hand::of(context, &owner);
     let foundations = steps::foundations(context, observed, &hand).await?;
     let host_keys = steps::fingerprints(observed, &foundations.host_keys);

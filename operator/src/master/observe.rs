@@ -8,7 +8,7 @@ use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod, Secret};
 use kube::{Api, ResourceExt};
 
-use crate::apply::refused;
+use crate::apply::{Premise, refused};
 use crate::context::Context;
 use crate::link::view::View;
 use crate::names::{self, Component, Workload};
@@ -20,6 +20,8 @@ pub struct Observed {
     pub name: Name,
     /// Those that follow it, the oldest first.
     pub pools: Vec<Pool>,
+    /// All pools, also those of other masters.
+    pub all_pools: Premise,
     /// The secret of `directory.authorizedKeys`; None: it is not there.
     pub users: Option<Arc<Secret>>,
     /// The secret of `hostKeysSecretRef`; None: none is named, or it is not there.
@@ -65,7 +67,9 @@ pub async fn observe(context: &Context, master: Arc<SshMaster>) -> Result<Observ
     let ours = |labels: &std::collections::BTreeMap<String, String>, namespace: Option<String>| {
         namespace.as_ref() == Some(&name.namespace) && names::is_selected(Some(labels), Component::Ssh, &name.name)
     };
-    let mut pools = world.pools_of(&name);
+    let mut pools = world.pools.find(|pool| pool.namespace().as_ref() == Some(&name.namespace));
+    let all_pools = Premise::all(pools.iter().map(Arc::as_ref));
+    pools.retain(|pool| pool.spec.master_ref.name == name.name);
     pools.sort_by_key(|pool| (pool.creation_timestamp().map(|time| time.0), pool.name_any()));
     let pool = |pool: Arc<MirrorPool>| {
         let own = pool.name_any();
@@ -75,6 +79,7 @@ pub async fn observe(context: &Context, master: Arc<SshMaster>) -> Result<Observ
     };
     Ok(Observed {
         pools: pools.into_iter().map(pool).collect(),
+        all_pools,
         users,
         named_host_keys,
         stateful_set: world.stateful_sets.get(&Name::new(name.namespace.clone(), workload.object())),

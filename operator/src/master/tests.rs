@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crds::MirrorPool;
 use crds::conditions::Reason;
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::jiff::Timestamp;
@@ -12,6 +13,7 @@ use super::build::{Made, build};
 use super::observe::{Observed, Pool};
 use super::validate::validate;
 use super::{Done, report};
+use crate::apply::Premise;
 use crate::certificates::Data;
 use crate::governor::Note;
 use crate::link::view::View;
@@ -32,6 +34,7 @@ fn observed(change: Value) -> Observed {
         master: Arc::new(master(change)),
         name: Name::new("code", "hg"),
         pools: Vec::new(),
+        all_pools: Premise::all::<MirrorPool>([]),
         users: Some(Arc::new(secret("developers", &[("authorized_keys", "")]))),
         named_host_keys: None,
         stateful_set: None,

@@ -232,6 +232,10 @@ impl Shared {
         let mut seen = self.seen.lock().unwrap();
         let rights = if status == StatusCode::FORBIDDEN { &mut seen.refused } else { &mut seen.used };
         rights.insert(asked.right());
+        // Server-side apply of what is not there needs both.
+        if asked.verb == "patch" && status == StatusCode::CREATED {
+            rights.insert(Asked { verb: "create", ..asked.clone() }.right());
+        }
     }
 }
 

@@ -116,12 +116,18 @@ impl Cluster {
 
     /// Looks again and again for a level.
     pub async fn until<T>(&self, what: &str, look: impl AsyncFn() -> Option<T>) -> T {
+        self.until_well(what, async || look().await.ok_or_else(|| "it is not".to_owned())).await
+    }
+
+    /// The same, where a look says what is amiss.
+    pub async fn until_well<T>(&self, what: &str, look: impl AsyncFn() -> Result<T, String>) -> T {
         let start = Instant::now();
         loop {
-            if let Some(found) = look().await {
-                return found;
-            }
-            assert!(start.elapsed() < LIMIT, "not within {LIMIT:?}: {what}");
+            let amiss = match look().await {
+                Ok(found) => return found,
+                Err(amiss) => amiss,
+            };
+            assert!(start.elapsed() < LIMIT, "not within {LIMIT:?}: {what}: {amiss}");
             tokio::time::sleep(LOOK_EVERY).await;
         }
     }

@@ -70,7 +70,18 @@ impl Stage<'_> {
 
     async fn compare(&self, cluster: &Cluster, name: &str, expected: &BTreeSet<String>) {
         let what = format!("{name}: all is as it is without harm");
-        cluster.until(&what, async || (cluster.end_state().await == *expected).then_some(())).await;
+        cluster
+            .until_well(&what, async || {
+                let found = cluster.end_state().await;
+                let missing: Vec<&String> = expected.difference(&found).collect();
+                let more: Vec<&String> = found.difference(expected).collect();
+                if missing.is_empty() && more.is_empty() {
+                    Ok(())
+                } else {
+                    Err(format!("without {missing:?}, with {more:?}"))
+                }
+            })
+            .await;
     }
 
     /// A namespace with what people write.
