@@ -12,6 +12,7 @@ use transport::{Client, Target};
 
 use crate::closing::{Close, Closing};
 use crate::lanes::{Action, ActionKind, LaneFacts, Outcome, RetryKind};
+use crate::unsynced::{Changing, Unsynced};
 use crate::{blobs, resync};
 
 /// What actions need; shared by all of them.
@@ -28,6 +29,7 @@ pub struct Executor {
     pub closing: Closing,
     /// SSH instances: what their lanes follow.
     pub own_log: Option<Log>,
+    pub unsynced: Unsynced,
 }
 
 /// What an action did, with the worker's full answer where there was one.
@@ -52,6 +54,10 @@ impl Executor {
     /// `repository`: what the registry says of it now.
     pub async fn run(self: Arc<Self>, action: Action, repository: Option<Repository>) -> Done {
         let id = action.repository;
+        let _changing = match self.changing(&action).await {
+            Ok(changing) => changing,
+            Err(error) => return failed(action, &Failure::Io(error)),
+        };
         if let ActionKind::Replay { after, fresh } = action.kind {
             return match self.replay(id, after, fresh).await {
                 Ok(replayed) => {
@@ -68,6 +74,12 @@ impl Executor {
             }
             Err(failure) => failed(action, &failure),
         }
+    }
+
+    /// A first touch changes only what an earlier life was changing: the rest need not be in doubt for it.
+    async fn changing(&self, action: &Action) -> std::io::Result<Option<Changing>> {
+        let changes = !matches!(action.kind, ActionKind::Open) || self.unsynced.is_marked(action.repository);
+        if changes { self.unsynced.changing(action.repository).await.map(Some) } else { Ok(None) }
     }
 
     /// Reads the own log again, from the record after `after`.
