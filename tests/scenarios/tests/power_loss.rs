@@ -55,7 +55,11 @@ impl Scene {
         self.pushed.push(Pushed { path, acknowledged: vec![node], failures: Vec::new() });
         self.developers.go_on(PUSHES);
         std::thread::sleep(Duration::from_millis(self.random.random_range(0..1_000)));
-        if self.random.random() { Survivors::None } else { Survivors::Some { seed: self.random.random() } }
+        // Both in turn: one finds what was not synced at all, the other what was torn.
+        match self.pushed.len() % 2 {
+            1 => Survivors::None,
+            _ => Survivors::Some { seed: self.random.random() },
+        }
     }
 
     fn agrees(mut self) {
