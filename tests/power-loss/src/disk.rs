@@ -48,6 +48,8 @@ pub struct Disk {
     unsynced: Vec<Change>,
     next: Number,
     powered: bool,
+    /// Changes and syncs until the power goes.
+    left: Option<u64>,
 }
 
 impl Disk {
@@ -58,12 +60,27 @@ impl Disk {
             unsynced: Vec::new(),
             next: INodeNo::ROOT.0 + 1,
             powered: true,
+            left: None,
         }
     }
 
-    /// From here on every call fails, and nothing changes.
-    pub fn power_off(&mut self) {
-        self.powered = false;
+    /// After so many more changes and syncs every call fails, and nothing changes any more.
+    pub fn power_off_after(&mut self, changes: u64) {
+        self.powered &= changes > 0;
+        self.left = Some(changes);
+    }
+
+    pub fn has_power(&self) -> bool {
+        self.powered
+    }
+
+    /// Counts a change or a sync that is about to be made.
+    fn count(&mut self) -> Answer<()> {
+        if let Some(left) = &mut self.left {
+            self.powered &= *left > 0;
+            *left = left.saturating_sub(1);
+        }
+        if self.powered { Ok(()) } else { Err(Errno::EIO) }
     }
 
     /// Comes back with what a power loss has left.
@@ -82,7 +99,7 @@ impl Disk {
             }
         }
         self.drop_unnamed();
-        self.powered = true;
+        (self.powered, self.left) = (true, None);
     }
 
     fn keep(&mut self, changes: &[Change]) {
@@ -154,6 +171,7 @@ impl Disk {
 
     pub fn change_attributes(&mut self, number: Number, to: &Attributes) -> Answer<FileAttr> {
         if let Some(size) = to.size {
+            self.count()?;
             self.content(number)?.resize(length(size)?);
         }
         let node = self.node_mut(number)?;
@@ -212,6 +230,7 @@ impl Disk {
     }
 
     fn rename_all(&mut self, entries: Vec<Entry>) -> Answer<()> {
+        self.count()?;
         let now = SystemTime::now();
         for entry in &entries {
             let node = self.node_mut(entry.folder)?;
@@ -251,6 +270,7 @@ impl Disk {
     }
 
     pub fn write(&mut self, number: Number, at: u64, bytes: &[u8]) -> Answer<()> {
+        self.count()?;
         self.content(number)?.write(length(at)?, bytes);
         let node = self.node_mut(number)?;
         node.modified = SystemTime::now();
@@ -259,11 +279,13 @@ impl Disk {
     }
 
     pub fn sync_file(&mut self, number: Number) -> Answer<()> {
+        self.count()?;
         self.content(number)?.sync();
         Ok(())
     }
 
     pub fn sync_folder(&mut self, number: Number) -> Answer<()> {
+        self.count()?;
         self.names(number)?;
         let synced = folder::synced(&mut self.unsynced, number);
         self.keep(&synced);

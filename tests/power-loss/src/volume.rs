@@ -74,7 +74,16 @@ impl Volume {
 
     /// From here on every access fails, and nothing changes any more.
     pub fn power_off(&self) {
-        lock(&self.disk).power_off();
+        self.power_off_after(0);
+    }
+
+    /// The same after so many more changes and syncs.
+    pub fn power_off_after(&self, changes: u64) {
+        lock(&self.disk).power_off_after(changes);
+    }
+
+    pub fn has_power(&self) -> bool {
+        lock(&self.disk).has_power()
     }
 
     /// Comes back without what was not synced. Whoever used the volume must have ended.

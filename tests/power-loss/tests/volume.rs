@@ -180,6 +180,18 @@ fn the_seed_chooses_what_survives() {
 }
 
 #[test]
+fn the_power_goes_in_the_middle_of_what_somebody_does() {
+    let disk = Mounted::new();
+    disk.volume.power_off_after(3);
+    fs::write(disk.path("file"), "made and written: two").unwrap();
+    sync(disk.folder.path());
+    assert!(disk.volume.has_power());
+    assert!(fs::write(disk.path("other"), "").is_err() && !disk.volume.has_power());
+    disk.volume.power_on(Survivors::None);
+    assert_eq!(names(disk.folder.path()), ["file"]);
+}
+
+#[test]
 fn syncfs_is_not_passed_on() {
     let disk = Mounted::new();
     fs::write(disk.path("file"), "text").unwrap();

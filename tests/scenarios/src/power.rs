@@ -38,13 +38,13 @@ impl Installation {
         self.volumes.iter().find(|volume| volume.place().ends_with(name)).expect("the instance has a volume")
     }
 
-    /// The machine of one instance loses power, and comes back.
+    /// The machine of one instance loses power after so many more changes of its disk, and comes back.
     #[track_caller]
-    pub fn loses_power(&self, name: &str, survivors: Survivors) {
+    pub fn loses_power(&self, name: &str, changes: u64, survivors: Survivors) {
         let old = self.pid(name);
         // It would start the instance again before the disk has forgotten.
         signal(self.supervisor(), Signal::STOP);
-        self.volume(name).power_off();
+        self.goes_off(name, changes);
         signal(old, Signal::KILL);
         self.ended(&[name]);
         boot(self.path());
@@ -56,15 +56,24 @@ impl Installation {
         });
     }
 
-    /// One machine, or all in one room: everything loses power at once, and is started again.
+    /// One machine, or all in one room: everything loses power at once, after so many more changes of one disk, and is
+    /// started again.
     #[track_caller]
-    pub fn all_lose_power(&mut self, survivors: Survivors) {
+    pub fn all_lose_power(&mut self, name: &str, changes: u64, survivors: Survivors) {
+        self.goes_off(name, changes);
         self.volumes.iter().for_each(Volume::power_off);
         self.kill_all();
         self.ended(&["ssh-0", "ssh-1", "mirror-0", "balancer"]);
         boot(self.path());
         self.volumes.iter().for_each(|volume| volume.power_on(survivors));
         self.start_again();
+    }
+
+    #[track_caller]
+    fn goes_off(&self, name: &str, changes: u64) {
+        let volume = self.volume(name);
+        volume.power_off_after(changes);
+        wait_for("the power loss", || if volume.has_power() { Err(format!("{name} has power")) } else { Ok(()) });
     }
 
     /// Waits for the end of all processes of these instances.

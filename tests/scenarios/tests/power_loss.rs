@@ -2,8 +2,6 @@
 //! same, whole, and everywhere the same.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-use std::time::Duration;
-
 use power_loss::Survivors;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -16,8 +14,14 @@ const PATHS: [&str; 3] = ["one", "one", "draft/two"];
 /// Pushes between two losses.
 const PUSHES: usize = 2;
 
+/// A push makes more than fifty.
+const CHANGES: u64 = 150;
+
 /// More than a record holds, so that it travels as a blob.
 const LARGE_BYTES: usize = 100_000;
+
+/// Names another seed to try.
+const SEED: &str = "POWER_LOSS_SEED";
 
 struct Scene {
     installation: Installation,
@@ -36,11 +40,13 @@ impl Scene {
         options.volumes = vec!["ssh-0", "ssh-1", "mirror-0"];
         let installation = Installation::start(options);
         let developers = Developers::start(&installation, &mercurial, &PATHS);
+        let seed = std::env::var(SEED).map_or(seed, |text| text.parse().unwrap());
         Scene { installation, mercurial, developers, random: StdRng::seed_from_u64(seed), pushed: Vec::new() }
     }
 
-    /// Makes a repository and pushes a blob to it, then lets pushes go on until some moment.
-    fn goes_on(&mut self) -> Survivors {
+    /// Makes a repository and pushes a blob to it, then lets pushes go on. Answers when the power is to go, in changes of
+    /// a disk, and what is to survive.
+    fn goes_on(&mut self) -> (u64, Survivors) {
         let path = format!("new-{}", self.pushed.len());
         RegistryClient::new(&self.installation).put(&path, &settings(true));
         let client = Client::new(&self.installation, &self.mercurial, &path);
@@ -54,12 +60,13 @@ impl Scene {
         });
         self.pushed.push(Pushed { path, acknowledged: vec![node], failures: Vec::new() });
         self.developers.go_on(PUSHES);
-        std::thread::sleep(Duration::from_millis(self.random.random_range(0..1_000)));
+        let changes = self.random.random_range(0..CHANGES);
         // Both in turn: one finds what was not synced at all, the other what was torn.
-        match self.pushed.len() % 2 {
+        let survivors = match self.pushed.len() % 2 {
             1 => Survivors::None,
             _ => Survivors::Some { seed: self.random.random() },
-        }
+        };
+        (changes, survivors)
     }
 
     fn agrees(mut self) {
@@ -78,8 +85,8 @@ impl Scene {
 fn each_loses_power_while_pushes_go_on() {
     let mut scene = Scene::new(1);
     for name in ["ssh-0", "ssh-1", "mirror-0", "ssh-0"] {
-        let survivors = scene.goes_on();
-        scene.installation.loses_power(name, survivors);
+        let (changes, survivors) = scene.goes_on();
+        scene.installation.loses_power(name, changes, survivors);
     }
     scene.agrees();
 }
@@ -87,9 +94,9 @@ fn each_loses_power_while_pushes_go_on() {
 #[test]
 fn all_lose_power_at_once_while_pushes_go_on() {
     let mut scene = Scene::new(2);
-    for _ in 0..3 {
-        let survivors = scene.goes_on();
-        scene.installation.all_lose_power(survivors);
+    for name in ["ssh-0", "mirror-0", "ssh-1"] {
+        let (changes, survivors) = scene.goes_on();
+        scene.installation.all_lose_power(name, changes, survivors);
     }
     scene.agrees();
 }

@@ -139,7 +139,7 @@ impl Executor {
                 Operation::Strip { offset: *offset, changesets: changesets.to_vec() }
             }
             ActionKind::Remove { offset } => return self.remove(id, *offset).await,
-            ActionKind::Resync { .. } => return self.resync(id, repository).await,
+            ActionKind::Resync { alone, .. } => return self.resync(id, repository, *alone).await,
             ActionKind::Replay { .. } => return Err(Failure::LogGone),
         };
         self.call(id, operation).await
@@ -203,9 +203,18 @@ impl Executor {
         Ok(LaneState { applied: offset, shown: offset, ..LaneState::default() })
     }
 
-    async fn resync(&self, id: CreationId, repository: Option<Repository>) -> Result<LaneState, Failure> {
+    async fn resync(&self, id: CreationId, repository: Option<Repository>, alone: bool) -> Result<LaneState, Failure> {
         let sources = self.sources.borrow().clone();
-        resync::fetch(&self.client, &sources, &self.repositories, &self.scratch, id).await?;
+        let fetched = resync::fetch(&self.client, &sources, &self.repositories, &self.scratch, id).await;
+        if let Err(error) = fetched {
+            // Where the log reaches back to the beginning it is the better source.
+            let rebuilt = self.own_log.as_ref().is_none_or(|log| log.positions().start <= Offset(1));
+            if !alone || rebuilt {
+                return Err(error.into());
+            }
+            self.call(id, Operation::Reinstate).await?;
+            tracing::warn!(repository = %id, "nobody has another copy: what a power loss has left is whole and taken");
+        }
         let state = self.call(id, Operation::Recover { break_locks: true }).await?;
         let Some(repository) = repository else { return Ok(state) };
         // The copy comes without the hgrc, which is generated on each instance.

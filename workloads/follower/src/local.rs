@@ -91,12 +91,7 @@ impl Local {
     /// Starts Mercurial and the lanes where the data directory's checkpoint left them.
     pub async fn start(options: LocalOptions) -> Result<Local, LocalError> {
         let data = &options.data;
-        for folder in ["repositories", "run"] {
-            make_folder(&data.join(folder))?;
-        }
-        let scratch = data.join("run").join("scratch");
-        crate::resync::remove(&scratch).map_err(|source| io_error(&scratch, source))?;
-        make_folder(&scratch)?;
+        let scratch = make_folders(data)?;
         let unsynced = Unsynced::open(data).map_err(|source| io_error(data, source))?;
         let (start, origin) = checkpoint::load(data)?.unwrap_or((Checkpoint::default(), Origin::Checkpoint));
         let mercurial = start_mercurial(&options).await?;
@@ -261,6 +256,17 @@ impl Local {
             }
         }
     }
+}
+
+/// Those that are used; answers the one for what is only for a moment, emptied.
+fn make_folders(data: &Path) -> Result<PathBuf, LocalError> {
+    for folder in ["repositories", "run"] {
+        make_folder(&data.join(folder))?;
+    }
+    let scratch = data.join("run").join("scratch");
+    crate::resync::remove(&scratch).map_err(|source| io_error(&scratch, source))?;
+    make_folder(&scratch)?;
+    Ok(scratch)
 }
 
 /// Repositories that ended while this instance was away: nobody will ask for them again.

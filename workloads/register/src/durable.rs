@@ -41,8 +41,8 @@ pub(crate) fn sync_parent(path: &Path) -> io::Result<()> {
     File::open(parent)?.sync_all()
 }
 
-/// Makes a file, or a folder with all that is in it, survive a power loss; what leads there is for the caller. What goes
-/// away meanwhile is passed over.
+/// Makes a file, or a folder with all that is in it, survive a power loss; what leads there is for the caller. What
+/// goes away meanwhile is passed over.
 pub fn sync_tree(path: &Path) -> io::Result<()> {
     match sync_existing(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
