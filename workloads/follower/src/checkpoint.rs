@@ -99,6 +99,24 @@ mod tests {
     use protocol::Offset;
 
     #[test]
+    fn on_fuse_repositories_are_synced_file_by_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let data = folder.path();
+        let volume = power_loss::Volume::mount(data).unwrap_or_else(|error| panic!("{error}"));
+        let file = |id: u64| data.join(REPOSITORIES).join(CreationId(id).directory()).join("store/00changelog.i");
+        for id in [1, 2] {
+            fs::create_dir_all(file(id).parent().unwrap()).unwrap();
+            fs::write(file(id), "changesets").unwrap();
+        }
+        File::open(data).unwrap().sync_all().unwrap();
+        sync(data, &BTreeSet::from([CreationId(1)])).unwrap();
+        volume.power_off();
+        volume.power_on(power_loss::Survivors::None);
+        assert_eq!(fs::read(file(1)).unwrap(), b"changesets");
+        assert!(!file(2).exists());
+    }
+
+    #[test]
     fn what_was_stored_is_loaded_and_a_newer_version_is_refused() {
         let directory = tempfile::tempdir().unwrap();
         assert_eq!(load(directory.path()).unwrap(), None);
