@@ -90,7 +90,7 @@ fn a_rename_is_done_or_not_done() {
     fs::create_dir(&old).unwrap();
     fs::create_dir(&new).unwrap();
     fs::write(old.join("file"), "text").unwrap();
-    sync(&old.join("file"));
+    sync(old.join("file"));
     sync(&old);
     sync(disk.folder.path());
     fs::rename(old.join("file"), new.join("file")).unwrap();
@@ -120,7 +120,7 @@ fn a_folder_is_gone_with_its_name_and_removed_files_come_back() {
     let deep = disk.path("a/b");
     fs::create_dir_all(&deep).unwrap();
     fs::write(deep.join("file"), "text").unwrap();
-    sync(&deep.join("file"));
+    sync(deep.join("file"));
     sync(&deep);
     sync(disk.path("a"));
     disk.loses_power();
