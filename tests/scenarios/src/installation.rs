@@ -7,13 +7,14 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use power_loss::Volume;
 use protocol::status::{MirrorState, Status};
 use rustix::process::Signal;
 use serde::Deserialize;
 use tempfile::TempDir;
 
 use crate::processes::signal;
-use crate::{DEADLINE, Mercurial, wait_for, wait_longer_for};
+use crate::{DEADLINE, Mercurial, power, wait_for, wait_longer_for};
 
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -28,6 +29,8 @@ pub struct Options {
     pub resources: String,
     /// Server Mercurial.
     pub mercurial: Mercurial,
+    /// Instances whose data, as the supervisor's own, lies on volumes that can lose power.
+    pub volumes: Vec<&'static str>,
 }
 
 impl Options {
@@ -40,6 +43,7 @@ impl Options {
             hgrc: String::new(),
             resources: String::new(),
             mercurial: mercurial.clone(),
+            volumes: Vec::new(),
         }
     }
 }
@@ -63,6 +67,8 @@ pub struct ReadySsh {
 }
 
 pub struct Installation {
+    /// Before the folder, because they are mounted in it.
+    pub(crate) volumes: Vec<Volume>,
     folder: TempDir,
     options: Options,
     pub(crate) process: Option<Child>,
@@ -74,9 +80,18 @@ impl Installation {
     /// Starts one and waits until it is ready.
     pub fn start(options: Options) -> Installation {
         let folder = tempfile::Builder::new().prefix("hgd-scenario-").tempdir().unwrap();
+        let numbers = AtomicU64::new(0);
         let mut installation =
-            Installation { folder, options, process: None, ready: None, numbers: AtomicU64::new(0) };
+            Installation { volumes: Vec::new(), folder, options, process: None, ready: None, numbers };
         std::fs::create_dir(installation.data()).unwrap();
+        if !installation.options.volumes.is_empty() {
+            installation.volumes = power::mount(
+                &installation.data(),
+                &installation.path().join("volumes"),
+                &installation.options.volumes,
+            );
+            power::boot(installation.path());
+        }
         std::fs::write(installation.data().join("hgrc"), &installation.options.hgrc).unwrap();
         installation.write_resources();
         installation.start_again();
@@ -135,6 +150,9 @@ impl Installation {
             .env("HOME", self.folder.path())
             .env("USER", "tester")
             .stdin(Stdio::null());
+        if !self.volumes.is_empty() {
+            command.env("HGD_BOOT_ID_FILE", self.folder.path().join(power::BOOT_ID));
+        }
         command
     }
 

@@ -8,6 +8,7 @@ mod developers;
 mod installation;
 mod keep_alive;
 mod mercurials;
+mod power;
 mod processes;
 mod pusher;
 mod registry;

@@ -48,14 +48,19 @@ impl RegistryClient {
         self.put_all(&[path.to_owned()], settings);
     }
 
-    /// Many at once: they share the master's fsyncs.
+    /// Many at once: they share the master's fsyncs. Asked again while there is no master.
     pub fn put_all(&self, paths: &[String], settings: &impl Serialize) {
-        let put = async |path: &String| {
+        let put = async |master: &Target, path: &String| {
             let url = format!("/v1/registry/{path}");
-            self.client.put_json::<serde_json::Value>(&self.master(), &url, settings).await.unwrap()
+            self.client.put_json::<serde_json::Value>(master, &url, settings).await
         };
         for some in paths.chunks(AT_ONCE) {
-            let answers = self.runtime.block_on(futures::future::join_all(some.iter().map(put)));
+            let answers = wait_for("the registry takes repositories", || {
+                let master = self.master();
+                let all = futures::future::join_all(some.iter().map(|path| put(&master, path)));
+                let answers: Result<Vec<_>, _> = self.runtime.block_on(all).into_iter().collect();
+                answers.map_err(|error| error.to_string())
+            });
             let last = answers.iter().map(|answer| answer["offset"].as_u64().unwrap()).max().unwrap();
             self.is_applied(last);
         }

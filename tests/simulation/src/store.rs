@@ -108,7 +108,7 @@ impl Store {
                 self.live.remove(&id);
                 Some(Outcome::Done(LaneFacts::default()))
             }
-            ActionKind::Resync { applied, shown } => {
+            ActionKind::Resync { applied, shown, alone: _ } => {
                 let Some(peer) = peer else { return Some(Outcome::Missing) };
                 if peer.facts.applied < *applied || peer.facts.shown < *shown {
                     return Some(Outcome::Retry(RetryKind::Failed));

@@ -1,16 +1,22 @@
 //! What of this instance survives a power loss. hg never calls fsync, so an applied record is durable only after the
 //! whole file system was synced; the checkpoint says up to where that is so, and replay starts there.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::Path;
 
+use protocol::CreationId;
+use register::durable;
 use serde::{Deserialize, Serialize};
 
 use crate::lanes::{Checkpoint, Origin};
 
 const VERSION: u32 = 1;
 const FILE: &str = "checkpoint.json";
+const REPOSITORIES: &str = "repositories";
+/// `statfs(2)`. Most kernels do not pass `syncfs` on to a FUSE server, and answer that all is well.
+const FUSE_SUPER_MAGIC: rustix::fs::FsWord = 0x6573_5546;
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -54,10 +60,22 @@ pub fn load(directory: &Path) -> Result<Option<(Checkpoint, Origin)>, Checkpoint
     Ok(Some((stored.checkpoint, origin)))
 }
 
-/// Makes everything below the directory durable, then says so. Blocks: syncing a file system takes its time.
+/// Makes what was changed in these repositories durable. Blocks: syncing a file system takes its time.
+pub fn sync(directory: &Path, changed: &BTreeSet<CreationId>) -> io::Result<()> {
+    let folder = File::open(directory.join(REPOSITORIES))?;
+    rustix::fs::syncfs(&folder)?;
+    if rustix::fs::fstatfs(&folder)?.f_type == FUSE_SUPER_MAGIC {
+        for id in changed {
+            durable::sync_tree(&directory.join(REPOSITORIES).join(id.directory()))?;
+        }
+        folder.sync_all()?;
+    }
+    Ok(())
+}
+
+/// Says so, when everything that it promises was synced.
 pub fn store(directory: &Path, checkpoint: Checkpoint, origin: Origin) -> io::Result<()> {
     let folder = File::open(directory)?;
-    rustix::fs::syncfs(&folder)?;
     let temporary = directory.join("checkpoint.json.new");
     let mut file = File::create(&temporary)?;
     let newcomer = origin == Origin::Snapshot;
@@ -79,6 +97,24 @@ pub fn remove(directory: &Path) -> io::Result<()> {
 mod tests {
     use super::*;
     use protocol::Offset;
+
+    #[test]
+    fn on_fuse_repositories_are_synced_file_by_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let data = folder.path();
+        let volume = power_loss::Volume::mount(data).unwrap_or_else(|error| panic!("{error}"));
+        let file = |id: u64| data.join(REPOSITORIES).join(CreationId(id).directory()).join("store/00changelog.i");
+        for id in [1, 2] {
+            fs::create_dir_all(file(id).parent().unwrap()).unwrap();
+            fs::write(file(id), "changesets").unwrap();
+        }
+        File::open(data).unwrap().sync_all().unwrap();
+        sync(data, &BTreeSet::from([CreationId(1)])).unwrap();
+        volume.power_off();
+        volume.power_on(power_loss::Survivors::None);
+        assert_eq!(fs::read(file(1)).unwrap(), b"changesets");
+        assert!(!file(2).exists());
+    }
 
     #[test]
     fn what_was_stored_is_loaded_and_a_newer_version_is_refused() {

@@ -1,7 +1,8 @@
 //! Drives the lanes of this instance: feeds them what the logs say, carries out what they decide, and tells everyone
 //! how far they are.
 
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,8 +15,9 @@ use transport::CancellationToken;
 
 use crate::checkpoint;
 use crate::execute::{Done, Executor, Replayed};
-use crate::lanes::{Gap, Lanes, Origin};
+use crate::lanes::{Checkpoint, Gap, Lanes, Origin};
 use crate::table::LaneTable;
+use crate::unsynced::Unsynced;
 
 /// How often what is applied becomes durable.
 const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(5);
@@ -219,11 +221,12 @@ impl Driver {
         }
         let Some(checkpoint) = self.lanes.checkpoint() else { return };
         let at = (checkpoint.replication, checkpoint.publication);
-        if at == self.checkpointed {
+        let unsynced = self.executor.unsynced.clone();
+        if at == self.checkpointed && unsynced.is_settled() {
             return;
         }
         let data = self.data.clone();
-        self.checkpointing.spawn_blocking(move || match checkpoint::store(&data, checkpoint, Origin::Checkpoint) {
+        self.checkpointing.spawn_blocking(move || match write(&data, checkpoint, &unsynced) {
             Ok(()) => Some(at),
             Err(error) => {
                 tracing::error!(%error, "no checkpoint can be written; the log is kept until one can");
@@ -231,6 +234,12 @@ impl Driver {
             }
         });
     }
+}
+
+fn write(data: &Path, checkpoint: Checkpoint, unsynced: &Unsynced) -> io::Result<()> {
+    checkpoint::sync(data, &unsynced.begin_sync())?;
+    checkpoint::store(data, checkpoint, Origin::Checkpoint)?;
+    unsynced.synced()
 }
 
 async fn until(wake: Option<Instant>) {

@@ -12,6 +12,7 @@ use transport::{Client, Target};
 
 use crate::closing::{Close, Closing};
 use crate::lanes::{Action, ActionKind, LaneFacts, Outcome, RetryKind};
+use crate::unsynced::{Changing, Unsynced};
 use crate::{blobs, resync};
 
 /// What actions need; shared by all of them.
@@ -28,6 +29,7 @@ pub struct Executor {
     pub closing: Closing,
     /// SSH instances: what their lanes follow.
     pub own_log: Option<Log>,
+    pub unsynced: Unsynced,
 }
 
 /// What an action did, with the worker's full answer where there was one.
@@ -52,6 +54,10 @@ impl Executor {
     /// `repository`: what the registry says of it now.
     pub async fn run(self: Arc<Self>, action: Action, repository: Option<Repository>) -> Done {
         let id = action.repository;
+        let _changing = match self.changing(&action).await {
+            Ok(changing) => changing,
+            Err(error) => return failed(action, &Failure::Io(error)),
+        };
         if let ActionKind::Replay { after, fresh } = action.kind {
             return match self.replay(id, after, fresh).await {
                 Ok(replayed) => {
@@ -68,6 +74,12 @@ impl Executor {
             }
             Err(failure) => failed(action, &failure),
         }
+    }
+
+    /// A first touch changes only what an earlier life was changing: the rest need not be in doubt for it.
+    async fn changing(&self, action: &Action) -> std::io::Result<Option<Changing>> {
+        let changes = !matches!(action.kind, ActionKind::Open) || self.unsynced.is_marked(action.repository);
+        if changes { self.unsynced.changing(action.repository).await.map(Some) } else { Ok(None) }
     }
 
     /// Reads the own log again, from the record after `after`.
@@ -127,7 +139,7 @@ impl Executor {
                 Operation::Strip { offset: *offset, changesets: changesets.to_vec() }
             }
             ActionKind::Remove { offset } => return self.remove(id, *offset).await,
-            ActionKind::Resync { .. } => return self.resync(id, repository).await,
+            ActionKind::Resync { alone, .. } => return self.resync(id, repository, *alone).await,
             ActionKind::Replay { .. } => return Err(Failure::LogGone),
         };
         self.call(id, operation).await
@@ -191,9 +203,18 @@ impl Executor {
         Ok(LaneState { applied: offset, shown: offset, ..LaneState::default() })
     }
 
-    async fn resync(&self, id: CreationId, repository: Option<Repository>) -> Result<LaneState, Failure> {
+    async fn resync(&self, id: CreationId, repository: Option<Repository>, alone: bool) -> Result<LaneState, Failure> {
         let sources = self.sources.borrow().clone();
-        resync::fetch(&self.client, &sources, &self.repositories, &self.scratch, id).await?;
+        let fetched = resync::fetch(&self.client, &sources, &self.repositories, &self.scratch, id).await;
+        if let Err(error) = fetched {
+            // Where the log reaches back to the beginning it is the better source.
+            let rebuilt = self.own_log.as_ref().is_none_or(|log| log.positions().start <= Offset(1));
+            if !alone || rebuilt {
+                return Err(error.into());
+            }
+            self.call(id, Operation::Reinstate).await?;
+            tracing::warn!(repository = %id, "nobody has another copy: what a power loss has left is whole and taken");
+        }
         let state = self.call(id, Operation::Recover { break_locks: true }).await?;
         let Some(repository) = repository else { return Ok(state) };
         // The copy comes without the hgrc, which is generated on each instance.

@@ -15,6 +15,7 @@ mod resync;
 mod standby;
 mod stream;
 mod table;
+mod unsynced;
 mod verification;
 
 pub use closing::{Close, Closing, ClosingPush};
@@ -23,4 +24,5 @@ pub use local::{Kind, Local, LocalError, LocalOptions};
 pub use mirror::{MirrorFeed, MirrorFeedError};
 pub use standby::{Heard, Standby, StandbyError};
 pub use table::{LaneTable, LaneView};
+pub use unsynced::{Changing, Unsynced};
 pub use verification::Verification;

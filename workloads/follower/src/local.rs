@@ -21,6 +21,7 @@ use crate::execute::Executor;
 use crate::lanes::{Checkpoint, Lanes, Mode, Options, Origin};
 use crate::peers::Peers;
 use crate::table::LaneTable;
+use crate::unsynced::Unsynced;
 
 /// Repositories with something under way. Many of them only wait, for a worker, a peer or the close of a push, so that
 /// this is far more than there are workers.
@@ -72,6 +73,7 @@ pub struct Local {
     pool: LanePool,
     table: Arc<LaneTable>,
     closing: Closing,
+    unsynced: Unsynced,
     start: Checkpoint,
     sources: watch::Sender<Vec<Target>>,
     progress: watch::Receiver<Option<Progress>>,
@@ -89,12 +91,8 @@ impl Local {
     /// Starts Mercurial and the lanes where the data directory's checkpoint left them.
     pub async fn start(options: LocalOptions) -> Result<Local, LocalError> {
         let data = &options.data;
-        for folder in ["repositories", "run"] {
-            make_folder(&data.join(folder))?;
-        }
-        let scratch = data.join("run").join("scratch");
-        crate::resync::remove(&scratch).map_err(|source| io_error(&scratch, source))?;
-        make_folder(&scratch)?;
+        let scratch = make_folders(data)?;
+        let unsynced = Unsynced::open(data).map_err(|source| io_error(data, source))?;
         let (start, origin) = checkpoint::load(data)?.unwrap_or((Checkpoint::default(), Origin::Checkpoint));
         let mercurial = start_mercurial(&options).await?;
         let pool = LanePool::new(mercurial.clone(), options.lanes);
@@ -114,6 +112,7 @@ impl Local {
             sources: known_sources,
             closing: closing.clone(),
             own_log: options.own_log.clone(),
+            unsynced: unsynced.clone(),
         });
         let outputs = Outputs {
             table: table.clone(),
@@ -142,6 +141,7 @@ impl Local {
             pool,
             table,
             closing,
+            unsynced,
             start,
             sources,
             progress,
@@ -187,6 +187,10 @@ impl Local {
 
     pub fn closing(&self) -> Closing {
         self.closing.clone()
+    }
+
+    pub fn unsynced(&self) -> Unsynced {
+        self.unsynced.clone()
     }
 
     pub fn progress(&self) -> watch::Receiver<Option<Progress>> {
@@ -252,6 +256,17 @@ impl Local {
             }
         }
     }
+}
+
+/// Those that are used; answers the one for what is only for a moment, emptied.
+fn make_folders(data: &Path) -> Result<PathBuf, LocalError> {
+    for folder in ["repositories", "run"] {
+        make_folder(&data.join(folder))?;
+    }
+    let scratch = data.join("run").join("scratch");
+    crate::resync::remove(&scratch).map_err(|source| io_error(&scratch, source))?;
+    make_folder(&scratch)?;
+    Ok(scratch)
 }
 
 /// Repositories that ended while this instance was away: nobody will ask for them again.

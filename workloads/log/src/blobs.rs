@@ -49,6 +49,9 @@ impl Blobs {
             std::fs::create_dir_all(folder).map_err(BlobError::io(folder))?;
         }
         sync_folder(&blobs.directory)?;
+        if let Some(above) = blobs.directory.parent() {
+            sync_folder(above)?;
+        }
         for entry in std::fs::read_dir(&incoming).map_err(BlobError::io(&incoming))? {
             let path = entry.map_err(BlobError::io(&incoming))?.path();
             let removed = if path.is_dir() { std::fs::remove_dir_all(&path) } else { std::fs::remove_file(&path) };

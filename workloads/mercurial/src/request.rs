@@ -22,6 +22,7 @@ pub enum Operation {
     Show { offset: Offset, push: PushRequest },
     Strip { offset: Offset, changesets: Vec<ChangesetId> },
     Recover { break_locks: bool },
+    Reinstate,
     State,
     Snapshot { file: PathBuf },
     Skip { offset: Offset, hidden: bool },
@@ -123,6 +124,7 @@ enum Wire<'a> {
     Recover {
         break_locks: bool,
     },
+    Reinstate,
     State,
     Hash {
         at: Option<Offset>,
@@ -209,6 +211,7 @@ impl Operation {
             Operation::Show { offset, push } => Wire::Show { offset: *offset, push: push.wire() },
             Operation::Strip { offset, changesets } => Wire::Strip { offset: *offset, changesets },
             Operation::Recover { break_locks } => Wire::Recover { break_locks: *break_locks },
+            Operation::Reinstate => Wire::Reinstate,
             Operation::State => Wire::State,
             Operation::Snapshot { file } => Wire::Snapshot { file },
             Operation::Skip { offset, hidden } => Wire::Skip { offset: *offset, hidden: *hidden },

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use follower::{Close, Closing, ClosingPush, LaneTable};
+use follower::{Changing, Close, Closing, ClosingPush, LaneTable, Unsynced};
 use log::AppendError;
 use log::blobs::Blobs;
 use protocol::{BookmarkMove, CreationId, MAX_INLINE_BYTES, Payload, Push, UserName};
@@ -27,6 +27,7 @@ pub struct Gate {
     pub ledger: Arc<Ledger>,
     pub lanes: Arc<LaneTable>,
     pub closing: Closing,
+    pub unsynced: Unsynced,
     pub blobs: Blobs,
     /// Where children put bundles that are too large for a frame.
     pub incoming: PathBuf,
@@ -60,7 +61,7 @@ pub async fn serve(listener: UnixListener, gate: Arc<Gate>) {
         };
         let gate = gate.clone();
         tokio::spawn(async move {
-            if let Err(error) = (Session { gate, stream, closing: None }).run().await {
+            if let Err(error) = (Session { gate, stream, changing: None, closing: None }).run().await {
                 tracing::info!(%error, "a hg child left the push gate abruptly");
             }
             drop(permit);
@@ -71,6 +72,8 @@ pub async fn serve(listener: UnixListener, gate: Arc<Gate>) {
 struct Session {
     gate: Arc<Gate>,
     stream: UnixStream,
+    /// From the first transaction on until the child has ended: it does not tell when it rolls one back.
+    changing: Option<Changing>,
     /// The push that is recorded and not yet closed. Dropped with the connection, it counts as lost.
     closing: Option<ClosingPush>,
 }
@@ -117,7 +120,7 @@ impl Session {
         }
     }
 
-    async fn open(&self, id: CreationId, user: &UserName, may_write: bool) -> Answer {
+    async fn open(&mut self, id: CreationId, user: &UserName, may_write: bool) -> Answer {
         let repository = match self.gate.ledger.repository(id).await {
             Ok(repository) => repository,
             Err(error) => return Answer::refuse(error.to_string()),
@@ -129,9 +132,18 @@ impl Session {
             let lines = ["repository is read only", reason, "refusing to add changesets"];
             return Answer::Refuse(lines.map(String::from).to_vec());
         }
-        match self.gate.ledger.writable().await {
-            Ok(()) => Answer::Ok {},
-            Err(_) => Answer::refuse(NOT_AVAILABLE),
+        if self.gate.ledger.writable().await.is_err() {
+            return Answer::refuse(NOT_AVAILABLE);
+        }
+        match self.gate.unsynced.changing(id).await {
+            Ok(changing) => {
+                self.changing = Some(changing);
+                Answer::Ok {}
+            }
+            Err(error) => {
+                tracing::error!(%error, repository = %id, "it cannot be noted that the repository changes");
+                Answer::Refuse(vec![NOT_AVAILABLE.into(), error.to_string()])
+            }
         }
     }
 

@@ -68,7 +68,7 @@ pub fn open(directory: &Path, name: &InstanceName) -> Result<Instance, OpenError
     let written = if text.is_empty() {
         // Also after a crash between making the file and filling it: nothing else was in the directory then.
         let made = Written { version: FORMAT_VERSION, id: new_id(), name: name.clone() };
-        fill(&mut file, &path, &made).map_err(failed)?;
+        fill(&mut file, &path, &made).and_then(|()| durable::sync_parent(directory)).map_err(failed)?;
         made
     } else {
         check(directory, &path, &text, name)?

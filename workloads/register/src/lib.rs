@@ -5,7 +5,7 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
-mod durable;
+pub mod durable;
 mod error;
 mod file;
 pub mod instance;

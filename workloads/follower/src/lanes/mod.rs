@@ -134,7 +134,8 @@ pub enum ActionKind {
     Recover { break_locks: bool },
     /// Replace the repository by a peer's copy that has applied and shown at least this much. An SSH instance takes
     /// any copy in which nothing is hidden (another SSH instance's is best), since its own log has the rest.
-    Resync { applied: Offset, shown: Offset },
+    /// `alone`: an SSH instance has asked often enough, and may take what a power loss has left here, if it is whole.
+    Resync { applied: Offset, shown: Offset, alone: bool },
     /// SSH instances only: hand over the repository's records after this offset from the own log, with
     /// `Lanes::replayed` instead of `finished`; `Missing` when the log begins later. With `fresh` the repository's
     /// folder is removed first: no peer has a copy, and the log is the truth.

@@ -9,6 +9,9 @@ use super::lane::{Doing, Item, Lane, Phase};
 use super::work::Work;
 use super::{Action, ActionKind, Lanes, Mode};
 
+/// Almost half a minute, in which whoever lost power too has come back.
+const ATTEMPTS_BEFORE_ALONE: u32 = 9;
+
 impl Lanes {
     /// What to start now: at most one action per repository and `max_in_flight` over all, the longest waiting first.
     pub fn actions(&mut self, now: Duration) -> Vec<Action> {
@@ -76,7 +79,8 @@ impl Lane {
             Phase::Recover { break_locks } => Some((Doing::Recover, ActionKind::Recover { break_locks })),
             Phase::Fetch => {
                 let needs = self.needs();
-                let kind = ActionKind::Resync { applied: needs.applied, shown: needs.shown };
+                let alone = self.direct && self.attempts >= ATTEMPTS_BEFORE_ALONE;
+                let kind = ActionKind::Resync { applied: needs.applied, shown: needs.shown, alone };
                 Some((Doing::Resync { needs }, kind))
             }
             Phase::Rebuild => {

@@ -108,7 +108,9 @@ fn say(id: CreationId, kind: &ActionKind) -> String {
         ActionKind::Strip { offset, .. } => format!("strip {offset}"),
         ActionKind::Remove { offset } => format!("remove {offset}"),
         ActionKind::Recover { break_locks } => format!("recover {break_locks}"),
-        ActionKind::Resync { applied, shown } => format!("resync {applied} {shown}"),
+        ActionKind::Resync { applied, shown, alone } => {
+            format!("resync {applied} {shown}{}", if *alone { " alone" } else { "" })
+        }
         ActionKind::Replay { after, fresh } => format!("replay {after} {fresh}"),
     };
     format!("{id} {what}")

@@ -81,6 +81,7 @@ pub async fn run(options: AllInOne) -> Result<(), AllInOneError> {
     let identity = certificates(&data, &plan)?;
     let client = Client::new(identity.clone());
     first_register(&data, &plan).await?;
+    keep(&data, &plan).map_err(|source| io_error(&data, source))?;
 
     let pids = Pids::default();
     let children = Children::start(&plan.children, &pids);
@@ -167,6 +168,17 @@ fn certificates(data: &Path, plan: &Plan) -> Result<Identity, AllInOneError> {
     }
     authority.issue(&supervisor, &loopback, &pki.join(supervisor.as_str()))?;
     Ok(Identity::open(&pki.join(supervisor.as_str()))?)
+}
+
+/// Makes what is the supervisor's own survive a power loss before anybody relies on it: keys, certificates, ports.
+fn keep(data: &Path, plan: &Plan) -> io::Result<()> {
+    for entry in std::fs::read_dir(data)? {
+        let path = entry?.path();
+        if !plan.children.iter().any(|child| path.ends_with(&child.name)) {
+            register::durable::sync_tree(&path)?;
+        }
+    }
+    std::fs::File::open(data)?.sync_all()
 }
 
 /// Who is master now, as far as the register says.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use follower::LaneTable;
+use follower::{LaneTable, Unsynced};
 use futures::FutureExt;
 use mercurial::{LanePool, Mercurial, Operation, Request, ServeRequest};
 use protocol::{CreationId, Offset, Repository};
@@ -27,6 +27,7 @@ pub(super) struct Opener {
     pub mercurial: Mercurial,
     pub pool: LanePool,
     pub table: Arc<LaneTable>,
+    pub unsynced: Unsynced,
     pub repositories: std::path::PathBuf,
 }
 
@@ -57,6 +58,7 @@ impl Opener {
             mercurial: base.local.mercurial().clone(),
             pool: base.local.pool().clone(),
             table: base.local.table(),
+            unsynced: base.local.unsynced(),
             repositories: base.local.repositories(),
         })
     }
@@ -107,12 +109,17 @@ impl Opener {
     /// A child that was killed may have left a transaction and a lock; pushes wait until both are gone.
     pub async fn recover(&self, id: CreationId) {
         self.table.update(id, |lane| lane.recovering += 1);
-        let directory = self.repositories.join(id.directory());
-        let request = Request { directory, operation: Operation::Recover { break_locks: false } };
-        match self.pool.call(request).await {
-            Ok(_) => tracing::info!(repository = %id, "recovered after a hg process ended abnormally"),
-            Err(error) => tracing::error!(repository = %id, %error, "a repository cannot be recovered"),
+        match self.mend(id).await {
+            Ok(()) => tracing::info!(repository = %id, "recovered after a hg process ended abnormally"),
+            Err(error) => tracing::error!(repository = %id, error, "a repository cannot be recovered"),
         }
         self.table.update(id, |lane| lane.recovering = lane.recovering.saturating_sub(1));
+    }
+
+    async fn mend(&self, id: CreationId) -> Result<(), String> {
+        let _changing = self.unsynced.changing(id).await.map_err(|error| error.to_string())?;
+        let directory = self.repositories.join(id.directory());
+        let request = Request { directory, operation: Operation::Recover { break_locks: false } };
+        self.pool.call(request).await.map(drop).map_err(|error| error.to_string())
     }
 }

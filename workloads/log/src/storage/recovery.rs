@@ -25,6 +25,9 @@ impl Storage {
             other => io(other.into()),
         })?;
         let firsts = list(directory).map_err(io)?;
+        if firsts.is_empty() {
+            keep_name(directory).map_err(io)?;
+        }
         check_version(directory, firsts.is_empty())?;
         let mut segments = Vec::new();
         let mut generations = Generations::empty(Offset(1), Generation(0));
@@ -51,6 +54,12 @@ impl Storage {
         let storage = Storage { directory, folder, name, segment_bytes, index, file, last, buffer, statistics };
         Ok((storage, generations))
     }
+}
+
+/// A log's folder is new together with the one that it is in.
+fn keep_name(directory: &Path) -> io::Result<()> {
+    let above = directory.ancestors().skip(1).take(2).filter(|above| !above.as_os_str().is_empty());
+    above.map(File::open).try_for_each(|above| above?.sync_all())
 }
 
 /// First offsets of the segment files, ascending. Files that never became segments are removed.

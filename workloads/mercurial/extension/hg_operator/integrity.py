@@ -12,15 +12,16 @@ def damage(repo, timeout):
 
     Without the lock a change that is made meanwhile can look like damage.
     """
-    if _first_error(repo) is None:
+    if first_error(repo) is None:
         return None
     with locked(repo, timeout):
         repo.invalidateall()
-        found = _first_error(repo)
+        found = first_error(repo)
         return found and "at record %d: %s" % (state.read(repo).applied, found)
 
 
-def _first_error(repo):
+def first_error(repo):
+    """What verification says first, or None."""
     repo.ui.pushbuffer(error=True)
     try:
         errors = verify.verifier(repo).verify()

@@ -5,7 +5,7 @@ import contextlib
 import os
 import traceback
 
-from . import apply, hashes, hgrc, init, integrity, recover, snapshot, state, strip, view
+from . import apply, hashes, hgrc, init, integrity, recover, reinstate, snapshot, state, strip, view
 from .repositories import Missing, locked
 
 DEFAULT_TIMEOUT_SECONDS = 10
@@ -30,6 +30,7 @@ _FIELDS = {
     "show": {"offset": int, "push": dict},
     "strip": {"offset": int, "changesets": list},
     "recover": {},
+    "reinstate": {},
     "state": {},
     "hash": {},
     "integrity": {},
@@ -126,6 +127,9 @@ class Lane:
     def recover(self, request, _body):
         breaks = bool(request.get("breakLocks"))
         return _answer(recover.recover(self._repositories, request["directory"], breaks, _timeout(request)))
+
+    def reinstate(self, request, _body):
+        return _answer(reinstate.reinstate(self._repositories, request["directory"], _timeout(request)))
 
     def state(self, request, _body):
         return _answer(self._repositories.open(request["directory"]))

@@ -9,18 +9,23 @@ from .repositories import locked
 _LOCKS = ("store/lock", "wlock", "store/lock.break", "wlock.break")
 
 
-def recover(repositories, directory, break_locks, timeout):
+def break_locks(directory):
+    """Removes all locks: nobody else is at work here."""
+    for name in _LOCKS:
+        try:
+            os.unlink(os.path.join(directory, ".hg", name))
+        except FileNotFoundError:
+            pass
+
+
+def recover(repositories, directory, breaks, timeout):
     """Rolls back an abandoned transaction and finishes an interrupted strip; answers the repository.
 
-    With `break_locks` the locks go whoever holds them: after a promotion their owners are gone, but Mercurial cannot
+    With `breaks` the locks go whoever holds them: after a promotion their owners are gone, but Mercurial cannot
     know that about another host or another PID namespace. Otherwise it breaks only locks of dead processes.
     """
-    if break_locks:
-        for name in _LOCKS:
-            try:
-                os.unlink(os.path.join(directory, ".hg", name))
-            except FileNotFoundError:
-                pass
+    if breaks:
+        break_locks(directory)
     repositories.forget(directory)
     repo = repositories.open(directory)
     with locked(repo, timeout):

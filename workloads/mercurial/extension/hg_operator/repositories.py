@@ -44,7 +44,7 @@ class Repositories:
         path = os.fsencode(directory)
         repo = self._open.get(path)
         if repo is None:
-            repo = self._load(path)
+            repo = self.load(path)
         else:
             self._open.move_to_end(path)
             repo.invalidateall()
@@ -57,7 +57,8 @@ class Repositories:
         """For changes that an open repository would not notice, and after failures."""
         self._open.pop(os.fsencode(directory), None)
 
-    def _load(self, path):
+    def load(self, path):
+        """Opens it anew, with a state or without."""
         if not os.path.isdir(os.path.join(path, b".hg", b"store")):
             raise Missing(os.fsdecode(path))
         repo = hg.repository(self.ui.copy(), path).local().unfiltered()

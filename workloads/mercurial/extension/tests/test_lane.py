@@ -389,6 +389,40 @@ class Integrity(History):
             self.assertIn("at record %d: " % records[-1]["offset"], lane.ask("integrity", "r")["damage"])
 
 
+class Reinstate(History):
+    def doubt(self, instance):
+        store = os.path.join(instance.directory("r"), ".hg/store/hg-operator-state")
+        os.rename(store, store + ".doubted")
+
+    def test_what_is_whole_is_taken_and_the_rest_is_not(self):
+        records = self.make_history()
+        for number, python in enumerate(pythons()):
+            instance, lane = self.mirror("mirror%d" % number, python=python)
+            for record in records[:3]:
+                lane.apply(record)
+            self.doubt(instance)
+            for operation in ("state", "recover"):
+                with self.assertRaises(LaneError) as refused:
+                    lane.ask(operation, "r")
+                self.assertEqual(refused.exception.kind, "missing")
+            self.assertEqual(lane.ask("reinstate", "r")["applied"], records[2]["offset"])
+            for record in records[3:]:
+                lane.apply(record)
+            self.assertEqual(self.hashes(lane), self.hashes(self.lane))
+
+            self.doubt(instance)
+            path = os.path.join(instance.directory("r"), ".hg/store/data/a.i")
+            with open(path, "r+b") as file:
+                file.truncate(os.path.getsize(path) - 1)
+            for _again in range(2):
+                with self.assertRaises(LaneError) as refused:
+                    lane.ask("reinstate", "r")
+                self.assertEqual(refused.exception.kind, "corrupt")
+                with self.assertRaises(LaneError) as refused:
+                    lane.ask("state", "r")
+                self.assertEqual(refused.exception.kind, "missing")
+
+
 class _only:
     """Leaves only `left` bytes free in a small file system."""
 

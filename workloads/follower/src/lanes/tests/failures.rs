@@ -170,3 +170,16 @@ fn a_copy_that_is_ahead_of_the_end_is_removed_too() {
     bench.release(&[1, 2, 3]);
     bench.does("1 remove 3", 0, 0);
 }
+
+#[test]
+fn who_has_asked_often_enough_may_take_what_is_left_here() {
+    let mut bench = Bench::new(Mode::Direct);
+    bench.create();
+    bench.does("1 init 1", 1, 1);
+    bench.lanes.resync(A);
+    (0..5).for_each(|_| bench.fails("1 resync 0 0", Outcome::Missing));
+    bench.fails("1 replay 0 true", Outcome::Missing);
+    (0..3).for_each(|_| bench.fails("1 resync 0 0", Outcome::Missing));
+    bench.does("1 resync 0 0 alone", 1, 1);
+    bench.expect_nothing();
+}
