@@ -59,7 +59,8 @@ bench: setup
 	@set -x
 	tests/kubernetes/build.sh testbed
 	cargo build --release --workspace
-	cargo run --release -p benchmarks
+	# Not `cargo run`: another choice of packages is compiled all over again.
+	$${CARGO_TARGET_DIR:-target}/release/benchmarks
 
 # A real Kubernetes on this machine with NODES nodes, our chart and examples/quickstart.yaml on it; docs/testbed.md.
 # With KUBECONFIG set, on that cluster, whose nodes can get the image called IMAGE.
