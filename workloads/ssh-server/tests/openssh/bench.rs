@@ -162,6 +162,8 @@ pub fn programs(base: &Path, path: &str) -> Option<Command> {
     };
     match path {
         "echo" => program("cat", &[]),
+        // As Mercurial: first it listens to everything, then it answers.
+        "in-turn" => program("sh", &["-c", "cat > \"$1\"; cat \"$1\"", "sh", base.join("heard").to_str()?]),
         "exit-3" => program("sh", &["-c", "exit 3"]),
         "large" | "large-2" => program("head", &["-c", "200000000", "/dev/zero"]),
         "endless" => program("cat", &["/dev/zero"]),

@@ -10,7 +10,7 @@ use crate::bench::{Bench, DEADLINE, output, take};
 async fn what_is_sent_comes_back_and_ends_with_the_clients_end_of_file() {
     let bench = Bench::start().await;
     let mut ssh = bench.ssh("bob");
-    let mut client = ssh.arg("hg -R echo serve --stdio").stdin(Stdio::piped()).spawn().unwrap();
+    let mut client = ssh.arg("hg -R in-turn serve --stdio").stdin(Stdio::piped()).spawn().unwrap();
     let (mut to, mut from) = (client.stdin.take().unwrap(), client.stdout.take().unwrap());
     let sent: Vec<u8> = (0..10_000_000_u32).map(|n| (n % 251) as u8).collect();
     let copy = sent.clone();
