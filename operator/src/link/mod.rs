@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Secret;
 use kube::Client;
-use protocol::status::Status;
+use protocol::status::{Cursor, Status};
 use protocol::{InstanceName, RepositoryPath, RepositorySettings};
 use tokio::time::Instant;
 use transport::{Identity, Target};
@@ -26,7 +26,7 @@ use gate::decide::Gate;
 use view::View;
 
 /// Between two looks at the master: what a push changes is in the status this much later.
-const LOOK_EVERY: Duration = Duration::from_millis(200);
+const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// A look that takes long, because there are many repositories, is made less often.
 const PAUSE_PER_LOOK: u32 = 10;
 /// What the master knows of settings is read again after this time, in case that somebody else has changed them.
@@ -60,6 +60,8 @@ struct Shared {
 #[derive(Default)]
 struct Told {
     view: Option<Arc<View>>,
+    /// Up to where its changes are in the view.
+    cursor: Cursor,
     /// When a mirror last changed its state.
     mirrors_since: Option<Instant>,
     settings: Option<HashMap<RepositoryPath, RepositorySettings>>,
@@ -182,10 +184,16 @@ async fn run(shared: Arc<Shared>, around: Surroundings) {
 
 /// Asks the master how it is. Some(true): another generation than before answers.
 async fn look(shared: &Shared, around: &Surroundings) -> Option<bool> {
-    let answer = shared.ask::<Status>(&around.world, "/status.json").await;
-    let before = shared.told().view.clone().unwrap_or_default();
-    let view = match answer {
-        Ok(status) => View::from(status),
+    let (before, since) = {
+        let told = shared.told();
+        (told.view.clone().unwrap_or_default(), told.cursor)
+    };
+    let path = format!("/status.json?generation={}&change={}", since.generation.0, since.change);
+    let view = match shared.ask::<Status>(&around.world, &path).await {
+        Ok(status) => {
+            shared.told().cursor = status.changes.as_ref().map(|changes| changes.cursor).unwrap_or_default();
+            View::after(&before, status)
+        }
         Err(error) => {
             tracing::debug!(master = %shared.master, %error, "no master answers");
             View { answers: false, ..View::clone(&before) }

@@ -1,6 +1,7 @@
 //! What a master last said, as a value.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use protocol::status::{LogStatus, MirrorState, MirrorStatus, RepositoryStatus, Status};
 use protocol::{Generation, InstanceName, Offset, RepositoryPath};
@@ -12,20 +13,34 @@ pub struct View {
     pub log: Option<LogStatus>,
     pub instances: BTreeMap<InstanceName, protocol::status::InstanceStatus>,
     pub mirrors: BTreeMap<InstanceName, MirrorStatus>,
-    pub repositories: HashMap<RepositoryPath, RepositoryStatus>,
+    pub repositories: Arc<HashMap<RepositoryPath, RepositoryStatus>>,
     /// False: nobody answers as master now; the rest is what the last one said.
     pub answers: bool,
 }
 
-impl From<Status> for View {
-    fn from(status: Status) -> View {
+impl View {
+    /// What is known after an answer that may only say what has changed since `before`.
+    pub fn after(before: &View, status: Status) -> View {
+        let said = status.repositories.into_iter().map(|one| (one.path.clone(), one));
+        let repositories = match &status.changes {
+            Some(changes) if !changes.whole => {
+                let mut repositories = before.repositories.clone();
+                if said.len() + changes.gone.len() > 0 {
+                    let known = Arc::make_mut(&mut repositories);
+                    changes.gone.iter().for_each(|path| drop(known.remove(path)));
+                    known.extend(said);
+                }
+                repositories
+            }
+            _ => Arc::new(said.collect()),
+        };
         View {
             master: status.master,
             generation: status.generation,
             log: status.log,
             instances: status.instances.into_iter().map(|one| (one.name.clone(), one)).collect(),
             mirrors: status.mirrors.into_iter().map(|one| (one.name.clone(), one)).collect(),
-            repositories: status.repositories.into_iter().map(|one| (one.path.clone(), one)).collect(),
+            repositories,
             answers: true,
         }
     }
@@ -69,18 +84,26 @@ impl View {
             let roles: Vec<_> = view.instances.values().map(|one| (one.name.clone(), one.role)).collect();
             (view.master.clone(), view.generation, view.answers, roles, view.repositories.len())
         };
-        let changed = self.repositories.iter().filter(|(path, now)| before.repositories.get(*path) != Some(*now));
-        let mut repositories: Vec<RepositoryPath> = changed.map(|(path, _)| path.clone()).collect();
-        let gone = before.repositories.keys().filter(|path| !self.repositories.contains_key(*path));
-        repositories.extend(gone.cloned());
+        let repositories = self.changed(before);
         let mirrors = transitions(self) != transitions(before);
         let installation = mirrors || who(self) != who(before) || !repositories.is_empty();
         News { installation, mirrors, repositories }
+    }
+
+    fn changed(&self, before: &View) -> Vec<RepositoryPath> {
+        if Arc::ptr_eq(&self.repositories, &before.repositories) {
+            return Vec::new();
+        }
+        let changed = self.repositories.iter().filter(|(path, now)| before.repositories.get(*path) != Some(*now));
+        let gone = before.repositories.keys().filter(|path| !self.repositories.contains_key(*path));
+        changed.map(|(path, _)| path).chain(gone).cloned().collect()
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use protocol::status::{Changes, Cursor};
+
     use super::*;
 
     fn view(tip_offset: u64, state: MirrorState, published: u64) -> View {
@@ -99,12 +122,32 @@ mod tests {
         }))
         .unwrap();
         let log = LogStatus { bytes: 100 * published, ..LogStatus::default() };
-        View::from(Status {
-            log: Some(log),
-            mirrors: vec![mirror],
-            repositories: vec![repository],
-            ..Status::default()
-        })
+        let status =
+            Status { log: Some(log), mirrors: vec![mirror], repositories: vec![repository], ..Status::default() };
+        View::after(&View::default(), status)
+    }
+
+    #[test]
+    fn an_answer_with_changes_only_adds_to_what_was_known() {
+        let before = view(3, MirrorState::Active, 3);
+        let cursor = Cursor { generation: Generation(1), change: 9 };
+        let answer = |whole, repositories, gone: &[&str]| {
+            let gone = gone.iter().map(|path| path.parse().unwrap()).collect();
+            let changes = Some(Changes { cursor, whole, gone });
+            View::after(&before, Status { repositories, changes, ..Status::default() })
+        };
+        let other =
+            RepositoryStatus { path: "b".parse().unwrap(), ..before.repositories.values().next().unwrap().clone() };
+        let paths = |view: &View| {
+            let mut paths: Vec<String> = view.repositories.keys().map(ToString::to_string).collect();
+            paths.sort();
+            paths.join(" ")
+        };
+        assert!(Arc::ptr_eq(&answer(false, vec![], &[]).repositories, &before.repositories));
+        assert_eq!(paths(&answer(false, vec![other.clone()], &[])), "a b");
+        assert_eq!(paths(&answer(false, vec![other.clone()], &["a"])), "b");
+        assert_eq!(paths(&answer(true, vec![other], &[])), "b");
+        assert_eq!(answer(false, vec![], &["a"]).news(&before).repositories, ["a".parse().unwrap()]);
     }
 
     #[test]

@@ -193,7 +193,7 @@ mod tests {
             mirror("web-mirror-1", MirrorState::Active, std::slice::from_ref(&path)),
             mirror("web-mirror-2", MirrorState::Unreachable, &[]),
         ];
-        let view = View::from(Status { mirrors, ..Status::default() });
+        let view = View::after(&View::default(), Status { mirrors, ..Status::default() });
         assert_eq!(in_sync(&view, &path, 2), "1/2");
         assert_eq!(in_sync(&view, &"other".parse().unwrap(), 2), "2/2");
     }

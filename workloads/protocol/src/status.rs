@@ -15,6 +15,27 @@ pub struct Status {
     pub instances: Vec<InstanceStatus>,
     pub mirrors: Vec<MirrorStatus>,
     pub repositories: Vec<RepositoryStatus>,
+    /// Only for whoever asks with a cursor, `/status.json?generation=N&change=N`: `repositories` has what has changed
+    /// since. Older versions answer with everything and without this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub changes: Option<Changes>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Changes {
+    /// To ask with the next time.
+    pub cursor: Cursor,
+    /// `repositories` has all there are: the cursor that was asked with is of another master, or too old.
+    pub whole: bool,
+    pub gone: Vec<RepositoryPath>,
+}
+
+/// A place in the changes that one master has seen. The default is before all of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cursor {
+    pub generation: Generation,
+    pub change: u64,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::body::{Body, Bytes};
-use axum::extract::{Path, Request, State};
+use axum::extract::{Path, Query, Request, State};
 use axum::http::{StatusCode, header};
 use axum::middleware;
 use axum::response::{IntoResponse, Response};
@@ -13,8 +13,10 @@ use failover::Drained;
 use follower::Closing;
 use log::blobs::Blobs;
 use protocol::endpoints::ServingReport;
-use protocol::status::Status;
-use protocol::{ChangesetId, Digest, InstanceName, Registry, RepositoryPath, RepositorySettings, UserName};
+use protocol::status::{Cursor, Status};
+use protocol::{
+    ChangesetId, Digest, Generation, InstanceName, Registry, RepositoryPath, RepositorySettings, UserName,
+};
 use push_gate::{Ledger, LedgerError};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -183,8 +185,15 @@ async fn peers(State(master): State<Arc<Master>>) -> Response {
     ask(&master, Input::Peers).await
 }
 
-async fn status(State(master): State<Arc<Master>>) -> Response {
-    ask::<Status>(&master, Input::Status).await
+#[derive(Deserialize)]
+struct Asked {
+    generation: Option<Generation>,
+    change: Option<u64>,
+}
+
+async fn status(State(master): State<Arc<Master>>, Query(asked): Query<Asked>) -> Response {
+    let since = asked.generation.zip(asked.change).map(|(generation, change)| Cursor { generation, change });
+    ask::<Status>(&master, |answer| Input::Status { since, answer }).await
 }
 
 async fn endpoints(State(master): State<Arc<Master>>, Json(report): Json<ServingReport>) -> Response {

@@ -2,6 +2,7 @@
 //! decides what mirrors may show, as standby it copies the log from the master.
 
 mod api;
+mod changes;
 mod claim;
 mod drain;
 mod follow;

@@ -10,7 +10,9 @@ use follower::lanes::Checkpoint;
 use follower::{LaneTable, LaneView};
 use log::{Event, Hold, Level, Log, SubscribeError, Subscription};
 use protocol::endpoints::{Endpoint, Endpoints, ServingReport};
-use protocol::status::{InstanceStatus, LogStatus, MirrorStatus, PushStatus, RepositoryStatus, Role, Status};
+use protocol::status::{
+    Changes, Cursor, InstanceStatus, LogStatus, MirrorStatus, PushStatus, RepositoryStatus, Role, Status,
+};
 use protocol::stream::Progress;
 use protocol::{Entry, Generation, InstanceName, Offset, Record, Registry, Repository};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -18,6 +20,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, interval};
 
 use super::api::PeerAddress;
+use super::changes::Seen;
 use super::follow::Standbys;
 use super::keep::Requirement;
 use super::metrics::Mirrors;
@@ -34,15 +37,40 @@ const NEWCOMER_HOLD: Duration = Duration::from_secs(3600);
 
 /// What is told to, or asked of, the publisher.
 pub enum Input {
-    Connected { name: InstanceName, connection: u64, url: String, peer: String },
-    Progress { name: InstanceName, connection: u64, progress: Progress },
-    Lost { name: InstanceName, connection: u64 },
-    Standby { name: InstanceName, progress: Progress },
-    Endpoints { report: ServingReport, answer: oneshot::Sender<Endpoints> },
-    Snapshot { name: InstanceName, answer: oneshot::Sender<Checkpoint> },
+    Connected {
+        name: InstanceName,
+        connection: u64,
+        url: String,
+        peer: String,
+    },
+    Progress {
+        name: InstanceName,
+        connection: u64,
+        progress: Progress,
+    },
+    Lost {
+        name: InstanceName,
+        connection: u64,
+    },
+    Standby {
+        name: InstanceName,
+        progress: Progress,
+    },
+    Endpoints {
+        report: ServingReport,
+        answer: oneshot::Sender<Endpoints>,
+    },
+    Snapshot {
+        name: InstanceName,
+        answer: oneshot::Sender<Checkpoint>,
+    },
     Peers(oneshot::Sender<Vec<PeerAddress>>),
     Beginning(oneshot::Sender<Beginning>),
-    Status(oneshot::Sender<Status>),
+    Status {
+        /// Some: of the repositories only what has changed since.
+        since: Option<Cursor>,
+        answer: oneshot::Sender<Status>,
+    },
 }
 
 pub struct PublisherOptions {
@@ -92,6 +120,7 @@ pub struct Publisher {
     /// Where both logs ended when this reign began.
     ends: [Offset; 2],
     appending: JoinSet<Result<Offset, log::AppendError>>,
+    seen: Seen,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -126,6 +155,7 @@ impl Publisher {
             started: Instant::now(),
             ends,
             appending: JoinSet::new(),
+            seen: Seen::default(),
         }
     }
 
@@ -239,8 +269,13 @@ impl Publisher {
             Input::Peers(answer) => {
                 let _gone = answer.send(self.peers());
             }
-            Input::Status(answer) => {
-                let _gone = answer.send(self.status());
+            Input::Status { since, answer } => {
+                let status = self.status();
+                let status = match since {
+                    Some(since) => self.since(since, status),
+                    None => status,
+                };
+                let _gone = answer.send(status);
             }
         }
     }
@@ -370,7 +405,19 @@ impl Publisher {
             instances,
             mirrors: mirrors.collect(),
             repositories: self.registry.iter().map(|repository| self.repository(repository)).collect(),
+            changes: None,
         }
+    }
+
+    /// The same, with what has changed of the repositories only.
+    fn since(&mut self, since: Cursor, mut status: Status) -> Status {
+        self.seen.take(std::mem::take(&mut status.repositories));
+        let generation = self.options.generation;
+        let part = self.seen.since(since.change).filter(|_| since.generation == generation);
+        let whole = part.is_none();
+        let (repositories, gone) = part.unwrap_or_else(|| (self.seen.all(), Vec::new()));
+        let cursor = Cursor { generation, change: self.seen.newest() };
+        Status { repositories, changes: Some(Changes { cursor, whole, gone }), ..status }
     }
 
     fn log(&self) -> LogStatus {
