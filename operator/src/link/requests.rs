@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use protocol::{Registry, RepositoryPath, RepositorySettings};
+use protocol::{Offset, Registry, RepositoryPath, RepositorySettings};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -37,6 +37,12 @@ enum Ask<'a> {
 pub enum ImportRequest {
     Url(String),
     BundleUrl(String),
+}
+
+/// What a change has become in the log.
+#[derive(Deserialize)]
+struct Written {
+    offset: Offset,
 }
 
 /// How an import does.
@@ -112,19 +118,19 @@ fn is_the_masters(status: u16) -> bool {
 }
 
 impl Link {
-    /// Creates or changes a repository; answers when that is committed.
+    /// Creates or changes a repository; answers when that is committed, with its newest record.
     pub async fn put(
         &self,
         world: &World,
         path: &RepositoryPath,
         settings: &RepositorySettings,
-    ) -> Result<(), AskError> {
+    ) -> Result<Offset, AskError> {
         let (shared, url) = (&self.shared, format!("/v1/registry/{path}"));
-        shared.any::<Value>(world, Ask::Put(&url, &value(settings))).await?;
+        let Written { offset } = shared.any(world, Ask::Put(&url, &value(settings))).await?;
         if let Some(known) = &mut shared.told().settings {
             known.insert(path.clone(), settings.clone());
         }
-        Ok(())
+        Ok(offset)
     }
 
     /// Deletes a repository that the master is known to have.

@@ -11,6 +11,7 @@ use crds::{DeletionPolicy, HgRepository, SshMaster};
 use k8s_openapi::jiff::Timestamp;
 use kube::api::{Patch, PatchParams};
 use kube::{Api, ResourceExt};
+use protocol::Offset;
 use serde_json::json;
 
 use crate::apply::{Owner, is_absent, refused};
@@ -44,10 +45,11 @@ pub struct Observed {
 }
 
 impl Observed {
-    /// The master's last word is about it, too.
-    fn is_shown(&self) -> bool {
+    /// The master's last word is about it as it is since this record, on all mirrors.
+    fn is_shown(&self, since: Offset) -> bool {
         let view = self.link.as_ref().and_then(|link| link.view());
-        view.is_some_and(|view| view.repositories.contains_key(&self.repository.spec.path))
+        let known = view.as_ref().and_then(|view| view.repositories.get(&self.repository.spec.path));
+        known.is_some_and(|known| known.published >= since)
     }
 
     fn suspended(&self) -> bool {
@@ -63,8 +65,8 @@ impl Observed {
 #[derive(Debug, Default)]
 pub struct Done {
     pub import: import::Import,
-    /// The master was told of it just now.
-    told: bool,
+    /// The master was told of it just now, which became this record.
+    told: Option<Offset>,
 }
 
 pub async fn reconcile(context: &Context, name: &Name) -> Outcome {
@@ -96,7 +98,8 @@ async fn look(context: &Context, observed: &Observed) -> Result<Outcome, Problem
         done => done,
     };
     let key = Key::Repository(observed.name.clone());
-    if done.as_ref().is_ok_and(|done| done.told) && !observed.is_shown() {
+    let told = done.as_ref().ok().and_then(|done| done.told);
+    if told.is_some_and(|told| !observed.is_shown(told)) {
         return Ok(Outcome::Again(SHOWN_WITHIN));
     }
     // Its finalizer may have been written just now.
@@ -156,14 +159,14 @@ async fn act(context: &Context, observed: &Observed) -> Result<Done, Problem> {
     let link = observed.link.as_ref().ok_or_else(no_master)?;
     let wanted = spec.settings();
     let known = link.settings(&spec.path).ok_or_else(no_master)?;
-    let differs = known.as_ref() != Some(&wanted);
-    if differs {
+    let mut written = None;
+    if known.as_ref() != Some(&wanted) {
         must_be_current(context, observed).await?;
-        link.put(&context.world, &spec.path, &wanted).await.map_err(told)?;
+        written = Some(link.put(&context.world, &spec.path, &wanted).await.map_err(told)?);
         tracing::info!(repository = %observed.name, path = %spec.path, "the master has it as it is wanted");
     }
     let import = import::import(&context.world, link, observed).await?;
-    Ok(Done { import, told: differs })
+    Ok(Done { import, told: written })
 }
 
 /// What the master is told outlives the resource: an old list must neither bring a repository back, nor take one away

@@ -11,6 +11,7 @@ mod operator;
 mod plain_ssh;
 mod plain_web;
 mod process_table;
+mod promotion;
 mod publication;
 mod reads;
 mod report;
@@ -22,12 +23,13 @@ use report::Report;
 /// What there is, in the order of a run.
 type Benchmark = fn(&Scale, &mut Report);
 
-const BENCHMARKS: [(&str, Benchmark); 6] = [
+const BENCHMARKS: [(&str, Benchmark); 7] = [
     ("small-push", small_push::run),
     ("large-push", large_push::run),
     ("publication", publication::run),
     ("reads", reads::run),
     ("memory", memory::run),
+    ("promotion", promotion::run),
     (OPERATOR, operator::run),
 ];
 

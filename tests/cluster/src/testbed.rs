@@ -4,13 +4,18 @@ use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+use rustix::process::{Pid, Signal, kill_process};
 use scenarios::{Mercurial, Ready};
+
+use crate::Pod;
 
 /// The SSH instances are on the first two; the third one has mirrors only, and so publication can go on without it.
 const NODES: &str = "3";
 const LAST_NODE: &str = "n3";
 /// Holds the image's full name.
 const IMAGE: &str = "target/images/hg-operator.name";
+/// The API server's, also behind its Service.
+pub const API_SERVER: &str = "10.200.0.1";
 const NAME_SERVER: &str = "10.200.0.1:53";
 /// The most mirrors that a test asks for.
 const MIRRORS: usize = 4;
@@ -84,6 +89,21 @@ impl Cluster {
         self.testbed("cluster link", &[node, state]);
     }
 
+    /// Drops what passes between a pod and another address, until the answer is dropped.
+    pub fn block<'a>(&'a self, pod: &Pod, other: &str) -> Blocked<'a> {
+        let blocked = Blocked { cluster: self, words: [pod.node.clone(), pod.address.clone(), other.to_owned()] };
+        blocked.tell("cluster block");
+        blocked
+    }
+
+    /// Stops the process of the API server where it is, until the answer is dropped.
+    pub fn freeze_api_server(&self) -> Frozen {
+        let pid = std::fs::read_to_string(self.directory.join("pids/kube-apiserver")).unwrap();
+        let pid = Pid::from_raw(pid.split_whitespace().next().unwrap().parse().unwrap()).unwrap();
+        kill_process(pid, Signal::STOP).unwrap();
+        Frozen(pid)
+    }
+
     /// The pods' own addresses, by name; the testbed forwards only to those of the beginning.
     fn forward(&mut self) {
         let pid = std::fs::read_to_string(self.directory.join("pids/forward-quickstart")).unwrap();
@@ -154,6 +174,31 @@ impl Cluster {
         ] {
             eprintln!("--- kubectl {line}:\n{}", self.try_kubectl(line).unwrap_or_else(|error| error));
         }
+    }
+}
+
+pub struct Blocked<'a> {
+    cluster: &'a Cluster,
+    words: [String; 3],
+}
+
+impl Blocked<'_> {
+    fn tell(&self, command: &str) {
+        self.cluster.testbed(command, &self.words.each_ref().map(String::as_str));
+    }
+}
+
+impl Drop for Blocked<'_> {
+    fn drop(&mut self) {
+        self.tell("cluster unblock");
+    }
+}
+
+pub struct Frozen(Pid);
+
+impl Drop for Frozen {
+    fn drop(&mut self) {
+        kill_process(self.0, Signal::CONT).unwrap();
     }
 }
 

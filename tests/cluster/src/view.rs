@@ -19,6 +19,7 @@ pub struct Pod {
     pub uid: String,
     pub restarts: u64,
     pub node: String,
+    pub address: String,
     pub ready: bool,
 }
 
@@ -77,7 +78,16 @@ impl Cluster {
 
     /// By name; `owner` is the SshMaster or MirrorPool that they are of.
     pub fn pods(&self, owner: &str) -> Result<BTreeMap<String, Pod>, String> {
-        let list = self.get(&format!("pods -l app.kubernetes.io/instance={owner}"))?;
+        self.pods_by(&format!("-l app.kubernetes.io/instance={owner}"))
+    }
+
+    /// Those of the chart's Deployment.
+    pub fn operators(&self) -> Result<BTreeMap<String, Pod>, String> {
+        self.pods_by("-n hg-operator -l app.kubernetes.io/component=operator")
+    }
+
+    fn pods_by(&self, which: &str) -> Result<BTreeMap<String, Pod>, String> {
+        let list = self.get(&format!("pods {which}"))?;
         let pod = |item: &Value| {
             let status = &item["status"];
             let conditions = status["conditions"].as_array().into_iter().flatten();
@@ -85,6 +95,7 @@ impl Cluster {
                 uid: text(&item["metadata"]["uid"]),
                 restarts: status["containerStatuses"][0]["restartCount"].as_u64().unwrap_or_default(),
                 node: text(&item["spec"]["nodeName"]),
+                address: text(&status["podIP"]),
                 ready: conditions.clone().any(|one| one["type"] == "Ready" && one["status"] == "True"),
             };
             (text(&item["metadata"]["name"]), pod)

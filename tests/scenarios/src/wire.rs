@@ -1,21 +1,30 @@
 //! A pusher that speaks Mercurial's SSH protocol itself (`hg help internals.wireprotocol`): a push costs no start of
-//! hg, and all its sessions share one SSH connection.
+//! hg.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use crate::Client;
 
+/// A push that has no answer after so many seconds is given up.
+const ALONE_SECONDS: &str = "2";
+
 pub struct WirePusher {
     client: Client,
-    control: PathBuf,
+    /// Of the connection that all its sessions share.
+    control: Option<PathBuf>,
 }
 
 impl WirePusher {
-    /// `name` tells pushers of one client apart.
+    /// All its sessions share one connection; `name` tells pushers of one client apart.
     pub fn new(client: &Client, name: &str) -> WirePusher {
-        WirePusher { client: client.clone(), control: client.folder.join(format!("{name}.ssh")) }
+        WirePusher { client: client.clone(), control: Some(client.folder.join(format!("{name}.ssh"))) }
+    }
+
+    /// Each push has a connection of its own, and gives up when there is no answer.
+    pub fn alone(client: &Client) -> WirePusher {
+        WirePusher { client: client.clone(), control: None }
     }
 
     /// Pushes what `hg bundle --type none-v1` wrote.
@@ -35,21 +44,31 @@ impl WirePusher {
     }
 
     fn session(&self, path: &str) -> Child {
-        let shared = [
-            "ControlMaster=auto".to_owned(),
-            format!("ControlPath={}", self.control.display()),
-            "ControlPersist=30".to_owned(),
-        ];
-        let mut command: Command = self.client.ssh_with(&shared);
+        let mut command = match &self.control {
+            Some(control) => {
+                let persists = "ControlPersist=30".to_owned();
+                self.client.ssh_with(&["ControlMaster=auto".to_owned(), path_of(control), persists])
+            }
+            None => {
+                let ssh = self.client.ssh_with(&[]);
+                let mut command = Command::new("timeout");
+                command.arg(ALONE_SECONDS).arg(ssh.get_program()).args(ssh.get_args());
+                command
+            }
+        };
         command.arg(format!("hg -R {path} serve --stdio"));
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
     }
 }
 
+fn path_of(control: &Path) -> String {
+    format!("ControlPath={}", control.display())
+}
+
 impl Drop for WirePusher {
     fn drop(&mut self) {
-        let end = ["ControlMaster=no".to_owned(), format!("ControlPath={}", self.control.display())];
-        let mut command = self.client.ssh_with(&end);
+        let Some(control) = &self.control else { return };
+        let mut command = self.client.ssh_with(&["ControlMaster=no".to_owned(), path_of(control)]);
         let _not_connected = command.args(["-O", "exit"]).stderr(Stdio::null()).status();
     }
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use protocol::Generation;
 use protocol::status::{Role, Status};
 use rustix::process::Signal;
-use scenarios::{Client, Developers, Installation, Mercurial, Options, mercurials, signal, wait_for};
+use scenarios::{Client, Developers, Installation, Mercurial, Options, descendants, mercurials, signal, wait_for};
 use serde_json::Value;
 
 /// Two developers share the first.
@@ -32,8 +32,13 @@ struct Setting {
 
 impl Setting {
     fn new(master: &str) -> Setting {
+        Setting::with(master, String::new())
+    }
+
+    fn with(master: &str, hgrc: String) -> Setting {
         let mut options = Options::new(&newest(), &["one", "draft/two"]);
         options.master = master.into();
+        options.hgrc = hgrc;
         let installation = Installation::start(options);
         let setting = Setting { developers: Developers::start(&installation, &newest(), &PATHS), installation };
         setting.in_sync();
@@ -99,20 +104,30 @@ fn a_killed_master_is_replaced() {
     setting.ends_well();
 }
 
+/// With a push in every stage that is stopped there before.
 #[test]
 fn a_frozen_master_is_replaced_and_refused_when_it_thaws() {
-    let setting = Setting::new("");
-    let old = setting.installation.pid("ssh-0");
-    let family = descendants(old);
-    family.iter().for_each(|pid| signal(*pid, Signal::STOP));
-    let seconds = setting.replaced("ssh-0", Instant::now());
-    assert!(seconds <= UNPLANNED, "{seconds:?}");
-    setting.developers.go_on(PUSHES);
-    family.iter().rev().for_each(|pid| signal(*pid, Signal::CONT));
-    wait_for("the old master ends itself", || match setting.installation.pid("ssh-0") {
-        pid if pid != old => Ok(()),
-        _ => Err("it still runs".into()),
-    });
+    let orders = tempfile::tempdir().unwrap();
+    let order = orders.path().join("stop");
+    let setting = Setting::with(AT_ONCE, format!("[hg-operator]\ntest-stop-file = {}\n", order.display()));
+    for stage in ["before-append", "after-append", "during-close"] {
+        let written = orders.path().join("new");
+        std::fs::write(&written, stage).unwrap();
+        std::fs::rename(&written, &order).unwrap();
+        wait_for(stage, || if order.exists() { Err("nobody got there".into()) } else { Ok(()) });
+        let (name, old) = (setting.master(), setting.installation.pid(&setting.master()));
+        let family = descendants(old);
+        family.iter().for_each(|pid| signal(*pid, Signal::STOP));
+        let seconds = setting.replaced(&name, Instant::now());
+        assert!(seconds <= UNPLANNED, "{stage}: {seconds:?}");
+        setting.developers.go_on(PUSHES);
+        family.iter().rev().for_each(|pid| signal(*pid, Signal::CONT));
+        wait_for("the old master ends itself", || match setting.installation.pid(&name) {
+            pid if pid != old => Ok(()),
+            _ => Err("it still runs".into()),
+        });
+        setting.in_sync();
+    }
     setting.ends_well();
 }
 
@@ -202,21 +217,4 @@ fn readers_notice_nothing_that_one_retry_does_not_mend() {
     }
     setting.replaced("ssh-0", since);
     setting.ends_well();
-}
-
-/// The process and all below it, parents first.
-fn descendants(pid: u32) -> Vec<u32> {
-    let mut found = vec![pid];
-    let mut next = 0;
-    while let Some(pid) = found.get(next) {
-        let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
-        let children = tasks.flat_map(|task| {
-            let text = std::fs::read_to_string(task.path().join("children")).unwrap_or_default();
-            text.split_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<u32>>()
-        });
-        let children: Vec<u32> = children.collect();
-        found.extend(children);
-        next += 1;
-    }
-    found
 }

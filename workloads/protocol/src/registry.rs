@@ -1,6 +1,7 @@
 //! Which repositories there are: the replication log, folded. Every instance folds the same one.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -45,12 +46,13 @@ impl Repository {
     }
 }
 
-/// Also its serialized form: part of checkpoints and of snapshots for newcomers.
+/// Also its serialized form: part of checkpoints and of snapshots for newcomers. Every change is told with a copy of
+/// the whole, hence copies share the repositories.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "Stored", into = "Stored")]
 pub struct Registry {
     through: Offset,
-    repositories: BTreeMap<CreationId, Repository>,
+    repositories: BTreeMap<CreationId, Arc<Repository>>,
     paths: HashMap<RepositoryPath, CreationId>,
 }
 
@@ -63,14 +65,15 @@ struct Stored {
 impl From<Stored> for Registry {
     fn from(stored: Stored) -> Registry {
         let paths = stored.repositories.iter().map(|r| (r.path.clone(), r.id)).collect();
-        let repositories = stored.repositories.into_iter().map(|r| (r.id, r)).collect();
+        let repositories = stored.repositories.into_iter().map(|r| (r.id, Arc::new(r))).collect();
         Registry { through: stored.through, repositories, paths }
     }
 }
 
 impl From<Registry> for Stored {
     fn from(registry: Registry) -> Stored {
-        Stored { through: registry.through, repositories: registry.repositories.into_values().collect() }
+        let repositories = registry.repositories.into_values().map(Arc::unwrap_or_clone).collect();
+        Stored { through: registry.through, repositories }
     }
 }
 
@@ -89,16 +92,16 @@ impl Registry {
     }
 
     pub fn get(&self, id: CreationId) -> Option<&Repository> {
-        self.repositories.get(&id)
+        self.repositories.get(&id).map(Arc::as_ref)
     }
 
     pub fn by_path(&self, path: &RepositoryPath) -> Option<&Repository> {
-        self.paths.get(path).and_then(|id| self.repositories.get(id))
+        self.paths.get(path).and_then(|id| self.get(*id))
     }
 
     /// In the order of their creation.
     pub fn iter(&self) -> impl Iterator<Item = &Repository> {
-        self.repositories.values()
+        self.repositories.values().map(Arc::as_ref)
     }
 
     /// Folds one record in. Records at or below [`Registry::through`] change nothing; an error changes nothing but
@@ -118,7 +121,7 @@ impl Registry {
             self.paths.remove(&gone.path);
             return Ok(());
         }
-        let repository = self.repositories.get_mut(&id).ok_or(missing)?;
+        let repository = Arc::make_mut(self.repositories.get_mut(&id).ok_or(missing)?);
         repository.last = offset;
         match record {
             Record::RepositoryUpdated(updated) => repository.settings = updated.settings.clone(),
@@ -141,7 +144,7 @@ impl Registry {
         self.paths.insert(created.path.clone(), id);
         self.repositories.insert(
             id,
-            Repository {
+            Arc::new(Repository {
                 id,
                 path: created.path.clone(),
                 format: created.format,
@@ -149,7 +152,7 @@ impl Registry {
                 last: offset,
                 last_push: PushId(0),
                 pushed: None,
-            },
+            }),
         );
         Ok(())
     }

@@ -9,13 +9,35 @@ use futures::TryStreamExt;
 use kube::Api;
 use kube::api::{ListParams, Patch, PatchParams, WatchEvent, WatchParams};
 use serde_json::json;
+use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, JoinSet};
 
 use super::PATIENCE;
 use super::stage::{OURS, Stage, name};
 
-/// By name: the generation that the status is about, and since when.
-type Statuses = Arc<Mutex<HashMap<String, (i64, Instant)>>>;
+/// By name.
+type Statuses = Arc<Mutex<HashMap<String, Known>>>;
+
+#[derive(Default)]
+struct Known {
+    /// The generation that the status is about, and since when.
+    told: Option<(i64, Instant)>,
+    /// Who waits for which.
+    waits: Option<(i64, oneshot::Sender<Instant>)>,
+}
+
+impl Known {
+    fn is_told(&mut self, about: i64) {
+        let (about, at) = match self.told {
+            Some(told) if told.0 >= about => told,
+            _ => (about, Instant::now()),
+        };
+        self.told = Some((about, at));
+        if let Some((_, waiter)) = self.waits.take_if(|(generation, _)| *generation <= about) {
+            waiter.send(at).unwrap();
+        }
+    }
+}
 
 pub struct Changes {
     api: Api<HgRepository>,
@@ -52,11 +74,7 @@ async fn watch(api: Api<HgRepository>, from: String, statuses: Statuses) {
         let WatchEvent::Modified(changed) = event else { continue };
         let about = changed.status.and_then(|status| status.observed_generation);
         if let (Some(name), Some(about)) = (changed.metadata.name, about) {
-            let mut statuses = statuses.lock().unwrap();
-            let known = statuses.entry(name).or_insert((about, Instant::now()));
-            if known.0 < about {
-                *known = (about, Instant::now());
-            }
+            statuses.lock().unwrap().entry(name).or_default().is_told(about);
         }
     }
 }
@@ -67,12 +85,17 @@ async fn change(api: Api<HgRepository>, number: usize, statuses: Statuses) -> f6
     let begun = Instant::now();
     let changed = api.patch(&name, &PatchParams::default(), &patch).await.unwrap();
     let generation = changed.metadata.generation.unwrap();
-    while begun.elapsed() < PATIENCE {
-        let known = statuses.lock().unwrap().get(&name).copied();
-        if let Some((_, seen)) = known.filter(|(about, _)| *about >= generation) {
-            return (seen - begun).as_secs_f64();
+    let (waiter, told) = oneshot::channel();
+    {
+        let mut statuses = statuses.lock().unwrap();
+        let known = statuses.entry(name.clone()).or_default();
+        match known.told {
+            Some((about, at)) if about >= generation => return (at - begun).as_secs_f64(),
+            _ => known.waits = Some((generation, waiter)),
         }
-        tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    panic!("{name} has no status of its change");
+    match tokio::time::timeout(PATIENCE, told).await {
+        Ok(at) => (at.unwrap() - begun).as_secs_f64(),
+        Err(_) => panic!("{name} has no status of its change"),
+    }
 }

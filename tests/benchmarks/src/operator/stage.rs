@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use api_server::{ApiServer, Hosts, Instance, Node, Operator};
-use crds::HgRepository;
+use crds::{HgRepository, SshMaster};
 use futures::StreamExt;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret};
@@ -117,12 +117,18 @@ impl Stage {
         master
     }
 
-    /// As fast as one client can that asks for many things at once.
-    pub async fn create(&self, namespace: &str, count: usize) -> Duration {
+    /// As fast as one client can that asks for many things at once. `with_status`: each gets one, too, in a second
+    /// write, which is the least that makes it Ready.
+    pub async fn create(&self, namespace: &str, count: usize, with_status: bool) -> Duration {
         let api: Api<HgRepository> = self.api(namespace);
         let begun = Instant::now();
         let create = async |number: usize| {
             api.create(&PostParams::default(), &repository(number)).await.unwrap();
+            if with_status {
+                api.patch_status(&name(number), &PatchParams::default(), &Patch::Merge(&status(number)))
+                    .await
+                    .unwrap();
+            }
         };
         futures::stream::iter(0..count).map(create).buffer_unordered(AT_ONCE).collect::<Vec<()>>().await;
         begun.elapsed()
@@ -131,6 +137,14 @@ impl Stage {
     pub async fn remove(&self, namespace: &str) {
         let api: Api<HgRepository> = self.api(namespace);
         api.delete_collection(&DeleteParams::default(), &ListParams::default()).await.unwrap();
+    }
+
+    /// The SshMaster's status, which is not written for every record, has the newest one of all.
+    pub async fn is_told(&self) -> bool {
+        let all = self.api::<HgRepository>(OURS).list(&ListParams::default()).await.unwrap();
+        let newest = all.iter().filter_map(|one| one.status.as_ref()?.published_offset).max();
+        let master = self.api::<SshMaster>(OURS).get("hg").await.unwrap();
+        master.status.and_then(|status| Some(status.log?.head)) >= newest
     }
 
     /// How many say so of themselves.
@@ -160,6 +174,36 @@ fn repository(number: usize) -> HgRepository {
             "writeGroups": ["developers"],
         },
     }))
+}
+
+/// As the operator's.
+fn status(number: usize) -> Value {
+    let condition = |about: &str, reason: &str| {
+        let at = "2026-01-01T00:00:00Z";
+        json!({"type": about, "status": "True", "reason": reason, "message": "", "lastTransitionTime": at,
+            "observedGeneration": 1})
+    };
+    let path = format!("team-{}/repository-{number}", number % 100);
+    json!({
+        "apiVersion": "hg-operator.dev/v1alpha1",
+        "kind": "HgRepository",
+        "metadata": {"name": name(number)},
+        "status": {
+            "observedGeneration": 1,
+            "heads": 0,
+            "changesets": 0,
+            "publishedOffset": number,
+            "mirrorsInSync": "0/0",
+            "urls": {"ssh": format!("ssh://localhost/{path}"), "http": format!("http://localhost/{path}")},
+            "conditions": [
+                condition("Ready", "AllReady"),
+                condition("Replicated", "NoMirrors"),
+                condition("ReadOnly", "Writable"),
+                condition("Quarantined", "NotQuarantined"),
+                condition("Imported", "NoSource"),
+            ],
+        },
+    })
 }
 
 fn of<T: serde::de::DeserializeOwned>(value: Value) -> T {

@@ -5,6 +5,7 @@
 mod life;
 mod mistakes;
 mod nodes;
+mod partitions;
 mod pods;
 mod promotion;
 mod scaling;
@@ -23,6 +24,11 @@ const STEPS: &[(&str, Step)] = &[
     ("master", pods::the_master_comes_back),
     ("killed", promotion::a_killed_master_is_replaced),
     ("switchover", promotion::a_switchover_is_asked_for),
+    ("all_killed", promotion::all_instances_are_killed),
+    ("from_standby", partitions::a_master_without_its_standby),
+    ("from_api_server", partitions::a_master_without_the_api_server),
+    ("from_operator", partitions::a_master_without_the_operator),
+    ("no_api_server", partitions::nobody_has_an_api_server),
     ("masters_node", promotion::a_masters_node_is_cut_off),
     ("a_node", nodes::a_node_is_cut_off),
     ("mistakes", mistakes::are_told_and_heal),

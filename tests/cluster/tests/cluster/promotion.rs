@@ -20,6 +20,24 @@ pub fn a_killed_master_is_replaced(cluster: &Cluster, developer: &mut Developer)
     });
 }
 
+/// The register still names the master; which of them opens first does not matter.
+pub fn all_instances_are_killed(cluster: &Cluster, developer: &mut Developer) {
+    in_sync(cluster);
+    let reader = Reader::start(cluster);
+    developer.push();
+    let before = cluster.pods("hg").unwrap();
+    let names: Vec<String> = before.keys().map(|name| format!("pod/{name}")).collect();
+    cluster.kubectl(&format!("delete --wait=false --grace-period=0 --force {}", names.join(" ")));
+    developer.push_when_possible();
+    in_sync(cluster);
+    let after = cluster.pods("hg").unwrap();
+    assert!(after.iter().all(|(name, pod)| pod.uid != before[name].uid), "{before:?} {after:?}");
+    let tip = developer.push_when_possible();
+    developer.shown(cluster, &[0, 1], &tip);
+    developer.nothing_is_lost();
+    reader.is_content();
+}
+
 /// Without a reader: one whose connections go to a mirror of that node waits until it has left the Service.
 pub fn a_masters_node_is_cut_off(cluster: &Cluster, developer: &mut Developer) {
     // The steps before this one have promoted, too: within the interval no other promotion is made.
@@ -93,7 +111,7 @@ fn node(cluster: &Cluster, pod: &str) -> String {
     cluster.pods("hg").unwrap()[pod].node.clone()
 }
 
-fn in_sync(cluster: &Cluster) {
+pub fn in_sync(cluster: &Cluster) {
     wait_longer_for(LIMIT, "a standby is in sync, and the master can be lost", || {
         let ready = cluster.condition("sshmaster/hg", "PromotionReady")?;
         if ready.status == "True" { Ok(()) } else { Err(format!("{ready:?}")) }

@@ -131,6 +131,20 @@ func (p Plan) SetLink(ctx context.Context, node Node, up bool) error {
 	return err
 }
 
+// SetBlocked drops what passes the node between two addresses, either way, or lets it pass again. One of them is a pod's
+// on the node.
+func (p Plan) SetBlocked(ctx context.Context, node Node, one, other string, blocked bool) error {
+	// Before the rules that let pass what belongs to a connection that is there.
+	change := map[bool]string{true: "--insert", false: "--delete"}[blocked]
+	for _, way := range [][2]string{{one, other}, {other, one}} {
+		line := fmt.Sprintf("iptables --wait %s FORWARD --source %s --destination %s --jump DROP", change, way[0], way[1])
+		if _, err := process.Output(ctx, process.Inside(node.Namespace, strings.Fields(line))...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // Remove deletes every namespace whose name starts with `prefix`, and the folder of them if nobody else has one.
 func Remove(ctx context.Context, prefix string) error {
 	entries, err := os.ReadDir(namespaces)

@@ -121,6 +121,8 @@ pub struct Publisher {
     ends: [Offset; 2],
     appending: JoinSet<Result<Offset, log::AppendError>>,
     seen: Seen,
+    /// What `seen` was last compared with: the registry, both logs, and the lanes' table, each as they were then.
+    compared: Option<(Offset, (Offset, Offset), u64)>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -156,6 +158,7 @@ impl Publisher {
             ends,
             appending: JoinSet::new(),
             seen: Seen::default(),
+            compared: None,
         }
     }
 
@@ -270,10 +273,9 @@ impl Publisher {
                 let _gone = answer.send(self.peers());
             }
             Input::Status { since, answer } => {
-                let status = self.status();
                 let status = match since {
-                    Some(since) => self.since(since, status),
-                    None => status,
+                    Some(since) => self.since(since),
+                    None => Status { repositories: self.repositories(), ..self.status() },
                 };
                 let _gone = answer.send(status);
             }
@@ -370,6 +372,7 @@ impl Publisher {
         mirrors.chain(ssh).collect()
     }
 
+    /// Without repositories.
     fn status(&self) -> Status {
         let own = self.options.progress.borrow().as_ref().map_or(Offset::ZERO, |progress| progress.applied_through);
         let in_sync = self.options.requirement.borrow().in_sync.clone();
@@ -404,20 +407,27 @@ impl Publisher {
             log: Some(self.log()),
             instances,
             mirrors: mirrors.collect(),
-            repositories: self.registry.iter().map(|repository| self.repository(repository)).collect(),
+            repositories: Vec::new(),
             changes: None,
         }
     }
 
-    /// The same, with what has changed of the repositories only.
-    fn since(&mut self, since: Cursor, mut status: Status) -> Status {
-        self.seen.take(std::mem::take(&mut status.repositories));
+    fn repositories(&self) -> Vec<RepositoryStatus> {
+        self.registry.iter().map(|repository| self.repository(repository)).collect()
+    }
+
+    /// With what has changed of the repositories only.
+    fn since(&mut self, since: Cursor) -> Status {
+        let made_of = (self.registry.through(), self.core.position(), *self.options.table.watch().borrow());
+        if self.compared.replace(made_of) != Some(made_of) {
+            self.seen.take(self.repositories());
+        }
         let generation = self.options.generation;
         let part = self.seen.since(since.change).filter(|_| since.generation == generation);
         let whole = part.is_none();
         let (repositories, gone) = part.unwrap_or_else(|| (self.seen.all(), Vec::new()));
         let cursor = Cursor { generation, change: self.seen.newest() };
-        Status { repositories, changes: Some(Changes { cursor, whole, gone }), ..status }
+        Status { repositories, changes: Some(Changes { cursor, whole, gone }), ..self.status() }
     }
 
     fn log(&self) -> LogStatus {

@@ -27,6 +27,7 @@ configitem(b"hg-operator", b"reserved-space", default=b"1 MB")
 # For tests only: before-append, after-append or during-close; see test_points.py.
 configitem(b"hg-operator", b"test-kill-at", default=b"")
 configitem(b"hg-operator", b"test-kill-file", default=b"")
+configitem(b"hg-operator", b"test-stop-file", default=b"")
 configitem(b"hg-operator", b"test-abort-at", default=b"")
 
 

@@ -12,6 +12,10 @@ from mercurial.node import hex
 from . import pushlog
 
 
+# What a lane says of a repository without changesets.
+EMPTY = {"tip": None, "heads": 0, "changesets": 0}
+
+
 class Shown:
     """The revisions that clients see: a prefix, without obsolete and secret ones."""
 

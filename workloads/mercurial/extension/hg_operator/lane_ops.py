@@ -5,6 +5,8 @@ import contextlib
 import os
 import traceback
 
+from mercurial import vfs
+
 from . import apply, hashes, hgrc, init, integrity, recover, reinstate, snapshot, state, strip, view
 from .repositories import Missing, locked
 
@@ -67,22 +69,24 @@ class Lane:
         self.forget(request)
 
     def init(self, request, _body):
-        directory = request["directory"]
         try:
-            self._repositories.open(directory)
+            self._repositories.open(request["directory"])
         except Missing:
-            self._create(os.fsencode(directory), request)
+            return self._create(os.fsencode(request["directory"]), request)
         return self._configured(request)
 
     def _create(self, directory, request):
-        init.create(self._repositories.ui, directory)
+        """Opens nothing: that would take many times as long as making the files, and a new one is empty."""
+        ui = self._repositories.ui
+        _require_space(ui, os.path.dirname(directory), 0)
+        init.create(ui, directory)
         offset = request["offset"]
+        hgrc.write(vfs.vfs(os.path.join(directory, b".hg")), offset, request["settings"], request["path"])
         known = state.State(applied=offset, shown=0 if request.get("hidden") else offset)
         # The last file: without it the repository counts as never begun.
-        temporary = os.path.join(directory, b".hg", b"store", state.FILE)
-        with open(temporary + b"~", "wb") as file:
+        with vfs.vfs(os.path.join(directory, b".hg", b"store"))(state.FILE, b"w", atomictemp=True) as file:
             file.write(known.line())
-        os.rename(temporary + b"~", temporary)
+        return {**known.object(), **hashes.EMPTY}
 
     def configure(self, request, _body):
         return self._configured(request)
@@ -93,8 +97,10 @@ class Lane:
             known = state.read(repo)
             known.passed(request["offset"], bool(request.get("hidden")))
             state.write(repo, known)
+            answer = _answer(repo)
+        # It has read its settings.
         self.forget(request)
-        return self.state(request, b"")
+        return answer
 
     def apply(self, request, body):
         push = request["push"]
@@ -158,7 +164,7 @@ class Lane:
     def _changing(self, request, size=0):
         """The repository, locked; `size` bytes are about to be added to it."""
         repo = self._repositories.open(request["directory"])
-        _require_space(repo, size)
+        _require_space(repo.ui, repo.path, size)
         with locked(repo, _timeout(request)):
             yield repo
 
@@ -207,10 +213,10 @@ def _size(file):
     return end
 
 
-def _require_space(repo, size):
+def _require_space(ui, path, size):
     """Refuses before anything is written what would fail for want of space and then need space to be undone."""
-    free = os.statvfs(repo.path)
+    free = os.statvfs(path)
     available = free.f_bavail * free.f_frsize
-    needed = size + repo.ui.configbytes(b"hg-operator", b"reserved-space")
+    needed = size + ui.configbytes(b"hg-operator", b"reserved-space")
     if available < needed:
         raise Full("%d bytes are free, %d are needed" % (available, needed))

@@ -285,6 +285,18 @@ class Crash(History):
                 self.lane.init("half", offset=50)
                 self.assertEqual(self.lane.ask("state", "half")["applied"], 50)
 
+    def test_a_new_repository_is_what_it_is_when_it_is_opened(self):
+        for hidden in (False, True):
+            with self.subTest(hidden=hidden):
+                name = "new-%s" % hidden
+                made = self.lane.init(name, offset=50, hidden=hidden, description="one line")
+                self.assertEqual((made["applied"], made["shown"]), (50, 0 if hidden else 50))
+                self.assertEqual(self.lane.ask("state", name), made)
+                settings = self.ssh.file(name, "hgrc")
+                self.assertIn(b"description = one line", settings)
+                self.assertEqual(self.lane.init(name, offset=50, hidden=hidden, description="one line"), made)
+                self.assertEqual(self.ssh.file(name, "hgrc"), settings)
+
     def test_a_lane_that_died_in_a_transaction(self):
         records = self.make_history()
         instance, lane = self.mirror()
