@@ -26,6 +26,7 @@ mod ssh;
 mod store;
 #[cfg(test)]
 mod tests;
+mod trouble;
 mod truth;
 mod wire;
 mod world;

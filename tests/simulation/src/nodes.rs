@@ -79,15 +79,11 @@ impl World {
         match self.chance.below(12) {
             0..3 => {
                 let other = if self.chance.one_in(2) { Node::Register } else { self.any_node() };
-                if node != other && self.nodes.cut.insert(pair(node, other)) {
-                    note!(self, "{node:?} and {other:?} are cut off from each other");
-                    self.break_wires();
+                if node != other {
+                    self.cut_off(node, other);
                 }
             }
-            3 => {
-                note!(self, "{node:?} stands still");
-                self.nodes.paused.insert(node);
-            }
+            3 => self.pause(node),
             4 => {
                 self.register.down = true;
                 note!(self, "the API server is down");
@@ -102,9 +98,26 @@ impl World {
                 }
             }
             6..8 => self.register.down = false,
-            8 | 9 => self.nodes.paused.clear(),
+            8 | 9 => self.wake(),
             _ => self.nodes.cut.clear(),
         }
+    }
+
+    pub fn cut_off(&mut self, node: Node, other: Node) {
+        if self.nodes.cut.insert(pair(node, other)) {
+            note!(self, "{node:?} and {other:?} are cut off from each other");
+            self.break_wires();
+        }
+    }
+
+    pub fn pause(&mut self, node: Node) {
+        note!(self, "{node:?} stands still");
+        self.nodes.paused.insert(node);
+    }
+
+    pub fn wake(&mut self) {
+        note!(self, "nobody stands still any more");
+        self.nodes.paused.clear();
     }
 
     pub fn calm(&mut self) {

@@ -1,7 +1,7 @@
 use crate::{Bug, run};
 
 /// Seeds of the ordinary test run, in parts that can run beside each other; the soak takes more.
-const SEEDS: u64 = 2_000;
+const SEEDS: u64 = 10_000;
 const PARTS: u64 = 4;
 
 fn number(name: &str, otherwise: u64) -> u64 {
@@ -78,6 +78,26 @@ fn applying_out_of_order_is_found() {
 #[test]
 fn reusing_an_offset_is_found() {
     is_found(Bug::ReuseOffset, LOST);
+}
+
+#[test]
+fn skipping_the_seal_is_found() {
+    is_found(Bug::SkipSeal, LOST);
+}
+
+#[test]
+fn forgetting_the_seal_at_a_restart_is_found() {
+    is_found(Bug::ForgetSealAtRestart, LOST);
+}
+
+#[test]
+fn forgetting_a_write_whose_answer_was_lost_is_found() {
+    is_found(Bug::ForgetUnansweredWrite, LOST);
+}
+
+#[test]
+fn forgetting_what_the_reign_began_with_is_found() {
+    is_found(Bug::ForgetWhatTheReignBeganWith, LOST);
 }
 
 #[test]

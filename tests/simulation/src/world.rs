@@ -12,6 +12,7 @@ use crate::nodes::{Clock, Nodes, OPERATORS};
 use crate::operators::Operator;
 use crate::register::Register;
 use crate::ssh::Ssh;
+use crate::trouble::Trouble;
 use crate::truth::Truth;
 use crate::{Bug, Statistics, Violation};
 
@@ -27,6 +28,7 @@ pub struct World {
     seed: u64,
     pub bug: Option<Bug>,
     pub chance: Chance,
+    pub trouble: Trouble,
     pub now: Duration,
     pub register: Register,
     pub operators: [Operator; OPERATORS],
@@ -57,6 +59,7 @@ pub(crate) use note;
 impl World {
     pub fn new(seed: u64, bug: Option<Bug>, tracing: bool) -> World {
         let mut chance = Chance::new(seed);
+        let trouble = Trouble::any(&mut chance);
         let mut clock = || Clock::new(80 + 10 * chance.below(5) as u32);
         let ssh: Vec<Ssh> = (0..SSH - (seed % 2) as usize).map(|index| Ssh::new(index, clock())).collect();
         let operators = std::array::from_fn(|_| Operator::new(clock()));
@@ -64,6 +67,7 @@ impl World {
             seed,
             bug,
             chance,
+            trouble,
             now: Duration::ZERO,
             register: Register::new(first_register(&ssh)),
             operators,
@@ -101,6 +105,9 @@ impl World {
     }
 
     fn step(&mut self) {
+        if self.trouble != Trouble::Anything && self.chance.one_in(4) {
+            return if self.chance.one_in(6) { self.trouble() } else { self.govern() };
+        }
         match self.chance.below(100) {
             0..11 => self.client(),
             11..29 => self.ssh_disk(),
