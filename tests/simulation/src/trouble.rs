@@ -69,12 +69,14 @@ impl World {
             }
             2..4 => {
                 if let Some(master) = self.named() {
-                    self.hide_from_government(master);
-                    self.let_time_pass();
+                    self.crash_ssh(master, false);
                 }
             }
-            4 => self.let_time_pass(),
-            _ => self.calm(),
+            4..6 => self.let_time_pass(),
+            _ => {
+                self.calm();
+                self.restart_all();
+            }
         }
     }
 
