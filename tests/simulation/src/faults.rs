@@ -69,6 +69,7 @@ impl World {
             return;
         }
         note!(self, "ssh-{index} crashes, power lost: {power}");
+        self.happened("SSH instances crashed");
         self.cut_standby(index);
         self.cut_followers_of(index);
         let ssh = &mut self.ssh[index];
@@ -94,6 +95,7 @@ impl World {
         self.crash_ssh(index, false);
         self.ssh[index].lose_disk();
         note!(self, "ssh-{index} has lost its disk");
+        self.happened("disks lost");
     }
 
     fn crash_mirror(&mut self, index: usize, power: bool) {

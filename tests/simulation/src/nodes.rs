@@ -87,10 +87,12 @@ impl World {
             4 => {
                 self.register.down = true;
                 note!(self, "the API server is down");
+                self.happened("API server outages");
             }
             5 => {
                 let seconds = Duration::from_secs(self.chance.below(8) as u64);
                 note!(self, "the clock of {node:?} jumps by {seconds:?}");
+                self.happened("clocks jumped");
                 match node {
                     Node::Ssh(index) => self.ssh[index].clock.ahead += seconds,
                     Node::Operator(index) => self.operators[index].clock.ahead += seconds,
@@ -106,12 +108,14 @@ impl World {
     pub fn cut_off(&mut self, node: Node, other: Node) {
         if self.nodes.cut.insert(pair(node, other)) {
             note!(self, "{node:?} and {other:?} are cut off from each other");
+            self.happened("links cut");
             self.break_wires();
         }
     }
 
     pub fn pause(&mut self, node: Node) {
         note!(self, "{node:?} stands still");
+        self.happened("processes paused");
         self.nodes.paused.insert(node);
     }
 

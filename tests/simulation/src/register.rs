@@ -55,6 +55,9 @@ impl World {
             return None;
         }
         let back = if self.faults && self.chance.one_in(6) { self.chance.below(4) } else { 0 };
+        if back > 0 {
+            self.happened("stale reads");
+        }
         Some(self.register.version(back))
     }
 
@@ -65,6 +68,7 @@ impl World {
         let fates = if self.trouble == Trouble::LostAnswers { 6 } else { 12 };
         let fate = if self.faults { self.chance.below(fates) } else { usize::MAX };
         if fate < 3 {
+            self.happened("answers lost");
             self.lose_more_than_the_answer(by);
         }
         match fate {

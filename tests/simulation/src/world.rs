@@ -19,7 +19,7 @@ use crate::{Bug, Statistics, Violation};
 /// At most: every other seed has one less.
 pub const SSH: usize = 3;
 pub const MIRRORS: usize = 3;
-const STEPS: usize = 700;
+const STEPS: usize = 2_000;
 /// Rounds without faults in which everybody finds everybody.
 const SETUP_ROUNDS: usize = 6;
 const TRACE_LINES: usize = 120;
@@ -105,8 +105,8 @@ impl World {
     }
 
     fn step(&mut self) {
-        if self.trouble != Trouble::Anything && self.chance.one_in(4) {
-            return if self.chance.one_in(6) { self.trouble() } else { self.govern() };
+        if self.trouble != Trouble::Anything && self.chance.one_in(3) {
+            return self.step_in_trouble();
         }
         match self.chance.below(100) {
             0..11 => self.client(),
@@ -121,6 +121,18 @@ impl World {
             92..98 => self.govern(),
             98 => self.fault(),
             _ => self.disturb(),
+        }
+    }
+
+    /// Promotions and members that come back are many, and the faults that go with them.
+    fn step_in_trouble(&mut self) {
+        match self.chance.below(12) {
+            0 => self.trouble(),
+            1..6 => {
+                let index = self.any_ssh();
+                self.work_of_ssh(index);
+            }
+            _ => self.govern(),
         }
     }
 
@@ -151,6 +163,12 @@ impl World {
         let milliseconds = if self.chance.one_in(6) { 2_000 } else { 150 };
         let passed = self.chance.below(milliseconds) as u64;
         self.now += Duration::from_millis(passed);
+    }
+
+    pub fn happened(&mut self, what: &'static str) {
+        if self.faults {
+            *self.statistics.happened.entry(what).or_default() += 1;
+        }
     }
 
     pub fn is_tracing(&self) -> bool {
