@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use crate::{Bug, run};
 
 /// Seeds of the ordinary test run, in parts that can run beside each other; the soak takes more.
-const SEEDS: u64 = 10_000;
+const SEEDS: u64 = 20_000;
 const PARTS: u64 = 4;
 
 /// What has to happen, and how often: at least once in so many runs.
@@ -12,17 +12,17 @@ const OFTEN: [(&str, u64); 15] = [
     ("SSH instances crashed", 1),
     ("answers lost", 1),
     ("clocks jumped", 1),
-    ("disks lost", 1),
+    ("disks lost", 4),
     ("links cut", 1),
-    ("logs forked", 1),
-    ("masters deposed", 1),
-    ("mirrors out of the active set", 1),
+    ("logs forked", 4),
+    ("masters deposed", 2),
+    ("mirrors out of the active set", 2),
     ("processes paused", 1),
     ("promotions", 1),
     ("records acknowledged", 1),
     ("stale reads", 1),
-    ("standbys in the set again", 1),
-    ("standbys out of the set", 1),
+    ("standbys in the set again", 2),
+    ("standbys out of the set", 2),
 ];
 
 fn number(name: &str, otherwise: u64) -> u64 {

@@ -111,7 +111,11 @@ impl World {
         match self.chance.below(100) {
             0..11 => self.client(),
             11..29 => self.ssh_disk(),
-            29..50 => self.network(),
+            29..46 => self.network(),
+            46..50 => {
+                let index = self.any_ssh();
+                self.work_of_ssh(index);
+            }
             50..70 => self.mirror_lanes(),
             70..76 => self.ssh_lanes(),
             76..83 => self.aggregate(),
