@@ -144,6 +144,24 @@ fn a_stuck_ssh_lane_reads_its_own_log_again() {
 }
 
 #[test]
+fn a_copy_older_than_what_was_read_again_is_read_on_from_there() {
+    let mut bench = opened(Mode::Direct);
+    bench.fails("1 apply 2", FAILED);
+    for _ in 0..4 {
+        bench.commit(push(A));
+    }
+    // It had worked, and its record was let go with the others.
+    bench.does("1 recover false", 2, 2);
+    let ticket = bench.expect("1 replay 2 false");
+    let rest: Vec<_> = (3..=6).map(|offset| (Offset(offset), push(A))).collect();
+    bench.lanes.replayed(ticket, &rest, Offset(6), bench.now);
+    bench.fails("1 apply 3", Outcome::Corrupt);
+    bench.fails("1 recover false", Outcome::Corrupt);
+    bench.does("1 resync 0 0", 1, 1);
+    bench.expect("1 replay 1 false");
+}
+
+#[test]
 fn a_lane_that_cannot_follow_still_ends() {
     let mut bench = opened(Mode::TwoStep);
     bench.fails("1 apply 2 hidden", Outcome::Corrupt);
