@@ -50,6 +50,19 @@ fn a_quarantined_lane_comes_back_when_it_shows_what_is_released() {
 }
 
 #[test]
+fn work_that_a_recovery_finds_done_ends_a_quarantine() {
+    let mut bench = opened(Mode::TwoStep);
+    bench.release(&[1, 2]);
+    bench.lanes.resync(A);
+    bench.does("1 resync 0 0", 1, 1);
+    bench.does("1 apply 2 hidden", 2, 1);
+    bench.fails("1 show 2", FAILED);
+    bench.does("1 recover false", 2, 2);
+    assert_eq!(bench.lanes.quarantined().count(), 0);
+    bench.expect_nothing();
+}
+
+#[test]
 fn waits_grow_between_failures() {
     let mut bench = opened(Mode::Direct);
     let mut last = Duration::ZERO;
