@@ -56,8 +56,9 @@ impl World {
         let active = reign.aggregator.active();
         note!(self, "ssh-{index} says {records:?}");
         self.check_decision(&active, &records, index);
-        let gone = records.iter().filter(|record| matches!(record, Record::MirrorInactive(_))).count();
-        self.statistics.left += gone as u64;
+        if records.iter().any(|record| matches!(record, Record::MirrorInactive(_))) {
+            self.happened("mirrors out of the active set");
+        }
         let Some(up) = &mut self.ssh[index].up else { return };
         let ticket = up.ticket(LogName::Publication, Meant::Batch);
         let records = records.iter().map(Record::encode).collect();

@@ -35,11 +35,7 @@ impl World {
         for index in 0..self.ssh.len() {
             self.open_master(index);
             self.keep(index);
-            for _ in 0..6 {
-                LogName::ALL.into_iter().for_each(|log| self.ssh_disk_of(index, log));
-                self.standby_network(index);
-                self.deliver_to_master_of_standby(index);
-            }
+            self.work_of_ssh(index);
             self.feed_ssh_lanes(index);
             let Some(up) = &mut self.ssh[index].up else { continue };
             up.work.start(self.now);
@@ -59,6 +55,15 @@ impl World {
         }
         self.aggregate();
         self.balance();
+    }
+
+    /// What one SSH instance does in a while that is short for everybody else.
+    pub fn work_of_ssh(&mut self, index: usize) {
+        for _ in 0..6 {
+            LogName::ALL.into_iter().for_each(|log| self.ssh_disk_of(index, log));
+            self.standby_network(index);
+            self.deliver_to_master_of_standby(index);
+        }
     }
 
     fn at_rest(&self) -> bool {

@@ -69,6 +69,7 @@ impl World {
             return;
         }
         note!(self, "ssh-{index} crashes, power lost: {power}");
+        self.happened("SSH instances crashed");
         self.cut_standby(index);
         self.cut_followers_of(index);
         let ssh = &mut self.ssh[index];
@@ -81,20 +82,20 @@ impl World {
     /// Not the last one that has everything: that would lose what is acknowledged, and nobody can help it.
     fn lose_ssh_disk(&mut self) {
         let index = self.any_ssh();
-        let others = (0..self.ssh.len()).filter(|other| *other != index);
         let whole = |other: usize| protocol::LogName::ALL.into_iter().all(|log| self.holds_all(other, log));
-        let state = self.register.state();
-        let able = |other: &usize| {
-            let name = &self.ssh[*other].name;
-            let meant = state.means(name, &self.ssh[*other].disk);
-            meant && (state.in_sync.contains(name) || state.master.as_ref() == Some(name)) && whole(*other)
+        let able = |state: &register::State, other: usize| {
+            let name = &self.ssh[other].name;
+            let meant = state.means(name, &self.ssh[other].disk);
+            meant && (state.in_sync.contains(name) || state.master.as_ref() == Some(name)) && whole(other)
         };
-        if others.into_iter().filter(able).count() == 0 {
+        let others = || (0..self.ssh.len()).filter(|other| *other != index);
+        if !self.register.possible().all(|state| others().any(|other| able(state, other))) {
             return;
         }
         self.crash_ssh(index, false);
         self.ssh[index].lose_disk();
         note!(self, "ssh-{index} has lost its disk");
+        self.happened("disks lost");
     }
 
     fn crash_mirror(&mut self, index: usize, power: bool) {

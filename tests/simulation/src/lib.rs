@@ -7,6 +7,8 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
+use std::collections::BTreeMap;
+
 mod aggregating;
 mod balancer;
 mod chance;
@@ -26,6 +28,7 @@ mod ssh;
 mod store;
 #[cfg(test)]
 mod tests;
+mod trouble;
 mod truth;
 mod wire;
 mod world;
@@ -57,13 +60,12 @@ pub enum Bug {
     ForgetWhatTheReignBeganWith,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Statistics {
     pub steps: usize,
     pub records: u64,
-    pub promotions: u64,
-    pub acknowledged: u64,
-    pub left: u64,
+    /// How often, before the faults ended.
+    pub happened: BTreeMap<&'static str, u64>,
 }
 
 /// A promise that was broken.

@@ -64,6 +64,9 @@ impl World {
         }
         note!(self, "ssh-{index} follows ssh-{master}, next {:?}, truncate {:?}", wire.next, wire.truncate);
         let forks = wire.truncate;
+        if forks != [None, None] {
+            self.happened("logs forked");
+        }
         self.raise_seal(index, generation);
         self.ssh[index].wire = Some(wire);
         self.ssh[index].heard = Some((generation, self.clock(Node::Ssh(index))));

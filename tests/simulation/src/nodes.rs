@@ -79,22 +79,20 @@ impl World {
         match self.chance.below(12) {
             0..3 => {
                 let other = if self.chance.one_in(2) { Node::Register } else { self.any_node() };
-                if node != other && self.nodes.cut.insert(pair(node, other)) {
-                    note!(self, "{node:?} and {other:?} are cut off from each other");
-                    self.break_wires();
+                if node != other {
+                    self.cut_off(node, other);
                 }
             }
-            3 => {
-                note!(self, "{node:?} stands still");
-                self.nodes.paused.insert(node);
-            }
+            3 => self.pause(node),
             4 => {
                 self.register.down = true;
                 note!(self, "the API server is down");
+                self.happened("API server outages");
             }
             5 => {
                 let seconds = Duration::from_secs(self.chance.below(8) as u64);
                 note!(self, "the clock of {node:?} jumps by {seconds:?}");
+                self.happened("clocks jumped");
                 match node {
                     Node::Ssh(index) => self.ssh[index].clock.ahead += seconds,
                     Node::Operator(index) => self.operators[index].clock.ahead += seconds,
@@ -102,9 +100,28 @@ impl World {
                 }
             }
             6..8 => self.register.down = false,
-            8 | 9 => self.nodes.paused.clear(),
+            8 | 9 => self.wake(),
             _ => self.nodes.cut.clear(),
         }
+    }
+
+    pub fn cut_off(&mut self, node: Node, other: Node) {
+        if self.nodes.cut.insert(pair(node, other)) {
+            note!(self, "{node:?} and {other:?} are cut off from each other");
+            self.happened("links cut");
+            self.break_wires();
+        }
+    }
+
+    pub fn pause(&mut self, node: Node) {
+        note!(self, "{node:?} stands still");
+        self.happened("processes paused");
+        self.nodes.paused.insert(node);
+    }
+
+    pub fn wake(&mut self) {
+        note!(self, "nobody stands still any more");
+        self.nodes.paused.clear();
     }
 
     pub fn calm(&mut self) {

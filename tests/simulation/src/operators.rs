@@ -57,9 +57,15 @@ impl World {
             }
             Step::Name { expected, state, proof } => {
                 note!(self, "{node:?} names {:?}, sealed is {proof}", state.master);
-                self.statistics.promotions += u64::from(self.write_as_operator(node, &expected, state));
+                if self.write_as_operator(node, &expected, state) {
+                    self.happened("promotions");
+                }
             }
-            Step::Withdraw { expected, state } => _ = self.write_as_operator(node, &expected, state),
+            Step::Withdraw { expected, state } => {
+                if self.write_as_operator(node, &expected, state) {
+                    self.happened("withdrawn promotions");
+                }
+            }
             Step::Seal { generation, members } => self.seal(which, generation, &members),
         }
     }
@@ -155,6 +161,7 @@ impl World {
     /// A master that is over stops at once; its process starts again.
     pub fn end_reign(&mut self, index: usize) {
         note!(self, "ssh-{index} is deposed");
+        self.happened("masters deposed");
         if let Some(up) = &mut self.ssh[index].up {
             LogName::ALL.into_iter().for_each(|log| up.handle(log, Event::Follow));
         }

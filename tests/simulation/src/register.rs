@@ -5,6 +5,7 @@ use failover::keeper::Outcome;
 use register::{State, Version, Versioned};
 
 use crate::nodes::Node;
+use crate::trouble::Trouble;
 use crate::world::{World, note};
 
 pub struct Register {
@@ -31,6 +32,13 @@ impl Register {
         &self.held[self.held.len() - 1]
     }
 
+    /// What it holds, or may hold once a late write has taken place.
+    pub fn possible(&self) -> impl Iterator<Item = &State> {
+        let now = self.version(0).version;
+        let late = self.late.iter().filter(move |(expected, _)| *expected == now).map(|(_, state)| state);
+        std::iter::once(self.state()).chain(late)
+    }
+
     fn write(&mut self, expected: &Version, state: State) -> Result<Version, Outcome> {
         if self.version(0).version != *expected {
             return Err(Outcome::Conflict);
@@ -47,6 +55,9 @@ impl World {
             return None;
         }
         let back = if self.faults && self.chance.one_in(6) { self.chance.below(4) } else { 0 };
+        if back > 0 {
+            self.happened("stale reads");
+        }
         Some(self.register.version(back))
     }
 
@@ -54,7 +65,12 @@ impl World {
         if self.register.down || !self.reaches(by, Node::Register) {
             return Err(Outcome::Refused);
         }
-        let fate = if self.faults { self.chance.below(12) } else { usize::MAX };
+        let fates = if self.trouble == Trouble::LostAnswers { 6 } else { 12 };
+        let fate = if self.faults { self.chance.below(fates) } else { usize::MAX };
+        if fate < 3 {
+            self.happened("answers lost");
+            self.lose_more_than_the_answer(by);
+        }
         match fate {
             0 => {
                 let written = self.register.write(expected, state);

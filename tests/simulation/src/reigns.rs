@@ -129,8 +129,12 @@ impl World {
             Err(Outcome::Unknown) if self.bug == Some(Bug::ForgetUnansweredWrite) => Err(Outcome::Refused),
             other => other,
         };
-        if let Some(keeper) = self.keeper(index) {
-            keeper.wrote(state, outcome);
+        let Some(keeper) = self.keeper(index) else { return };
+        let (before, after) = (keeper.in_sync().len(), state.in_sync.len());
+        let written = outcome.is_ok();
+        keeper.wrote(state, outcome);
+        if written && before != after {
+            self.happened(if before < after { "standbys in the set again" } else { "standbys out of the set" });
         }
     }
 

@@ -292,7 +292,7 @@ impl World {
         for offset in done {
             let disk = &self.ssh[index].disks[LogName::Replication as usize];
             let Some(Entry { bytes, .. }) = disk.get(offset).cloned() else { continue };
-            self.statistics.acknowledged += 1;
+            self.happened("records acknowledged");
             self.acknowledged.insert(offset, bytes);
             note!(self, "ssh-{index} acknowledges record {offset}");
         }

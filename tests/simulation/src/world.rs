@@ -12,13 +12,14 @@ use crate::nodes::{Clock, Nodes, OPERATORS};
 use crate::operators::Operator;
 use crate::register::Register;
 use crate::ssh::Ssh;
+use crate::trouble::Trouble;
 use crate::truth::Truth;
 use crate::{Bug, Statistics, Violation};
 
 /// At most: every other seed has one less.
 pub const SSH: usize = 3;
 pub const MIRRORS: usize = 3;
-const STEPS: usize = 700;
+const STEPS: usize = 2_000;
 /// Rounds without faults in which everybody finds everybody.
 const SETUP_ROUNDS: usize = 6;
 const TRACE_LINES: usize = 120;
@@ -27,6 +28,7 @@ pub struct World {
     seed: u64,
     pub bug: Option<Bug>,
     pub chance: Chance,
+    pub trouble: Trouble,
     pub now: Duration,
     pub register: Register,
     pub operators: [Operator; OPERATORS],
@@ -57,6 +59,7 @@ pub(crate) use note;
 impl World {
     pub fn new(seed: u64, bug: Option<Bug>, tracing: bool) -> World {
         let mut chance = Chance::new(seed);
+        let trouble = Trouble::any(&mut chance);
         let mut clock = || Clock::new(80 + 10 * chance.below(5) as u32);
         let ssh: Vec<Ssh> = (0..SSH - (seed % 2) as usize).map(|index| Ssh::new(index, clock())).collect();
         let operators = std::array::from_fn(|_| Operator::new(clock()));
@@ -64,6 +67,7 @@ impl World {
             seed,
             bug,
             chance,
+            trouble,
             now: Duration::ZERO,
             register: Register::new(first_register(&ssh)),
             operators,
@@ -101,10 +105,17 @@ impl World {
     }
 
     fn step(&mut self) {
+        if self.trouble != Trouble::Anything && self.chance.one_in(3) {
+            return self.step_in_trouble();
+        }
         match self.chance.below(100) {
             0..11 => self.client(),
             11..29 => self.ssh_disk(),
-            29..50 => self.network(),
+            29..46 => self.network(),
+            46..50 => {
+                let index = self.any_ssh();
+                self.work_of_ssh(index);
+            }
             50..70 => self.mirror_lanes(),
             70..76 => self.ssh_lanes(),
             76..83 => self.aggregate(),
@@ -114,6 +125,18 @@ impl World {
             92..98 => self.govern(),
             98 => self.fault(),
             _ => self.disturb(),
+        }
+    }
+
+    /// Promotions and members that come back are many, and the faults that go with them.
+    fn step_in_trouble(&mut self) {
+        match self.chance.below(12) {
+            0 => self.trouble(),
+            1..6 => {
+                let index = self.any_ssh();
+                self.work_of_ssh(index);
+            }
+            _ => self.govern(),
         }
     }
 
@@ -144,6 +167,12 @@ impl World {
         let milliseconds = if self.chance.one_in(6) { 2_000 } else { 150 };
         let passed = self.chance.below(milliseconds) as u64;
         self.now += Duration::from_millis(passed);
+    }
+
+    pub fn happened(&mut self, what: &'static str) {
+        if self.faults {
+            *self.statistics.happened.entry(what).or_default() += 1;
+        }
     }
 
     pub fn is_tracing(&self) -> bool {

@@ -68,6 +68,10 @@ fn done(lane: &mut Lane, id: CreationId, doing: Doing, facts: LaneFacts, origin:
     match doing {
         Doing::Open | Doing::Recover => {
             let quarantine = lane.opened || origin == Origin::Checkpoint;
+            // What was thought to have failed had worked.
+            if facts.applied > lane.facts.applied || facts.shown > lane.facts.shown {
+                lane.attempts = 0;
+            }
             if !lane.take(facts) {
                 lane.fetch(id, quarantine);
             } else if lane.phase != Phase::Fetch {

@@ -36,6 +36,9 @@ impl Lanes {
         lane.in_flight = None;
         if fresh {
             lane.begin_anew();
+        } else {
+            // The queue begins after it: an older copy would leave records out.
+            lane.base = lane.base.max(lane.facts.applied);
         }
         for (offset, record) in records {
             if let Some(work) = Work::of(self.options.mode, record, repository, repository) {

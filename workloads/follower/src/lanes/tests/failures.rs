@@ -50,6 +50,19 @@ fn a_quarantined_lane_comes_back_when_it_shows_what_is_released() {
 }
 
 #[test]
+fn work_that_a_recovery_finds_done_ends_a_quarantine() {
+    let mut bench = opened(Mode::TwoStep);
+    bench.release(&[1, 2]);
+    bench.lanes.resync(A);
+    bench.does("1 resync 0 0", 1, 1);
+    bench.does("1 apply 2 hidden", 2, 1);
+    bench.fails("1 show 2", FAILED);
+    bench.does("1 recover false", 2, 2);
+    assert_eq!(bench.lanes.quarantined().count(), 0);
+    bench.expect_nothing();
+}
+
+#[test]
 fn waits_grow_between_failures() {
     let mut bench = opened(Mode::Direct);
     let mut last = Duration::ZERO;
@@ -141,6 +154,24 @@ fn a_stuck_ssh_lane_reads_its_own_log_again() {
     (4..=6).for_each(|offset| bench.does(&format!("1 apply {offset}"), offset, offset));
     bench.expect_nothing();
     assert_eq!(bench.lanes.progress().unwrap().shown_through, Offset(6));
+}
+
+#[test]
+fn a_copy_older_than_what_was_read_again_is_read_on_from_there() {
+    let mut bench = opened(Mode::Direct);
+    bench.fails("1 apply 2", FAILED);
+    for _ in 0..4 {
+        bench.commit(push(A));
+    }
+    // It had worked, and its record was let go with the others.
+    bench.does("1 recover false", 2, 2);
+    let ticket = bench.expect("1 replay 2 false");
+    let rest: Vec<_> = (3..=6).map(|offset| (Offset(offset), push(A))).collect();
+    bench.lanes.replayed(ticket, &rest, Offset(6), bench.now);
+    bench.fails("1 apply 3", Outcome::Corrupt);
+    bench.fails("1 recover false", Outcome::Corrupt);
+    bench.does("1 resync 0 0", 1, 1);
+    bench.expect("1 replay 1 false");
 }
 
 #[test]
