@@ -131,13 +131,14 @@ func (p Plan) SetLink(ctx context.Context, node Node, up bool) error {
 	return err
 }
 
-// SetBlocked drops what passes the node between two addresses, either way, or lets it pass again. One of them is a pod's
-// on the node.
+// SetBlocked drops what passes the node between two addresses, either way, or lets it pass again. One of them is that of
+// a pod on the node.
 func (p Plan) SetBlocked(ctx context.Context, node Node, one, other string, blocked bool) error {
 	// Before the rules that let pass what belongs to a connection that is there.
 	change := map[bool]string{true: "--insert", false: "--delete"}[blocked]
 	for _, way := range [][2]string{{one, other}, {other, one}} {
-		line := fmt.Sprintf("iptables --wait %s FORWARD --source %s --destination %s --jump DROP", change, way[0], way[1])
+		match := fmt.Sprintf("--source %s --destination %s", way[0], way[1])
+		line := "iptables --wait " + change + " FORWARD " + match + " --jump DROP"
 		if _, err := process.Output(ctx, process.Inside(node.Namespace, strings.Fields(line))...); err != nil {
 			return err
 		}
