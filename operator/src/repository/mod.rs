@@ -31,7 +31,7 @@ const IMPORT_AGAIN: Duration = Duration::from_secs(2);
 
 /// The master's next word, which wakes, is about what it was told, so that one status tells all; this is for when it
 /// is not.
-const SHOWN_WITHIN: Duration = Duration::from_secs(2);
+const SHOWN_WITHIN: Duration = Duration::from_secs(5);
 
 pub struct Observed {
     pub repository: Arc<HgRepository>,

@@ -131,8 +131,8 @@ func (p Plan) SetLink(ctx context.Context, node Node, up bool) error {
 	return err
 }
 
-// SetBlocked drops what passes the node between two addresses, either way, or lets it pass again. One of them is that of
-// a pod on the node.
+// SetBlocked drops what passes the node between two addresses, either way, or lets it pass again. One of them is a
+// pod's on the node.
 func (p Plan) SetBlocked(ctx context.Context, node Node, one, other string, blocked bool) error {
 	// Before the rules that let pass what belongs to a connection that is there.
 	change := map[bool]string{true: "--insert", false: "--delete"}[blocked]
