@@ -116,14 +116,14 @@ impl Writer {
 
     fn write(&self, going: &AtomicBool, acknowledged: &AtomicUsize) -> f64 {
         let pusher = WirePusher::alone(&self.client);
-        let (mut last, mut longest) = (Instant::now(), Duration::ZERO);
+        let (mut last, mut longest) = (None, Duration::ZERO);
         while going.load(Ordering::Acquire) {
             let number = self.next.load(Ordering::Acquire);
             let bundle = std::fs::read(self.bundles.join(number.to_string())).expect("there are enough bundles");
             // One that was recorded after all is pushed again, and then there is nothing new in it.
             if pusher.push(PATH, &bundle).is_ok() {
-                longest = longest.max(last.elapsed());
-                last = Instant::now();
+                let now = Instant::now();
+                longest = longest.max(last.replace(now).map_or(Duration::ZERO, |last| now - last));
                 self.next.store(number + 1, Ordering::Release);
                 acknowledged.fetch_add(1, Ordering::AcqRel);
             }
