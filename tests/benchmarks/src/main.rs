@@ -30,11 +30,11 @@ const BENCHMARKS: [(&str, Benchmark); 7] = [
     ("reads", reads::run),
     ("memory", memory::run),
     ("promotion", promotion::run),
-    (OPERATOR, operator::run),
+    ("operator", operator::run),
 ];
 
-/// It needs an API server, and has figures of its own.
-const OPERATOR: &str = "operator";
+/// These have figures of their own on the page, so that one can be run without the rest.
+const ALONE: [(&str, &str); 2] = [("promotion", "promotion's figures"), ("operator", "operator's figures")];
 
 /// How much of everything.
 struct Scale {
@@ -62,18 +62,26 @@ fn main() {
     let scale = Scale { quick: option("--quick") };
     let keeps = !option("--no-docs") && !scale.quick;
     let wanted = |name: &str| names.is_empty() || names.iter().any(|wanted| wanted == name);
-    let (mut report, mut operator) = (Report::new("figures"), Report::new("operator's figures"));
+    let mut report = Report::new("figures");
+    let mut alone = Vec::new();
     for (name, run) in BENCHMARKS.into_iter().filter(|(name, _)| wanted(name)) {
         eprintln!("== {name}");
-        run(&scale, if name == OPERATOR { &mut operator } else { &mut report });
+        match ALONE.iter().find(|(known, _)| *known == name) {
+            Some((_, figures)) => {
+                let mut own = Report::new(figures);
+                run(&scale, &mut own);
+                alone.push(own);
+            }
+            None => run(&scale, &mut report),
+        }
     }
-    for report in [&report, &operator] {
+    for report in alone.iter().chain([&report]) {
         print!("{}", report.text());
+    }
+    if keeps {
+        alone.iter().for_each(Report::keep);
     }
     if keeps && names.is_empty() {
         report.keep();
-    }
-    if keeps && wanted(OPERATOR) {
-        operator.keep();
     }
 }

@@ -9,7 +9,7 @@ mod view;
 
 pub use developer::Developer;
 pub use reader::{Reader, Seen};
-pub use testbed::{API_SERVER, Blocked, Cluster, Frozen};
+pub use testbed::{Blocked, Cluster, Frozen};
 pub use view::{Condition, Pod};
 
 use std::time::Duration;

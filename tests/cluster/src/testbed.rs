@@ -14,8 +14,6 @@ const NODES: &str = "3";
 const LAST_NODE: &str = "n3";
 /// Holds the image's full name.
 const IMAGE: &str = "target/images/hg-operator.name";
-/// The API server's, also behind its Service.
-pub const API_SERVER: &str = "10.200.0.1";
 const NAME_SERVER: &str = "10.200.0.1:53";
 /// The most mirrors that a test asks for.
 const MIRRORS: usize = 4;

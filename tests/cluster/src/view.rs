@@ -81,6 +81,12 @@ impl Cluster {
         self.pods_by(&format!("-l app.kubernetes.io/instance={owner}"))
     }
 
+    /// Where the API server is behind its Service, with its port.
+    pub fn api_server(&self) -> Result<String, String> {
+        let slice = self.get("endpointslices -n default kubernetes")?;
+        Ok(format!("{}:{}", text(&slice["endpoints"][0]["addresses"][0]), slice["ports"][0]["port"]))
+    }
+
     /// Those of the chart's Deployment.
     pub fn operators(&self) -> Result<BTreeMap<String, Pod>, String> {
         self.pods_by("-n hg-operator -l app.kubernetes.io/component=operator")

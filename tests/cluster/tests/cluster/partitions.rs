@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use cluster::{API_SERVER, Cluster, Developer, LIMIT, Pod, Reader};
+use cluster::{Cluster, Developer, LIMIT, Pod, Reader};
 use scenarios::wait_longer_for;
 use serde_json::Value;
 
@@ -29,7 +29,7 @@ pub fn a_master_without_its_standby(cluster: &Cluster, developer: &mut Developer
 /// It cannot change the register, and need not.
 pub fn a_master_without_the_api_server(cluster: &Cluster, developer: &mut Developer) {
     stays(cluster, developer, |cluster, developer, master| {
-        let _blocked = cluster.block(master, API_SERVER);
+        let _blocked = cluster.block(master, &cluster.api_server().unwrap());
         pushes_for(LONG, developer);
     });
 }

@@ -28,7 +28,7 @@ const Usage = `testbed: a whole Kubernetes in one program, for tests
   testbed cluster down --dir DIR
   testbed cluster import --dir DIR ARCHIVE...
   testbed cluster link --dir DIR NODE up|down
-  testbed cluster block|unblock --dir DIR NODE ADDRESS ADDRESS
+  testbed cluster block|unblock --dir DIR NODE ADDRESS[:PORT] ADDRESS[:PORT]
   testbed deploy --dir DIR --image NAME [--tree ROOT] [--kubeconfig FILE]
   testbed undeploy --dir DIR --kubeconfig FILE
   testbed api-server --dir DIR --ready-file FILE
@@ -170,7 +170,7 @@ func block(blocked bool) func(context.Context, []string) error {
 				return plan.SetBlocked(ctx, node, words[1], words[2], blocked)
 			}
 		}
-		return fmt.Errorf("write 'block|unblock --dir DIR NODE ADDRESS ADDRESS', NODE is n1 to n%d", len(plan.Nodes))
+		return fmt.Errorf("write 'block|unblock --dir DIR NODE ADDRESS[:PORT] ADDRESS[:PORT]', NODE is n1 to n%d", len(plan.Nodes))
 	}
 }
 

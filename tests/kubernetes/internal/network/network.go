@@ -132,18 +132,25 @@ func (p Plan) SetLink(ctx context.Context, node Node, up bool) error {
 }
 
 // SetBlocked drops what passes the node between two addresses, either way, or lets it pass again. One of them is a
-// pod's on the node.
+// pod's on the node; either may have a port.
 func (p Plan) SetBlocked(ctx context.Context, node Node, one, other string, blocked bool) error {
 	// Before the rules that let pass what belongs to a connection that is there.
 	change := map[bool]string{true: "--insert", false: "--delete"}[blocked]
 	for _, way := range [][2]string{{one, other}, {other, one}} {
-		match := fmt.Sprintf("--source %s --destination %s", way[0], way[1])
-		line := "iptables --wait " + change + " FORWARD " + match + " --jump DROP"
-		if _, err := process.Output(ctx, process.Inside(node.Namespace, strings.Fields(line))...); err != nil {
+		from, to := match("--source", "--sport", way[0]), match("--destination", "--dport", way[1])
+		rule := strings.Fields("iptables --wait " + change + " FORWARD --protocol tcp" + from + to + " --jump DROP")
+		if _, err := process.Output(ctx, process.Inside(node.Namespace, rule)...); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+func match(address, port, value string) string {
+	if host, number, found := strings.Cut(value, ":"); found {
+		return " " + address + " " + host + " " + port + " " + number
+	}
+	return " " + address + " " + value
 }
 
 // Remove deletes every namespace whose name starts with `prefix`, and the folder of them if nobody else has one.
