@@ -20,7 +20,7 @@ pub use developers::{Developers, Pushed};
 pub use installation::{Installation, Options, Ready, ReadySsh, get, hgd};
 pub use keep_alive::{Answer, KeepAlive};
 pub use mercurials::{Mercurial, mercurials};
-pub use processes::signal;
+pub use processes::{descendants, signal};
 pub use pusher::{Kinds, New, Pusher, State};
 pub use registry::{RegistryClient, settings};
 pub use wait::{DEADLINE, wait_for, wait_longer_for};

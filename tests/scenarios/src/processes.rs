@@ -108,3 +108,20 @@ fn name_of(pid: u32) -> Option<String> {
 pub fn signal(pid: u32, signal: Signal) {
     let _already_gone = kill_process(Pid::from_raw(pid.cast_signed()).unwrap(), signal);
 }
+
+/// The process and all below it, parents first.
+pub fn descendants(pid: u32) -> Vec<u32> {
+    let mut found = vec![pid];
+    let mut next = 0;
+    while let Some(pid) = found.get(next) {
+        let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+        let children = tasks.flat_map(|task| {
+            let text = std::fs::read_to_string(task.path().join("children")).unwrap_or_default();
+            text.split_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<u32>>()
+        });
+        let children: Vec<u32> = children.collect();
+        found.extend(children);
+        next += 1;
+    }
+    found
+}

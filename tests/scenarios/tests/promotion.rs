@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use protocol::Generation;
 use protocol::status::{Role, Status};
 use rustix::process::Signal;
-use scenarios::{Client, Developers, Installation, Mercurial, Options, mercurials, signal, wait_for};
+use scenarios::{Client, Developers, Installation, Mercurial, Options, descendants, mercurials, signal, wait_for};
 use serde_json::Value;
 
 /// Two developers share the first.
@@ -202,21 +202,4 @@ fn readers_notice_nothing_that_one_retry_does_not_mend() {
     }
     setting.replaced("ssh-0", since);
     setting.ends_well();
-}
-
-/// The process and all below it, parents first.
-fn descendants(pid: u32) -> Vec<u32> {
-    let mut found = vec![pid];
-    let mut next = 0;
-    while let Some(pid) = found.get(next) {
-        let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
-        let children = tasks.flat_map(|task| {
-            let text = std::fs::read_to_string(task.path().join("children")).unwrap_or_default();
-            text.split_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<u32>>()
-        });
-        let children: Vec<u32> = children.collect();
-        found.extend(children);
-        next += 1;
-    }
-    found
 }
