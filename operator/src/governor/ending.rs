@@ -28,7 +28,7 @@ pub async fn ended(context: &Context, name: &Name, lease: &Lease) -> Option<Inst
     let holder = holder(lease)?;
     let pods = pods(context, name);
     let pod = pods.iter().find(|pod| pod.name_any() == holder).map(|pod| &**pod);
-    match decide(lease, pod) {
+    match decide(lease, holder, pod) {
         Ending::Unknown => None,
         Ending::Ended => holder.parse().ok(),
         Ending::Gone if is_gone(context, name, lease, holder).await => holder.parse().ok(),
@@ -41,13 +41,14 @@ fn holder(lease: &Lease) -> Option<&str> {
     holder.or_else(|| lease.annotations().get(PREVIOUS_HOLDER).map(String::as_str))
 }
 
-/// The UID of the pod that the last reign wrote from.
-fn seat(lease: &Lease) -> Option<&str> {
-    lease.annotations().get(POD).map(String::as_str)
+/// The UID of the pod that `holder` wrote from, if it has been master last: one that is only named has not yet written.
+fn seat<'a>(lease: &'a Lease, holder: &str) -> Option<&'a str> {
+    let (who, uid) = lease.annotations().get(POD)?.split_once('=')?;
+    (who == holder).then_some(uid)
 }
 
-fn decide(lease: &Lease, pod: Option<&Pod>) -> Ending {
-    let Some(seat) = seat(lease) else { return Ending::Unknown };
+fn decide(lease: &Lease, holder: &str, pod: Option<&Pod>) -> Ending {
+    let Some(seat) = seat(lease, holder) else { return Ending::Unknown };
     let Some(pod) = pod.filter(|pod| pod.metadata.uid.as_deref() == Some(seat)) else { return Ending::Gone };
     let written = lease.spec.as_ref().and_then(|spec| spec.renew_time.as_ref()).map(|time| time.0);
     // Both times are of the clock of the pod's node. A container that was started since has written later.
@@ -72,7 +73,7 @@ async fn is_gone(context: &Context, name: &Name, lease: &Lease, holder: &str) ->
     let api: Api<Pod> = Api::namespaced(context.client.clone(), &name.namespace);
     let asked = ListParams::default().fields(&format!("metadata.name={holder}"));
     match api.list(&asked).await {
-        Ok(found) => found.items.iter().all(|pod| pod.metadata.uid.as_deref() != seat(lease)),
+        Ok(found) => found.items.iter().all(|pod| pod.metadata.uid.as_deref() != seat(lease, holder)),
         Err(error) => {
             tracing::warn!(pod = holder, %error, "whether it is gone is not known");
             false
@@ -86,9 +87,11 @@ mod tests {
 
     use super::*;
 
+    const OLD: &str = "hg-ssh-0";
+
     fn lease(renewed: &str) -> Lease {
         serde_json::from_value(json!({
-            "metadata": {"annotations": {POD: "first"}},
+            "metadata": {"annotations": {POD: "hg-ssh-0=first"}},
             "spec": {"holderIdentity": "hg-ssh-0", "renewTime": renewed},
         }))
         .unwrap()
@@ -114,15 +117,20 @@ mod tests {
             (&running, &ended, Ending::Unknown),
             (&waiting, &none, Ending::Unknown),
         ] {
-            assert_eq!(decide(&before, Some(&pod("first", state.clone(), last.clone()))), expected, "{state} {last}");
+            assert_eq!(
+                decide(&before, OLD, Some(&pod("first", state.clone(), last.clone()))),
+                expected,
+                "{state} {last}"
+            );
         }
         // A container that was started again has opened the volume; that it runs is not known here yet.
         let after = lease("2026-01-01T00:00:11.000000Z");
-        assert_eq!(decide(&after, Some(&pod("first", ended.clone(), none.clone()))), Ending::Unknown);
+        assert_eq!(decide(&after, OLD, Some(&pod("first", ended.clone(), none.clone()))), Ending::Unknown);
         // Another pod of that name, or none.
-        assert_eq!(decide(&after, Some(&pod("second", running, none))), Ending::Gone);
-        assert_eq!(decide(&after, None), Ending::Gone);
-        assert_eq!(decide(&Lease::default(), None), Ending::Unknown, "nobody has reigned yet");
+        assert_eq!(decide(&after, OLD, Some(&pod("second", running, none))), Ending::Gone);
+        assert_eq!(decide(&after, OLD, None), Ending::Gone);
+        assert_eq!(decide(&after, "hg-ssh-1", None), Ending::Unknown, "one that was named has not opened yet");
+        assert_eq!(decide(&Lease::default(), OLD, None), Ending::Unknown, "nobody has reigned yet");
     }
 
     #[test]

@@ -165,8 +165,7 @@ fn a_master_that_was_taken_for_off_acknowledges_nothing_when_it_wakes_up() {
 
 #[test]
 fn with_volumes_of_their_own_nobody_is_fenced_by_word() {
-    let mut options = Options::new(&newest(), &["one"]);
-    options.mirrors = 0;
+    let options = Options::new(&newest(), &["one"]);
     let installation = Installation::start(options);
     let data = installation.data();
     let said = installation.hgd(&["fence", "--confirm", "--data-dir", data.to_str().unwrap()]).fails();

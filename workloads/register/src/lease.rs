@@ -23,7 +23,7 @@ pub const DISKS: &str = "hg-operator.dev/disks";
 /// Who held it before a write gave it to another.
 pub const PREVIOUS_HOLDER: &str = "hg-operator.dev/previous-holder";
 
-/// The UID of the pod that the holder runs in, where it renews the Lease.
+/// `ssh-0=UID`: who wrote last as holder that renews the Lease, and from which pod.
 pub const POD: &str = "hg-operator.dev/pod";
 
 /// The number of writes. No two writes are equal: one that changes nothing would keep the version, and an earlier one
@@ -92,7 +92,8 @@ impl LeaseRegister {
         if let Some(Stamp { pod }) = &self.stamps {
             lease.spec.get_or_insert_default().renew_time = Some(MicroTime(Timestamp::now()));
             let annotations = lease.metadata.annotations.get_or_insert_default();
-            annotations.extend(pod.clone().map(|pod| (POD.to_owned(), pod)));
+            let seat = new.master.as_ref().zip(pod.as_ref()).map(|(master, pod)| format!("{master}={pod}"));
+            annotations.extend(seat.map(|seat| (POD.to_owned(), seat)));
         }
         let unknown = |reason: String| WriteError::Unknown { place: self.place.clone(), reason };
         let answer = bounded(self.api.replace(&self.name, &PostParams::default(), &lease)).await;

@@ -9,7 +9,7 @@ use log::{Event, Level, Log};
 use protocol::record::GenerationStarted;
 use protocol::{Generation, InstanceName, Offset, Record, Registry, Timestamp};
 use push_gate::{Gate, GateMetrics, Ledger, Writable};
-use register::{Register, State, Versioned};
+use register::{Register, State, TakeError, Versioned};
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::Instant;
@@ -25,7 +25,7 @@ use super::metrics;
 use super::own::Leading;
 use super::publication::{Publisher, PublisherError, PublisherOptions};
 use super::settled::Settled;
-use super::tenure::Tenure;
+use super::tenure::{Tenure, boot_time};
 use super::witness::Witness;
 use super::{Base, SshError, front, log_stopped};
 use crate::process::{self, Shutdown};
@@ -72,6 +72,7 @@ pub async fn reign(
     mut shutdown: Shutdown,
 ) -> Result<(), SshError> {
     let generation = opened.value.generation;
+    let opened = renewed(base, &register, opened).await?;
     let mut reign = open(base, register, opened).await?;
     let mut front = front::start(base, reign.opener.clone(), reign.closing.clone()).await?;
     // Whoever is answered by the admin port as by a master finds the SSH port open.
@@ -110,6 +111,15 @@ pub async fn reign(
     reign.kept.abort();
     reign.gate.abort();
     ended
+}
+
+/// With one volume for all: to read the logs may have taken longer than the lease.
+async fn renewed(base: &Base, register: &Register, opened: Versioned<State>) -> Result<Versioned<State>, SshError> {
+    let Some(tenure) = &base.tenure else { return Ok(opened) };
+    let (sent, Versioned { version, value }) = (boot_time(), opened);
+    let version = register.write(&version, value.clone()).await.map_err(TakeError::Write)?;
+    tenure.renewed(sent);
+    Ok(Versioned { version, value })
 }
 
 async fn open(base: &Base, register: Register, opened: Versioned<State>) -> Result<Reign, SshError> {

@@ -127,7 +127,7 @@ async fn a_renewal_is_a_write_that_says_when_and_changes_nothing_else() {
     let taken = register.take_generation(&name, &disk("one")).await.unwrap();
     let stamp = |object: &Value| object["spec"]["renewTime"].as_str().map(str::to_owned);
     let first = stamp(&cluster.object()).expect("an opening is stamped, too");
-    assert_eq!(cluster.object()["metadata"]["annotations"][POD], "uid");
+    assert_eq!(cluster.object()["metadata"]["annotations"][POD], "ssh-0=uid");
     let renewed = register.write(&taken.version, taken.value.clone()).await.unwrap();
     assert_ne!(renewed, taken.version, "who read the one before writes in vain");
     assert!(stamp(&cluster.object()).unwrap() > first);
