@@ -134,7 +134,8 @@ const TABLE: &[(&str, &str, &str)] = &[
     (
         "  sshHost: hg.example.org\n",
         "  sshHost: h\n  storage: {mode: Shared}\n  log: {durability: Strict}\n",
-        "my.yaml:8: spec: log.durability: Strict is for storage.mode: PerInstance, where standbys have disks of their own",
+        "my.yaml:8: spec: log.durability: Strict is for storage.mode: PerInstance, where standbys have \
+         disks of their own",
     ),
     (
         "  sshHost: hg.example.org\n",

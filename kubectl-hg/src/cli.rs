@@ -69,8 +69,8 @@ pub struct Promote {
 /// Says that a silent master is off, where all instances have one volume (storage.mode: Shared).
 ///
 /// The operator then has another instance open the volume, as soon as the lease of the old one has run out. Make sure
-/// first that the master's pod, or its node, is off: one that only hangs could go on writing. Without --confirm nothing
-/// is done.
+/// first that the master's pod, or its node, is off: one that only hangs could go on writing. Without --confirm
+/// nothing is done.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  kubectl hg fence hg\n  kubectl hg fence hg --confirm")]
 pub struct Fence {

@@ -35,8 +35,8 @@ pub async fn fence(client: Client, options: &Fence) -> Result<String, CommandErr
 fn decide(name: &str, mode: StorageMode, state: &State, confirm: bool) -> Result<InstanceName, String> {
     if mode == StorageMode::PerInstance {
         return Err(format!(
-            "each instance of {name} has its own volume (storage.mode: PerInstance): a lost master is replaced without \
-             anybody's word, because a standby of the in-sync set is sealed first"
+            "each instance of {name} has its own volume (storage.mode: PerInstance): a lost master is replaced \
+             without anybody's word, because a standby of the in-sync set is sealed first"
         ));
     }
     let Some(master) = &state.master else {

@@ -1,5 +1,5 @@
-//! Whether the process that holds the register has ended for good, where all instances have one volume: what the watches
-//! have may be older than the register, and a container that was started again since may have opened the volume.
+//! Whether the process that holds the register has ended for good, where all instances have one volume: what the
+//! watches have may be older than the register, and a container that was started again since may have opened the volume.
 
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::Pod;
@@ -41,7 +41,7 @@ fn holder(lease: &Lease) -> Option<&str> {
     holder.or_else(|| lease.annotations().get(PREVIOUS_HOLDER).map(String::as_str))
 }
 
-/// The UID of the pod that `holder` wrote from, if it has been master last: one that is only named has not yet written.
+/// The UID of the pod that `holder` wrote from, if it was master last: one that is only named has not yet written.
 fn seat<'a>(lease: &'a Lease, holder: &str) -> Option<&'a str> {
     let (who, uid) = lease.annotations().get(POD)?.split_once('=')?;
     (who == holder).then_some(uid)

@@ -36,8 +36,8 @@ pub struct Foundations {
     pub host_keys: Arc<Secret>,
 }
 
-/// Host keys, the register and a shared volume have no owner: they stay, as all volumes do, when the resource goes, and
-/// so clients meet the same host, and instances the same master, when it comes again.
+/// Host keys, the register and a shared volume have no owner: they stay, as all volumes do, when the resource goes,
+/// and so clients meet the same host, and instances the same master, when it comes again.
 pub async fn foundations(context: &Context, observed: &Observed, hand: &Hand<'_>) -> Result<Foundations, Problem> {
     let (world, workload) = (&context.world, observed.workload());
     let name = |object: String| Name::new(workload.namespace, object);

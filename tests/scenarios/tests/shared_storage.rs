@@ -1,5 +1,5 @@
-//! One volume for all SSH instances: whoever is master opens it. A master whose end is seen is replaced, one that is only
-//! silent is not; and one that wakes up after a person has said that it was off acknowledges nothing.
+//! One volume for all SSH instances: whoever is master opens it. A master whose end is seen is replaced, one that is
+//! only silent is not; and one that wakes up after a person has said that it was off acknowledges nothing.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::time::{Duration, Instant};
@@ -16,8 +16,8 @@ const PATHS: [&str; 3] = ["one", "one", "draft/two"];
 /// Pushes before and after each event.
 const PUSHES: usize = 2;
 /// Of one volume, with a lease short enough to run out in a test.
-const SHARED: &str = "  storage: {mode: Shared}\n  failover: {minInterval: 0s, detectionSeconds: 1, lease: {duration: 5s, \
-                      renewDeadline: 4s, retryPeriod: 1s}}\n";
+const SHARED: &str = "  storage: {mode: Shared}\n  failover: {minInterval: 0s, detectionSeconds: 1, lease: \
+                      {duration: 5s, renewDeadline: 4s, retryPeriod: 1s}}\n";
 /// The `duration` above.
 const LEASE: Duration = Duration::from_secs(5);
 

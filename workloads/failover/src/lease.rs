@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-/// Between the last moment in which the master writes and the one in which its lease is given up: for what is on its way
-/// to the disk.
+/// Between the last moment in which the master writes and the one in which its lease is given up: for what is on its
+/// way to the disk.
 const MARGIN: Duration = Duration::from_secs(1);
 /// After an attempt that failed.
 const AGAIN: Duration = Duration::from_millis(500);

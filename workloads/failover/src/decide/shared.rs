@@ -1,5 +1,5 @@
-//! One volume for all instances: no standby can be sealed, and whoever still runs may still write. So another master is
-//! named only on hard proof about the last one. Silence is none: a process that hangs may go on at any time.
+//! One volume for all instances: no standby can be sealed, and whoever still runs may still write. So another master
+//! is named only on hard proof about the last one. Silence is none: a process that hangs may go on at any time.
 
 use std::time::Duration;
 
@@ -45,8 +45,8 @@ impl Look<'_> {
         }
     }
 
-    /// Why a master that does not lead is to be replaced, and what proves that it writes nothing more; or what is amiss
-    /// without that.
+    /// Why a master that does not lead is to be replaced, and what proves that it writes nothing more; or what is
+    /// amiss without that.
     fn proven(
         &self,
         master: &InstanceName,

@@ -15,8 +15,9 @@ use transport::Target;
 use super::children::Pids;
 
 const NO_MASTER: &str = "there is no master now: a promotion is under way";
-const NOT_NEEDED: &str = "each SSH instance has its own volume here (storage.mode: PerInstance): a lost master is replaced \
-                          without anybody's word, because a standby of the in-sync set is sealed first";
+const NOT_NEEDED: &str = "each SSH instance has its own volume here (storage.mode: PerInstance): a lost \
+                          master is replaced without anybody's word, because a standby of the in-sync set is sealed \
+                          first";
 
 /// A switchover that cannot be made is given up.
 const PATIENCE: Duration = Duration::from_secs(20);

@@ -1,6 +1,6 @@
 //! An instance whose volume all instances have. It opens nothing of it, and answers so, until the register names it as
-//! master; and ends at once, without another word, when another has been named: what it did then, it did to the other's
-//! files.
+//! master; and ends at once, without another word, when another has been named: what it did then, it did to the
+//! other's files.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
