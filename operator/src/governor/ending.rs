@@ -1,5 +1,5 @@
 //! Whether the process that holds the register has ended for good, where all instances have one volume: what the
-//! watches have may be older than the register, and a container that was started again since may have opened the volume.
+//! watches have may be older than the register, and a container that was started again since may have opened it.
 
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::Pod;

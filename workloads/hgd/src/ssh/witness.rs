@@ -1,7 +1,7 @@
 //! The volume's own word for commits. Where all instances have one volume, no standby acknowledges; instead, after
-//! each fsync, the seal on the volume is read anew. A newer master raises it before it opens the logs: as long as it is
-//! not raised, all that was on disk before is found by whoever comes next. To the log, the volume is a member of the
-//! in-sync set, and commits need it as any other.
+//! each fsync, the seal on the volume is read anew. A newer master raises it before it opens the logs: as long as it
+//! is not raised, all that was on disk before is found by whoever comes next. To the log, the volume is a member of
+//! the in-sync set, and commits need it as any other.
 
 use std::path::PathBuf;
 use std::time::Duration;
