@@ -149,7 +149,8 @@ mod tests {
         world.tenure.renewed(boot_time());
         let offset = world.append().await.unwrap();
         world.seal(OURS.next()).await;
-        assert_eq!(world.witness().await.unwrap(), OURS.next());
+        let sealed = tokio::time::timeout(Duration::from_secs(10), world.witness()).await;
+        assert_eq!(sealed.unwrap().unwrap(), OURS.next());
         assert!(world.log.positions().committed < offset);
     }
 
