@@ -34,6 +34,12 @@ pub(crate) mod says {
     pub(crate) const MEMBER: &str = "a user name or \"*\" is allowed";
     pub(crate) const MASTER_STAYS: &str = "the SshMaster never changes: make another resource";
     pub(crate) const STORAGE_CLASS_STAYS: &str = "the storage class of existing volumes never changes";
+    pub(crate) const STORAGE_MODE_STAYS: &str = "storage.mode never changes: make another SshMaster";
+    pub(crate) const STRICT_NEEDS_STANDBYS: &str =
+        "log.durability: Strict is for storage.mode: PerInstance, where standbys have disks of their own";
+    pub(crate) const POOLS_HAVE_VOLUMES: &str = "storage.mode: each mirror has its own volume: PerInstance is allowed";
+    pub(crate) const LEASE: &str =
+        "lease: retryPeriod and a second more must be less than renewDeadline, and that less than duration";
     pub(crate) const RETENTION_FITS: &str =
         "log.retention.size must be less than storage.size: the log is on that volume";
     pub(crate) const WORKLOAD_NAME: &str =

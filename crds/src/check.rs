@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use crate::bounds::says;
 use crate::error::either;
 use crate::places::Places;
-use crate::{MasterRef, Resources, ServiceType, SshMasterSpec};
+use crate::{Durability, Lease, MasterRef, Resources, ServiceType, SshMasterSpec, StorageMode};
 
 /// Where the fields of each resource stand, in the order of [`Resources`].
 #[derive(Default)]
@@ -35,6 +35,9 @@ pub(crate) fn whole(resources: &Resources, sources: &Sources) -> Result<(), Wron
     for (pool, places) in resources.pools.iter().zip(&sources.pools) {
         refers(&pool.spec.master_ref, &masters, places)?;
         has_node_port(pool.spec.service.kind, pool.spec.service.node_port, places)?;
+        if pool.spec.storage.mode == StorageMode::Shared {
+            return Err((places.line("spec.storage.mode"), format!("spec: {}", says::POOLS_HAVE_VOLUMES)));
+        }
         if pool.spec.min_active > pool.spec.replicas {
             let (least, all) = (pool.spec.min_active, pool.spec.replicas);
             let field = if places.line("spec.minActive") == places.line("spec") { "spec" } else { "spec.minActive" };
@@ -69,6 +72,14 @@ fn is_consistent(master: &SshMasterSpec, places: &Places) -> Result<(), Wrong> {
     if master.log.retention.size.bytes >= master.storage.size.bytes {
         let line = places.line("spec.log.retention.size").max(places.line("spec.storage.size"));
         return Err((line, format!("spec: {}", says::RETENTION_FITS)));
+    }
+    if master.storage.mode == StorageMode::Shared && master.log.durability == Durability::Strict {
+        let line = places.line("spec.log.durability").max(places.line("spec.storage.mode"));
+        return Err((line, format!("spec: {}", says::STRICT_NEEDS_STANDBYS)));
+    }
+    let Lease { duration, renew_deadline, retry_period } = &master.failover.lease;
+    if renew_deadline.seconds >= duration.seconds || retry_period.seconds + 1 >= renew_deadline.seconds {
+        return Err((places.line("spec.failover.lease"), format!("spec.failover.{}", says::LEASE)));
     }
     has_node_port(master.service.kind, master.service.node_port, places)
 }

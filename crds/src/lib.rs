@@ -24,8 +24,8 @@ mod status;
 pub use definitions::{Manifest, ManifestError, definitions, manifests};
 pub use error::ParseError;
 pub use master::{
-    AuthorizedKeys, Directory, Durability, Engine, Failover, Group, Log, ReadOnly, Retention, SecretRef, Service,
-    ServiceType, SshMaster, SshMasterSpec, Storage, StorageMode,
+    AuthorizedKeys, Directory, Durability, Engine, Failover, Group, Lease, Log, ReadOnly, Retention, SecretRef,
+    Service, ServiceType, SshMaster, SshMasterSpec, Storage, StorageMode,
 };
 pub use parse::{Metadata, Resource, Resources, parse};
 pub use pods::Pods;

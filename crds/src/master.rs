@@ -41,6 +41,9 @@ use crate::{Quantity, Span, SshMasterStatus, pods, schema};
 #[schemars(extend("x-kubernetes-validations" = [schema::rule(
     "quantity(self.log.retention.size).isLessThan(quantity(self.storage.size))",
     says::RETENTION_FITS
+), schema::rule(
+    "self.storage.mode != 'Shared' || self.log.durability != 'Strict'",
+    says::STRICT_NEEDS_STANDBYS
 )]))]
 pub struct SshMasterSpec {
     /// How many SSH instances: one is the master, the others are standbys.
@@ -55,7 +58,7 @@ pub struct SshMasterSpec {
     #[serde(deserialize_with = "bounds::host")]
     #[schemars(schema_with = "schema::host")]
     pub ssh_host: String,
-    /// The volume of each instance. Without Kubernetes: not used.
+    /// The volume of each instance, or of all. Without Kubernetes only its mode is used.
     #[serde(default)]
     pub storage: Storage,
     /// The replication log: what standbys and mirrors follow.
@@ -114,16 +117,16 @@ pub struct SshMasterSpec {
     pub image_pull_secrets: Vec<SecretRef>,
 }
 
-/// The volume of each instance.
+/// The volume of each instance, or of all.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 #[schemars(extend("x-kubernetes-validations" = [schema::rule(
     "has(self.storageClassName) == has(oldSelf.storageClassName) && \
      (!has(self.storageClassName) || self.storageClassName == oldSelf.storageClassName)",
     says::STORAGE_CLASS_STAYS
-)]))]
+), schema::rule("self.mode == oldSelf.mode", says::STORAGE_MODE_STAYS)]))]
 pub struct Storage {
-    /// Who has a volume.
+    /// Who has a volume. It never changes.
     pub mode: StorageMode,
     /// What is asked of the storage class for each volume; it may grow where the class allows it, never shrink.
     #[serde(deserialize_with = "bounds::volume_size")]
@@ -146,6 +149,8 @@ pub enum StorageMode {
     /// Each instance has its own volume.
     #[default]
     PerInstance,
+    /// All SSH instances have one volume, which must be ReadWriteMany: whoever is master opens it.
+    Shared,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -208,11 +213,39 @@ pub struct Failover {
     /// After a promotion, how long the new master is given before it is replaced in its turn, such as 60s.
     #[schemars(schema_with = "schema::span")]
     pub min_interval: Span,
+    /// With one volume for all instances: for how long the master may write.
+    pub lease: Lease,
 }
 
 impl Default for Failover {
     fn default() -> Failover {
-        Failover { enabled: true, detection_seconds: 3, min_interval: Span::minutes(1) }
+        Failover { enabled: true, detection_seconds: 3, min_interval: Span::minutes(1), lease: Lease::default() }
+    }
+}
+
+/// With one volume for all instances: for how long the master may write. It renews the register all the time.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+#[schemars(extend("x-kubernetes-validations" = [schema::rule(
+    "duration(self.renewDeadline) < duration(self.duration) && \
+     duration(self.retryPeriod) + duration('1s') < duration(self.renewDeadline)",
+    says::LEASE
+)]))]
+pub struct Lease {
+    /// Not renewed for this long, it has run out: from then on a person's word that the master is off is believed.
+    #[schemars(schema_with = "schema::span")]
+    pub duration: Span,
+    /// Not renewed for this long (less a second), the master refuses writes.
+    #[schemars(schema_with = "schema::span")]
+    pub renew_deadline: Span,
+    /// How often it is renewed.
+    #[schemars(schema_with = "schema::span")]
+    pub retry_period: Span,
+}
+
+impl Default for Lease {
+    fn default() -> Lease {
+        Lease { duration: Span::seconds(15), renew_deadline: Span::seconds(10), retry_period: Span::seconds(2) }
     }
 }
 

@@ -39,7 +39,10 @@ use crate::{MirrorPoolStatus, SecretRef, ServiceType, Storage, pods, schema};
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[schemars(extend("x-kubernetes-validations" = [schema::rule("self.minActive <= self.replicas", says::MIN_ACTIVE)]))]
+#[schemars(extend("x-kubernetes-validations" = [
+    schema::rule("self.minActive <= self.replicas", says::MIN_ACTIVE),
+    schema::rule("self.storage.mode == 'PerInstance'", says::POOLS_HAVE_VOLUMES),
+]))]
 pub struct MirrorPoolSpec {
     /// The SshMaster that the mirrors follow.
     pub master_ref: MasterRef,

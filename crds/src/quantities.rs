@@ -31,6 +31,10 @@ impl Span {
         Span { text: format!("{number}h"), seconds: number * 3600 }
     }
 
+    pub(crate) fn seconds(number: u64) -> Span {
+        Span { text: format!("{number}s"), seconds: number }
+    }
+
     pub(crate) fn minutes(number: u64) -> Span {
         Span { text: format!("{number}m"), seconds: number * 60 }
     }

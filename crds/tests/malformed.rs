@@ -133,6 +133,18 @@ const TABLE: &[(&str, &str, &str)] = &[
     ),
     (
         "  sshHost: hg.example.org\n",
+        "  sshHost: h\n  storage: {mode: Shared}\n  log: {durability: Strict}\n",
+        "my.yaml:8: spec: log.durability: Strict is for storage.mode: PerInstance, where standbys have \
+         disks of their own",
+    ),
+    (
+        "  sshHost: hg.example.org\n",
+        "  sshHost: h\n  failover:\n    lease: {retryPeriod: 9s}\n",
+        "my.yaml:8: spec.failover.lease: retryPeriod and a second more must be less than renewDeadline, and that less \
+         than duration",
+    ),
+    (
+        "  sshHost: hg.example.org\n",
         "  sshHost: h\n  storage: {size: 10Gi}\n",
         "my.yaml:7: spec: log.retention.size must be less than storage.size: the log is on that volume",
     ),

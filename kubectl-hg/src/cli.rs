@@ -5,15 +5,15 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use kube::Client;
 
-use crate::{promote, status};
+use crate::{fence, promote, status};
 
 #[derive(Debug, Parser)]
 #[command(
     name = "kubectl hg",
     version,
-    about = "Looks at SshMasters and makes standbys master",
-    after_help = "Example:\n  kubectl hg status hg\n  kubectl hg promote hg\n\nExit codes: 0 done, 1 failed, 2 wrong \
-                  use."
+    about = "Looks at SshMasters, makes standbys master, and fences a lost master",
+    after_help = "Example:\n  kubectl hg status hg\n  kubectl hg promote hg\n  kubectl hg fence hg --confirm\n\nExit \
+                  codes: 0 done, 1 failed, 2 wrong use."
 )]
 struct Cli {
     #[command(subcommand)]
@@ -24,6 +24,7 @@ struct Cli {
 enum Command {
     Status(Status),
     Promote(Promote),
+    Fence(Fence),
 }
 
 /// Which SshMaster.
@@ -65,6 +66,23 @@ pub struct Promote {
     pub output: Format,
 }
 
+/// Says that a silent master is off, where all instances have one volume (storage.mode: Shared).
+///
+/// The operator then has another instance open the volume, as soon as the lease of the old one has run out. Make sure
+/// first that the master's pod, or its node, is off: one that only hangs could go on writing. Without --confirm
+/// nothing is done.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  kubectl hg fence hg\n  kubectl hg fence hg --confirm")]
+pub struct Fence {
+    #[command(flatten)]
+    pub which: Which,
+    /// The master is off: I have made sure.
+    #[arg(long)]
+    pub confirm: bool,
+    #[arg(short, long, value_enum, default_value_t)]
+    pub output: Format,
+}
+
 #[derive(Debug, thiserror::Error)]
 pub enum CommandError {
     #[error("the cluster cannot be reached: {0}")]
@@ -97,6 +115,7 @@ pub fn run() -> ExitCode {
         match &cli.command {
             Command::Status(options) => status::status(client, options).await,
             Command::Promote(options) => promote::promote(client, options).await,
+            Command::Fence(options) => fence::fence(client, options).await,
         }
     });
     match outcome {

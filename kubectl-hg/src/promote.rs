@@ -1,11 +1,13 @@
 //! `kubectl hg promote`: a person's word for the operator, as an annotation that is about one generation only.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-use crds::SshMaster;
+use crds::{SshMaster, SshMasterSpec, StorageMode};
 use kube::api::{Patch, PatchParams};
 use kube::{Api, Client};
 use protocol::InstanceName;
+use register::State;
 use serde_json::json;
 use tokio::time::Instant;
 
@@ -22,12 +24,13 @@ pub async fn promote(client: Client, options: &Promote) -> Result<String, Comman
     let state = &found.state.value;
     let asked = options.instance.as_deref().map(str::parse::<InstanceName>).transpose()?;
     let nobody = || CommandError::Refused("no standby is in sync: wait until one has caught up".to_owned());
-    let to = asked.or_else(|| state.in_sync.first().cloned()).ok_or_else(nobody)?;
+    let standbys = standbys(&options.which.name, &found.master.spec, state);
+    let to = asked.or_else(|| standbys.first().cloned()).ok_or_else(nobody)?;
     if state.master.as_ref() == Some(&to) {
         return Ok(said(options.output, &to, state.generation.0));
     }
-    if !state.in_sync.contains(&to) {
-        let names: Vec<&str> = state.in_sync.iter().map(|name| name.as_str()).collect();
+    if !standbys.contains(&to) {
+        let names: Vec<&str> = standbys.iter().map(|name| name.as_str()).collect();
         let sentence = format!("{to} is not in the in-sync set, which is: {}", names.join(", "));
         return Err(CommandError::Refused(sentence));
     }
@@ -37,6 +40,18 @@ pub async fn promote(client: Client, options: &Promote) -> Result<String, Comman
     let parameters = PatchParams { field_manager: Some("kubectl-hg".to_owned()), ..PatchParams::default() };
     masters.patch(&options.which.name, &parameters, &Patch::Merge(&patch)).await?;
     wait(&found, &to, options.output).await
+}
+
+/// Who can be made master. With one volume for all that is every other instance, whose pods are named as the operator
+/// names them.
+fn standbys(name: &str, spec: &SshMasterSpec, state: &State) -> BTreeSet<InstanceName> {
+    match spec.storage.mode {
+        StorageMode::PerInstance => state.in_sync.clone(),
+        StorageMode::Shared => {
+            let pods = (0..spec.instances).filter_map(|ordinal| format!("{name}-ssh-{ordinal}").parse().ok());
+            pods.filter(|pod| Some(pod) != state.master.as_ref()).collect()
+        }
+    }
 }
 
 /// Until the one that was named has begun its own generation.

@@ -31,6 +31,8 @@ pub const USERS_FOLDER: &str = "/etc/hg-operator/users";
 /// The key of the secret that `directory.authorizedKeys` names.
 pub const AUTHORIZED_KEYS: &str = "authorized_keys";
 pub const DATA_FOLDER: &str = "/data";
+/// For sockets, where the data folder is everybody's.
+pub const RUN_FOLDER: &str = "/tmp/hgd";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Component {
@@ -92,6 +94,11 @@ impl Workload<'_> {
 
     pub fn tls_secret(&self) -> String {
         format!("{}-tls", self.object())
+    }
+
+    /// The one claim of instances that have one volume.
+    pub fn shared_claim(&self) -> String {
+        format!("data-{}", self.object())
     }
 
     pub fn pod(&self, ordinal: u32) -> String {

@@ -6,6 +6,7 @@ use crds::conditions::Reason;
 use crds::{Quantity, Storage};
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::ResourceExt;
 use kube::api::{Patch, PatchParams};
 use serde_json::json;
@@ -14,6 +15,7 @@ use crate::apply::{Hand, refused};
 use crate::context::Context;
 use crate::metrics;
 use crate::names::FIELD_MANAGER;
+use crate::objects::pod::claim_spec;
 use crate::problem::Problem;
 
 /// The volumes that are there must not have to shrink: nobody can do that without losing data.
@@ -33,6 +35,12 @@ pub fn growing(wanted: &Storage, claims: &[Arc<PersistentVolumeClaim>]) -> Vec<A
     let smaller =
         |claim: &&Arc<PersistentVolumeClaim>| requested(claim).is_some_and(|has| has.bytes < wanted.size.bytes);
     claims.iter().filter(smaller).cloned().collect()
+}
+
+/// The one volume of all SSH instances.
+pub fn shared_claim(wanted: &Storage, metadata: ObjectMeta) -> PersistentVolumeClaim {
+    let spec = serde_json::from_value(claim_spec(wanted)).ok();
+    PersistentVolumeClaim { metadata, spec, ..PersistentVolumeClaim::default() }
 }
 
 /// What the claim template says: as wanted, or, once there is a StatefulSet, as it was made. New claims grow after

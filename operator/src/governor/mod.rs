@@ -1,18 +1,19 @@
 //! Promotion on Kubernetes. Every operator looks, elected or not, because the elected one may be gone with the
 //! master's node; whoever acts does so by conditional writes of the register.
 
+mod ending;
 mod wish;
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use crds::SshMaster;
+use crds::{SshMaster, StorageMode};
 use failover::driver::{self, Driver, LOOK, Watch};
-use failover::{Memory, Observed, Policy, Step, Wish, decide};
+use failover::{InstanceReport, Memory, Observed, Policy, Step, Wish, decide};
 use k8s_openapi::api::core::v1::Pod;
 use kube::{Resource, ResourceExt};
-use protocol::InstanceName;
+use protocol::{Generation, InstanceName};
 use register::{LeaseRegister, Register, Versioned};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -34,7 +35,7 @@ const MASTERS_EVERY: Duration = Duration::from_secs(1);
 pub struct Note {
     /// Why the last promotion was made, and what proves that the old master writes no more.
     pub reason: Option<String>,
-    pub proof: Option<InstanceName>,
+    pub proof: Option<String>,
     pub begun: Option<Instant>,
     pub seconds: Option<u64>,
     /// Why there is none though there should be.
@@ -117,7 +118,7 @@ async fn govern(context: Context, name: Name) {
         }
         tokio::time::sleep(LOOK).await;
         observed.answers = watch.answers(started);
-        observe(&context, &name, &master, &mut observed);
+        observe(&context, &name, &master, &mut observed).await;
         observed.wish = wished(&context, &name, &master, &observed, drained);
         let step = decide(started.elapsed(), &observed, &policy(&master), &mut memory);
         if said.as_ref() != Some(&step) {
@@ -154,11 +155,16 @@ fn policy(master: &SshMaster) -> Policy {
         enabled: failover.enabled,
         detection: Duration::from_secs(failover.detection_seconds.into()),
         min_interval: Duration::from_secs(failover.min_interval.seconds),
+        shared: is_shared(master).then(|| Duration::from_secs(failover.lease.duration.seconds)),
     }
 }
 
+fn is_shared(master: &SshMaster) -> bool {
+    master.spec.storage.mode == StorageMode::Shared
+}
+
 /// The register and the pods as the watches have them: what is old there makes a write fail, and nothing else.
-fn observe(context: &Context, name: &Name, master: &SshMaster, observed: &mut Observed) {
+async fn observe(context: &Context, name: &Name, master: &SshMaster, observed: &mut Observed) {
     let lease = context.world.registers.get(name);
     observed.register = lease.and_then(|lease| match register::of_lease(&lease) {
         Ok(register) => Some(register),
@@ -167,6 +173,15 @@ fn observe(context: &Context, name: &Name, master: &SshMaster, observed: &mut Ob
             None
         }
     });
+    let word = master.annotations().get(wish::FENCED);
+    observed.fenced = word.and_then(|word| word.parse().ok()).map(Generation);
+    if is_shared(master) {
+        observed.ended = match context.world.registers.get(name) {
+            Some(lease) => ending::ended(context, name, &lease).await.into_iter().collect(),
+            None => BTreeSet::new(),
+        };
+        return;
+    }
     let pods = pods(context, name);
     let ended = (0..master.spec.instances).filter_map(|ordinal| workload(name).instance(ordinal)).filter(|instance| {
         let pod = pods.iter().find(|pod| pod.name_any() == instance.as_str());
@@ -209,7 +224,14 @@ fn wished(
         .any(|pod| pod.name_any() == holder.as_str() && pod.metadata.deletion_timestamp.is_some());
     let roll = context.notes.get(name).roll == Some(state.generation.0);
     let asked = master.annotations().get(wish::PROMOTE).map(String::as_str);
-    let to = wish::decide(state, asked, going || roll)?;
+    let waits = |(name, (_, report)): (&'_ InstanceName, &(_, InstanceReport))| {
+        (report.released && name != holder).then(|| name.clone())
+    };
+    let next = match is_shared(master) {
+        true => observed.answers.iter().find_map(waits),
+        false => state.in_sync.first().cloned(),
+    };
+    let to = wish::decide(state, asked, going || roll, next.as_ref())?;
     Some(Wish { to, drained: drained == Some(state.generation.0) })
 }
 
@@ -248,12 +270,12 @@ async fn made(context: &Context, name: &Name, master: &SshMaster, step: &Step) {
         }
         Step::Name { state, proof, .. } => {
             context.notes.change(name, |note| {
-                note.proof = Some(proof.clone());
+                note.proof = Some(proof.to_string());
                 note.seconds = note.begun.map(|begun| begun.elapsed().as_secs().saturating_add(1));
             });
             let holder = state.master.as_ref().map(InstanceName::as_str);
             label(context, name, holder).await;
-            let sentence = format!("{} is named master; {proof} is sealed", holder.unwrap_or("nobody"));
+            let sentence = format!("{} is named master: {proof}", holder.unwrap_or("nobody"));
             context.events.tell_of(&about, EventReason::Promoted, sentence).await;
         }
         Step::Withdraw { .. } => {

@@ -7,14 +7,17 @@ use register::State;
 /// generation has begun, it says nothing any more.
 pub const PROMOTE: &str = "hg-operator.dev/promote";
 
-/// `leaves`: the master's pod is being deleted, or is to be replaced.
-pub fn decide(state: &State, asked: Option<&str>, leaves: bool) -> Option<InstanceName> {
+/// A person's word on an SshMaster with one volume for all: the master of this generation is off.
+pub const FENCED: &str = "hg-operator.dev/fenced";
+
+/// `leaves`: the master's pod is being deleted, or is to be replaced; `next` would take its place.
+pub fn decide(state: &State, asked: Option<&str>, leaves: bool, next: Option<&InstanceName>) -> Option<InstanceName> {
     let said = asked.and_then(|asked| {
         let (instance, generation) = asked.split_once('@')?;
         let current = generation.parse() == Ok(state.generation.0);
         instance.parse::<InstanceName>().ok().filter(|_| current)
     });
-    said.or_else(|| state.in_sync.first().filter(|_| leaves).cloned())
+    said.or_else(|| next.filter(|_| leaves).cloned())
 }
 
 #[cfg(test)]
@@ -26,13 +29,13 @@ mod tests {
     #[test]
     fn a_word_is_about_one_generation_and_a_leaving_master_gives_way_to_a_standby() {
         let name = |text: &str| text.parse::<InstanceName>().unwrap();
-        let in_sync = [name("hg-ssh-1"), name("hg-ssh-2")].into();
-        let state = State { generation: Generation(7), master: Some(name("hg-ssh-0")), in_sync, ..State::default() };
-        assert_eq!(decide(&state, Some("hg-ssh-2@7"), false), Some(name("hg-ssh-2")));
+        let next = name("hg-ssh-1");
+        let state = State { generation: Generation(7), master: Some(name("hg-ssh-0")), ..State::default() };
+        assert_eq!(decide(&state, Some("hg-ssh-2@7"), false, Some(&next)), Some(name("hg-ssh-2")));
         for nothing in [None, Some("hg-ssh-2@6"), Some("hg-ssh-2"), Some("Not a name@7"), Some("")] {
-            assert_eq!(decide(&state, nothing, false), None, "{nothing:?}");
+            assert_eq!(decide(&state, nothing, false, Some(&next)), None, "{nothing:?}");
         }
-        assert_eq!(decide(&state, None, true), Some(name("hg-ssh-1")));
-        assert_eq!(decide(&State { in_sync: Default::default(), ..state }, None, true), None);
+        assert_eq!(decide(&state, None, true, Some(&next)), Some(name("hg-ssh-1")));
+        assert_eq!(decide(&state, None, true, None), None);
     }
 }

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use config::{Address, Directory, Lease, MaxLag, Mirrors, Register, SshRole, Tls};
 use crds::conditions::Reason;
-use crds::{Durability, SshMasterSpec};
+use crds::{Durability, SshMasterSpec, StorageMode};
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret, Service, ServiceAccount};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
@@ -18,10 +18,10 @@ use super::observe::{Observed, Pool};
 use crate::apply::{Wanted, unchanged};
 use crate::certificates::Data;
 use crate::names::{
-    ADMIN_PORT, AUTHORIZED_KEYS, DATA_FOLDER, HOST_KEYS_FOLDER, PROBE_PORT, ROLE, SSH_PORT, TLS_FOLDER, USERS_FOLDER,
-    Workload, host_keys_secret, operator_secret, selector,
+    ADMIN_PORT, AUTHORIZED_KEYS, DATA_FOLDER, HOST_KEYS_FOLDER, PROBE_PORT, ROLE, RUN_FOLDER, SSH_PORT, TLS_FOLDER,
+    USERS_FOLDER, Workload, host_keys_secret, operator_secret, selector,
 };
-use crate::objects::pod::{self, Template, stateful_set};
+use crate::objects::pod::{self, Template, Volumes, stateful_set};
 use crate::objects::services::{Front, front, headless};
 use crate::objects::{access, policies};
 use crate::problem::Problem;
@@ -66,7 +66,12 @@ pub fn build(observed: &Observed, made: Made, image: &str) -> Result<Objects, Pr
         config_hash: &unchanged::hash(&json!(files)),
         secrets: &secrets,
         replicas: spec.instances,
-        storage: storage::template(&spec.storage, observed.stateful_set.as_deref()),
+        data: match spec.storage.mode {
+            StorageMode::PerInstance => {
+                Volumes::Each(storage::template(&spec.storage, observed.stateful_set.as_deref()))
+            }
+            StorageMode::Shared => Volumes::Shared(workload.shared_claim()),
+        },
     };
     let service = Front {
         name: workload.object(),
@@ -129,13 +134,19 @@ fn role(
     instances: &BTreeMap<InstanceName, Address>,
 ) -> SshRole {
     let groups = &spec.directory.groups;
+    let shared = spec.storage.mode == StorageMode::Shared;
     let first = workload.instance(0);
-    let in_sync: BTreeSet<InstanceName> =
-        instances.keys().filter(|instance| Some(*instance) != first.as_ref()).cloned().collect();
+    let standbys = instances.keys().filter(|instance| Some(*instance) != first.as_ref() && !shared);
+    let in_sync: BTreeSet<InstanceName> = standbys.cloned().collect();
     let retention = &spec.log.retention;
     SshRole {
         name: name.clone(),
         data_directory: DATA_FOLDER.into(),
+        shared: shared.then(|| config::Shared {
+            run_directory: RUN_FOLDER.into(),
+            renew_deadline_seconds: spec.failover.lease.renew_deadline.seconds,
+            retry_period_seconds: spec.failover.lease.retry_period.seconds,
+        }),
         ssh_listen: everywhere(SSH_PORT),
         host_keys_directory: HOST_KEYS_FOLDER.into(),
         admin_listen: everywhere(ADMIN_PORT),

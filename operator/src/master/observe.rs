@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use crds::{MirrorPool, SshMaster};
+use crds::{MirrorPool, SshMaster, StorageMode};
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod, Secret};
 use kube::{Api, ResourceExt};
 
+use super::steps::is_ready;
 use crate::apply::{Premise, refused};
 use crate::context::Context;
 use crate::link::view::View;
@@ -42,6 +43,16 @@ pub struct Pool {
 impl Observed {
     pub fn workload(&self) -> Workload<'_> {
         Workload { component: Component::Ssh, namespace: &self.name.namespace, name: &self.name.name }
+    }
+
+    /// All instances have one volume.
+    pub fn is_shared(&self) -> bool {
+        self.master.spec.storage.mode == StorageMode::Shared
+    }
+
+    /// With one volume whoever is ready can open it.
+    pub fn another_is_ready(&self) -> bool {
+        self.pods.iter().any(|pod| Some(pod.name_any().as_str()) != self.holder() && is_ready(pod))
     }
 
     /// Who the register says is master.

@@ -40,7 +40,7 @@ pub fn report(
             from: Some(from.clone()),
             to: to.clone(),
             reason: note.reason.clone(),
-            fence_proof: note.proof.as_ref().map(|proof| format!("{proof} is sealed")),
+            fence_proof: note.proof.clone(),
             seconds: note.seconds.map(signed),
         }),
         _ => before.last_promotion.clone(),
@@ -188,6 +188,12 @@ fn standby(observed: &Observed) -> Finding {
     let about = ConditionType::StandbyInSync;
     if observed.master.spec.instances < 2 {
         return Finding::new(about, false, Reason::NoStandby, "spec.instances is 1");
+    }
+    if observed.is_shared() {
+        return match observed.another_is_ready() {
+            true => Finding::new(about, true, Reason::InSync, ""),
+            false => Finding::new(about, false, Reason::StandbyBehind, "no other instance is ready"),
+        };
     }
     let in_sync = observed.register.as_ref().and_then(|lease| register::of_lease(lease).ok());
     let in_sync = in_sync.map(|register| register.value.in_sync).unwrap_or_default();

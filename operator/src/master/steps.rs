@@ -36,8 +36,8 @@ pub struct Foundations {
     pub host_keys: Arc<Secret>,
 }
 
-/// Host keys and the register have no owner: they stay with the volumes when the resource goes, and so clients meet
-/// the same host, and instances the same master, when it comes again.
+/// Host keys, the register and a shared volume have no owner: they stay, as all volumes do, when the resource goes,
+/// and so clients meet the same host, and instances the same master, when it comes again.
 pub async fn foundations(context: &Context, observed: &Observed, hand: &Hand<'_>) -> Result<Foundations, Problem> {
     let (world, workload) = (&context.world, observed.workload());
     let name = |object: String| Name::new(workload.namespace, object);
@@ -65,6 +65,12 @@ pub async fn foundations(context: &Context, observed: &Observed, hand: &Hand<'_>
     };
     let register = observed.name.clone();
     hand.get_or_make(&world.registers, &register, || Ok(new_register(observed, metadata(&register)))).await?;
+    if observed.is_shared() {
+        // After the register: one that is missing while there is a volume is lost.
+        let claim = name(workload.shared_claim());
+        let make = || Ok(storage::shared_claim(&observed.master.spec.storage, metadata(&claim)));
+        hand.get_or_make(&world.claims, &claim, make).await?;
+    }
     Ok(Foundations { authority, host_keys })
 }
 
@@ -77,7 +83,8 @@ fn new_host_keys() -> Result<Data, Problem> {
 /// Generation 0: the first instance takes the first one when it opens.
 fn new_register(observed: &Observed, mut metadata: ObjectMeta) -> Lease {
     let workload = observed.workload();
-    let standbys: Vec<String> = (1..observed.master.spec.instances).map(|ordinal| workload.pod(ordinal)).collect();
+    let first = if observed.is_shared() { observed.master.spec.instances } else { 1 };
+    let standbys: Vec<String> = (first..observed.master.spec.instances).map(|ordinal| workload.pod(ordinal)).collect();
     metadata.annotations = Some(
         [
             ("hg-operator.dev/generation".to_owned(), "0".to_owned()),
@@ -210,10 +217,11 @@ fn switchover(observed: &Observed) -> Option<rollout::Switchover> {
     let spec = &observed.master.spec;
     let register = register::of_lease(observed.register.as_ref()?).ok()?.value;
     let wanted = spec.instances > 1 && spec.failover.enabled;
-    let ready = register.in_sync.iter().any(|name| {
-        register.disks.contains_key(name)
-            && observed.pods.iter().any(|pod| pod.name_any() == name.as_str() && is_ready(pod))
-    });
+    let ready_pod = |name: &str| observed.pods.iter().any(|pod| pod.name_any() == name && is_ready(pod));
+    let ready = match observed.is_shared() {
+        true => observed.another_is_ready(),
+        false => register.in_sync.iter().any(|name| register.disks.contains_key(name) && ready_pod(name.as_str())),
+    };
     wanted.then_some(rollout::Switchover { generation: register.generation.0, ready })
 }
 

@@ -130,6 +130,18 @@ fn every_knob_reaches_its_object() {
     objects(&observed, "ssh-master-knobs");
 }
 
+/// One claim of its own instead of a template for each, and no standby whose acknowledgement is needed.
+#[test]
+fn instances_share_one_volume() {
+    let observed = observed(json!({"storage": {"mode": "Shared", "storageClassName": "nfs"}}));
+    objects(&observed, "ssh-master-shared");
+    let claim = crate::storage::shared_claim(&observed.master.spec.storage, Default::default());
+    let expected = json!({
+        "accessModes": ["ReadWriteMany"], "storageClassName": "nfs", "resources": {"requests": {"storage": "50Gi"}},
+    });
+    assert_eq!(json!(claim.spec), expected);
+}
+
 #[test]
 fn the_template_does_not_change_with_what_a_pod_need_not_be_replaced_for() {
     let template = |change: Value| {
@@ -226,6 +238,22 @@ fn conditions_say_what_is_so() {
     let problem = validate(&observed).unwrap_err();
     let all = told(&observed, Err(&problem));
     assert_eq!((all[0].as_str(), all[1].as_str()), ("Ready=False SecretMissing", "Available=True MasterAccepts"));
+}
+
+#[test]
+fn with_one_volume_any_other_ready_instance_can_take_over() {
+    let mut observed = observed(json!({"storage": {"mode": "Shared"}}));
+    let mut register = register();
+    register["metadata"]["annotations"]["hg-operator.dev/in-sync"] = json!("");
+    observed.register = Some(of(register));
+    observed.view = Some(Arc::new(View { answers: true, ..View::default() }));
+    observed.pods = vec![of(pod("hg-ssh-0", true)), of(pod("hg-ssh-1", true))];
+    assert_eq!(
+        told(&observed, Ok(&Done::default()))[4..6],
+        ["StandbyInSync=True InSync", "PromotionReady=True InSync"]
+    );
+    observed.pods.remove(1);
+    assert_eq!(told(&observed, Ok(&Done::default()))[4], "StandbyInSync=False StandbyBehind");
 }
 
 #[test]

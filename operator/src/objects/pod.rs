@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crds::{Pods, Storage};
+use crds::{Pods, Storage, StorageMode};
 use k8s_openapi::api::apps::v1::StatefulSet;
 use serde_json::{Value, json};
 
@@ -30,7 +30,15 @@ pub struct Template<'a> {
     /// Secrets to mount, each with its folder.
     pub secrets: &'a [(String, &'static str)],
     pub replicas: u32,
-    pub storage: Storage,
+    pub data: Volumes,
+}
+
+/// Where pods have their data.
+pub enum Volumes {
+    /// A claim for each, made by the StatefulSet.
+    Each(Storage),
+    /// One claim for all, by its name.
+    Shared(String),
 }
 
 /// The image of pods whose resource names none: what they have, so that another operator replaces none of them; `own`
@@ -49,28 +57,39 @@ pub fn stateful_set(template: &Template<'_>) -> Wanted<StatefulSet> {
         Component::Ssh => json!({"type": "OnDelete"}),
         Component::Mirror => json!({"type": "RollingUpdate"}),
     };
-    let spec = json!({"spec": {
+    let mut spec = json!({"spec": {
         "replicas": template.replicas,
         "serviceName": workload.headless(),
         "podManagementPolicy": "Parallel",
         "updateStrategy": strategy,
         "selector": {"matchLabels": selector},
         "template": pod(template, &selector),
-        "volumeClaimTemplates": [claim(&template.storage, &selector)],
     }});
+    if let Volumes::Each(storage) = &template.data {
+        spec["spec"]["volumeClaimTemplates"] = json!([claim(storage, &selector)]);
+    }
     Wanted::new(workload.object(), selector, spec)
 }
 
 fn claim(storage: &Storage, labels: &Value) -> Value {
+    let spec = claim_spec(storage);
+    let metadata = json!({"name": "data", "labels": labels});
+    json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": metadata, "spec": spec})
+}
+
+pub fn claim_spec(storage: &Storage) -> Value {
+    let mode = match storage.mode {
+        StorageMode::PerInstance => "ReadWriteOnce",
+        StorageMode::Shared => "ReadWriteMany",
+    };
     let mut spec = json!({
-        "accessModes": ["ReadWriteOnce"],
+        "accessModes": [mode],
         "resources": {"requests": {"storage": storage.size}},
     });
     if let Some(class) = &storage.storage_class_name {
         spec["storageClassName"] = class.clone().into();
     }
-    let metadata = json!({"name": "data", "labels": labels});
-    json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": metadata, "spec": spec})
+    spec
 }
 
 fn pod(template: &Template<'_>, labels: &Value) -> Value {
@@ -85,6 +104,9 @@ fn pod(template: &Template<'_>, labels: &Value) -> Value {
     volumes.extend(template.secrets.iter().map(
         |(secret, folder)| json!({"name": volume(folder), "secret": {"secretName": secret, "defaultMode": 0o440}}),
     ));
+    if let Volumes::Shared(claim) = &template.data {
+        volumes.push(json!({"name": "data", "persistentVolumeClaim": {"claimName": claim}}));
+    }
     let mut spec = json!({
         "automountServiceAccountToken": workload.component == Component::Ssh,
         "enableServiceLinks": false,
@@ -168,6 +190,13 @@ fn container(template: &Template<'_>) -> Value {
         },
         "volumeMounts": mounts,
     });
+    if let Volumes::Shared(_) = template.data {
+        // For its register: whether the pod that holds it is gone.
+        let uid = json!({"fieldRef": {"apiVersion": "v1", "fieldPath": "metadata.uid"}});
+        if let Some(names) = container["env"].as_array_mut() {
+            names.push(json!({"name": "POD_UID", "valueFrom": uid}));
+        }
+    }
     if let Some(resources) = template.knobs.resources {
         container["resources"] = json!(resources);
     }

@@ -19,7 +19,7 @@ use crate::certificates::Data;
 use crate::names::{
     ADMIN_PORT, Component, DATA_FOLDER, HTTP_PORT, PROBE_PORT, TLS_FOLDER, Workload, http_service, selector,
 };
-use crate::objects::pod::{self, Template, stateful_set};
+use crate::objects::pod::{self, Template, Volumes, stateful_set};
 use crate::objects::policies;
 use crate::objects::services::{Front, front, headless};
 use crate::problem::Problem;
@@ -63,7 +63,7 @@ pub fn build(
         config_hash: &unchanged::hash(&json!(first)),
         secrets: &secrets,
         replicas,
-        storage: storage::template(&spec.storage, observed.stateful_set.as_deref()),
+        data: Volumes::Each(storage::template(&spec.storage, observed.stateful_set.as_deref())),
     };
     let service = Front {
         name: http_service(workload.name),

@@ -25,10 +25,15 @@ pub struct Pushed {
 impl Developers {
     /// One developer for each path. Several on one path push unrelated histories, hence heads of their own.
     pub fn start(installation: &Installation, mercurial: &Mercurial, paths: &[&str]) -> Developers {
+        Developers::start_as(installation, mercurial, paths, "developer")
+    }
+
+    /// The same for others than those who have worked there before.
+    pub fn start_as(installation: &Installation, mercurial: &Mercurial, paths: &[&str], name: &str) -> Developers {
         let going = Arc::new(AtomicBool::new(true));
         let acknowledged = Arc::new(AtomicUsize::new(0));
         let start = |(number, path): (usize, &&str)| {
-            let client = Client::new(installation, mercurial, &format!("developer-{number}"));
+            let client = Client::new(installation, mercurial, &format!("{name}-{number}"));
             let (going, acknowledged, path) = (going.clone(), acknowledged.clone(), (*path).to_owned());
             std::thread::spawn(move || develop(&client, path, number, &going, &acknowledged))
         };

@@ -14,8 +14,12 @@ use crate::nodes::{Clock, Node};
 use crate::world::{World, note};
 
 /// Short, so that promotions are many.
-const POLICY: Policy =
-    Policy { enabled: true, detection: Duration::from_millis(1_500), min_interval: Duration::from_secs(4) };
+const POLICY: Policy = Policy {
+    enabled: true,
+    detection: Duration::from_millis(1_500),
+    min_interval: Duration::from_secs(4),
+    shared: None,
+};
 
 pub struct Operator {
     memory: Memory,
@@ -43,7 +47,8 @@ impl World {
         let ended = self.ask_instances(which);
         let register = self.read_register(node);
         let wish = self.wish_for_master();
-        let mut observed = Observed { register, answers: self.operators[which].answers.clone(), ended, wish };
+        let mut observed =
+            Observed { register, answers: self.operators[which].answers.clone(), ended, wish, fenced: None };
         if self.bug == Some(Bug::PromoteOutOfSync) {
             self.take_everybody_for_in_sync(&mut observed);
         }
@@ -56,7 +61,7 @@ impl World {
                 self.write_as_operator(node, &expected, state);
             }
             Step::Name { expected, state, proof } => {
-                note!(self, "{node:?} names {:?}, sealed is {proof}", state.master);
+                note!(self, "{node:?} names {:?}: {proof}", state.master);
                 if self.write_as_operator(node, &expected, state) {
                     self.happened("promotions");
                 }
@@ -103,7 +108,7 @@ impl World {
         let heard = ssh.heard.filter(|_| reign.is_none());
         Some(InstanceReport {
             name: ssh.name.clone(),
-            disk: ssh.disk.clone(),
+            disk: Some(ssh.disk.clone()),
             role: if reign.is_some() { Role::Master } else { Role::Standby },
             generation: reign.or(heard.map(|(generation, _)| generation)).unwrap_or(Generation(0)),
             sealed: if self.bug == Some(Bug::SkipSeal) { Generation(u64::MAX) } else { ssh.sealed },
@@ -111,6 +116,7 @@ impl World {
             publication: end(LogName::Publication),
             heard: heard.map(|(_, at)| (self.clock(Node::Ssh(index)).saturating_sub(at)).as_millis() as u64),
             open: reign.is_some(),
+            released: false,
         })
     }
 

@@ -19,4 +19,4 @@ pub use file::{LoadError, load, print, save};
 pub use mirror::{MirrorRole, Web};
 pub use register::{Lease, Register};
 pub use shared::Tls;
-pub use ssh::{Directory, Durability, Log, MaxLag, Mirrors, Retention, SshRole};
+pub use ssh::{Directory, Durability, Log, MaxLag, Mirrors, Retention, Shared, SshRole};

@@ -14,6 +14,9 @@ use crate::{Address, Register, Tls, bounds, shared};
 pub struct SshRole {
     pub name: InstanceName,
     pub data_directory: PathBuf,
+    /// Some: the data directory is on a volume that all SSH instances have.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shared: Option<Shared>,
     pub ssh_listen: SocketAddr,
     /// The same for all instances of one installation, so that a promotion does not look like an attack to clients.
     pub host_keys_directory: PathBuf,
@@ -49,6 +52,20 @@ pub struct SshRole {
     /// Set: every push is refused with this text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub read_only_reason: Option<String>,
+}
+
+/// What an instance needs whose data directory others may open, too.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Shared {
+    /// For sockets and what is only for the life of a process; this instance's own, on this machine.
+    pub run_directory: PathBuf,
+    /// Without a renewal of the register for this long the master refuses writes.
+    #[serde(deserialize_with = "bounds::seconds")]
+    pub renew_deadline_seconds: u64,
+    /// Between two renewals.
+    #[serde(deserialize_with = "bounds::seconds")]
+    pub retry_period_seconds: u64,
 }
 
 /// Who may log in, and what groups they are in.

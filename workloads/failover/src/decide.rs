@@ -1,6 +1,8 @@
 //! A promotion, step by step. Whoever decides may be one of several, and may stop at any step: all that the next one
 //! needs stands in the register, and every write of it is conditional.
 
+mod shared;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -26,11 +28,18 @@ pub struct Policy {
     pub detection: Duration,
     /// Between two promotions, unless the new master never opened.
     pub min_interval: Duration,
+    /// Some: all instances have one volume. A lease that was not renewed for this long has run out.
+    pub shared: Option<Duration>,
 }
 
 impl Default for Policy {
     fn default() -> Policy {
-        Policy { enabled: true, detection: Duration::from_secs(3), min_interval: Duration::from_secs(60) }
+        Policy {
+            enabled: true,
+            detection: Duration::from_secs(3),
+            min_interval: Duration::from_secs(60),
+            shared: None,
+        }
     }
 }
 
@@ -52,6 +61,8 @@ pub struct Observed {
     /// Instances whose process is seen to have ended, and does not run again.
     pub ended: BTreeSet<InstanceName>,
     pub wish: Option<Wish>,
+    /// A person's word: whoever was master of this generation is off, and writes nothing more.
+    pub fenced: Option<Generation>,
 }
 
 /// What the one who decides remembers. A new one remembers nothing, which only makes it wait longer.
@@ -61,6 +72,10 @@ pub struct Memory {
     holding: Option<(State, Duration)>,
     /// When the last promotion was made, and whether its master has opened since.
     promoted: Option<(Duration, bool)>,
+    /// Which version of the register was seen last, and when it was new: a master that lives renews it.
+    renewed: Option<(Version, Duration)>,
+    /// With which proof this one has frozen a register, by the generation that it has since.
+    proven: Option<(Generation, Proof)>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,11 +95,10 @@ pub enum Step {
         generation: Generation,
         members: BTreeSet<InstanceName>,
     },
-    /// `proof` has sealed itself in that generation.
     Name {
         expected: Version,
         state: State,
-        proof: InstanceName,
+        proof: Proof,
     },
     /// Nobody can be sealed: the old master is named again.
     Withdraw {
@@ -93,10 +107,25 @@ pub enum Step {
     },
 }
 
+/// Why the old master can acknowledge nothing any more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Proof {
+    /// A member of the in-sync set has sealed itself.
+    Sealed(InstanceName),
+    /// The instance itself answers that it has let go of the volume.
+    Released(InstanceName),
+    /// Its process is seen to have ended.
+    Ended(InstanceName),
+    /// A person says so.
+    Word(InstanceName),
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reason {
     Silent,
     Ended,
+    /// A person says that it is off.
+    Fenced,
     /// It answers with another disk than the register means.
     Emptied,
     /// It was named and did not open.
@@ -117,6 +146,23 @@ pub enum Trouble {
     NotInSync(InstanceName),
     /// No in-sync member answers a seal.
     Sealing,
+    /// The volume is everybody's, and the master may still write to it.
+    Unproven(InstanceName),
+    /// A person's word says that the master is off, and its lease has been renewed a short while ago.
+    LeaseRuns(InstanceName),
+    /// The volume is everybody's, and nobody is there to open it.
+    NobodyAnswers,
+}
+
+impl std::fmt::Display for Proof {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Proof::Sealed(name) => write!(f, "{name} is sealed"),
+            Proof::Released(name) => write!(f, "{name} has let go of the volume"),
+            Proof::Ended(name) => write!(f, "the process of {name} has ended"),
+            Proof::Word(name) => write!(f, "a person's word that {name} is off"),
+        }
+    }
 }
 
 impl std::fmt::Display for Reason {
@@ -124,6 +170,7 @@ impl std::fmt::Display for Reason {
         f.write_str(match self {
             Reason::Silent => "the master is silent",
             Reason::Ended => "the master's process has ended",
+            Reason::Fenced => "a person says that the master is off",
             Reason::Emptied => "the master has come back with another disk",
             Reason::NotOpened => "the master that was named has not opened",
             Reason::Asked => "a switchover was asked for",
@@ -145,6 +192,20 @@ impl std::fmt::Display for Trouble {
                 write!(f, "{name} cannot be made master: it is not in the in-sync set, or does not answer")
             }
             Trouble::Sealing => f.write_str("a promotion has begun, and no in-sync standby answers yet"),
+            Trouble::Unproven(name) => write!(
+                f,
+                "{name} is silent, and nothing proves that it writes nothing more to the volume: make sure that its \
+                 process or its node is off, then say so with `kubectl hg fence NAME --confirm` (without Kubernetes: \
+                 `hgd fence --confirm`)"
+            ),
+            Trouble::LeaseRuns(name) => write!(
+                f,
+                "{name} is said to be off, and its lease has been renewed a short while ago: it is waited until that \
+                 has run out"
+            ),
+            Trouble::NobodyAnswers => {
+                f.write_str("the master is gone, and no other instance answers that could open the volume")
+            }
         }
     }
 }
@@ -156,9 +217,11 @@ pub fn decide(now: Duration, observed: &Observed, policy: &Policy, memory: &mut 
     let since = held.map_or(now, |(_, since)| *since);
     memory.holding = Some((register.value.clone(), since));
     let look = Look { now, observed, register, since };
-    match &register.value.master {
-        None => look.frozen(memory),
-        Some(master) => look.reigning(master, policy, memory),
+    match (&register.value.master, policy.shared) {
+        (None, None) => look.frozen(memory),
+        (Some(master), None) => look.reigning(master, policy, memory),
+        (None, Some(lease)) => look.frozen_shared(lease, memory),
+        (Some(master), Some(lease)) => look.reigning_shared(master, lease, policy, memory),
     }
 }
 
@@ -186,10 +249,9 @@ impl Look<'_> {
             Ok(why) => why,
             Err(trouble) => return trouble.map_or(Step::Nothing, Step::Wait),
         };
-        let soon = memory.promoted.is_some_and(|(at, opened)| opened && self.now - at < policy.min_interval);
         if !policy.enabled {
             Step::Wait(Trouble::Disabled)
-        } else if soon {
+        } else if self.is_soon(policy, memory) {
             Step::Wait(Trouble::TooSoon)
         } else if self.candidates().is_empty() {
             Step::Wait(Trouble::NobodyInSync)
@@ -198,13 +260,16 @@ impl Look<'_> {
         }
     }
 
+    fn is_soon(&self, policy: &Policy, memory: &Memory) -> bool {
+        memory.promoted.is_some_and(|(at, opened)| opened && self.now - at < policy.min_interval)
+    }
+
     /// Why the master is to be replaced; or what is amiss while it may come back, or is heard by others.
     fn suspicion(&self, master: &InstanceName, policy: &Policy) -> Result<Reason, Option<Trouble>> {
-        let state = &self.register.value;
         if let Some(report) = self.answer(master) {
             // It lives and does not lead: it is opening, or cannot.
             let waited = self.now.saturating_sub(self.since);
-            return match state.means(master, &report.disk) {
+            return match self.is_meant(master, report) {
                 false => Ok(Reason::Emptied),
                 true if waited >= OPENING => Ok(Reason::NotOpened),
                 true => Err(None),
@@ -251,12 +316,12 @@ impl Look<'_> {
         let expected = || self.register.version.clone();
         if let Some(best) = self.most_advanced(&done) {
             memory.promoted = Some((self.now, false));
-            return Step::Name { expected: expected(), state: state.naming(best), proof: best.clone() };
+            return Step::Name { expected: expected(), state: state.naming(best), proof: Proof::Sealed(best.clone()) };
         }
         let old = state
             .previous
             .as_ref()
-            .filter(|old| self.answer(old).is_some_and(|report| state.means(old, &report.disk)) && waited >= HOPELESS);
+            .filter(|old| self.answer(old).is_some_and(|report| self.is_meant(old, report)) && waited >= HOPELESS);
         match old {
             Some(old) => {
                 Step::Withdraw { expected: expected(), state: State { master: Some(old.clone()), ..state.clone() } }
@@ -279,9 +344,13 @@ impl Look<'_> {
         let state = &self.register.value;
         let able = |name: &&InstanceName| {
             let report = self.answer(name);
-            state.disks.contains_key(*name) && report.is_some_and(|report| state.means(name, &report.disk))
+            state.disks.contains_key(*name) && report.is_some_and(|report| self.is_meant(name, report))
         };
         state.in_sync.iter().filter(able).cloned().collect()
+    }
+
+    fn is_meant(&self, name: &InstanceName, report: &InstanceReport) -> bool {
+        report.disk.as_ref().is_some_and(|disk| self.register.value.means(name, disk))
     }
 
     fn leads(&self, master: &InstanceName) -> bool {

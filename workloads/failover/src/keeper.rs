@@ -116,6 +116,11 @@ impl Keeper {
         &self.known.value.in_sync
     }
 
+    /// What the register held when it was last read or written.
+    pub fn known(&self) -> &Versioned<State> {
+        &self.known
+    }
+
     /// False: pushes are refused, because nobody but this instance would have them.
     pub fn enough(&self) -> bool {
         !self.strict || !self.required.is_empty()

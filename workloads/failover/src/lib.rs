@@ -12,8 +12,10 @@
 pub mod decide;
 pub mod driver;
 pub mod keeper;
+mod lease;
 mod report;
 
-pub use decide::{Memory, Observed, Policy, Step, Wish, decide};
+pub use decide::{Memory, Observed, Policy, Proof, Step, Wish, decide};
 pub use keeper::Keeper;
+pub use lease::Lease;
 pub use report::{Drained, InstanceReport, LogEnd};

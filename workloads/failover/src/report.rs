@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 #[serde(rename_all = "camelCase")]
 pub struct InstanceReport {
     pub name: InstanceName,
-    pub disk: DiskId,
+    /// None: it has not been opened.
+    pub disk: Option<DiskId>,
     pub role: Role,
     /// The generation that it writes, or that it follows. 0: neither.
     pub generation: Generation,
@@ -20,6 +21,10 @@ pub struct InstanceReport {
     pub heard: Option<u64>,
     /// A master: it takes pushes.
     pub open: bool,
+    /// Of instances that have one volume: this process has opened nothing of it since it was started, and neither has
+    /// a process of this instance that still runs.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub released: bool,
 }
 
 /// How far a log goes here. A later generation is ahead, whatever the offset.

@@ -39,6 +39,8 @@ pub struct LocalOptions {
     pub name: InstanceName,
     pub kind: Kind,
     pub data: PathBuf,
+    /// For sockets and Mercurial's own files; None: in the data directory.
+    pub run: Option<PathBuf>,
     pub python: PathBuf,
     /// SSH instances: what a push prints links to.
     pub public_url: Option<String>,
@@ -170,7 +172,7 @@ impl Local {
     }
 
     pub fn gate_socket(&self) -> PathBuf {
-        gate_socket(&self.options.data)
+        gate_socket(&self.options)
     }
 
     pub fn mercurial(&self) -> &Mercurial {
@@ -286,12 +288,12 @@ fn remove_leftovers(lanes: &Lanes, repositories: &Path) -> Result<(), LocalError
 
 async fn start_mercurial(options: &LocalOptions) -> Result<Mercurial, mercurial::StartError> {
     let (role, gate) = match options.kind {
-        Kind::Ssh => (Role::Ssh, Some(gate_socket(&options.data))),
+        Kind::Ssh => (Role::Ssh, Some(gate_socket(options))),
         Kind::Mirror => (Role::Mirror, None),
     };
     Mercurial::start(MercurialOptions {
         python: options.python.clone(),
-        run_directory: options.data.join("run").join("mercurial"),
+        run_directory: run_directory(options).join("mercurial"),
         gate,
         spool: options.blobs.incoming(),
         role,
@@ -342,8 +344,12 @@ fn spawn(driver: Driver, stop: CancellationToken) -> Running {
     (replication, publication, ended, Mutex::new(Some(task)))
 }
 
-fn gate_socket(data: &Path) -> PathBuf {
-    data.join("run").join("gate.sock")
+fn run_directory(options: &LocalOptions) -> PathBuf {
+    options.run.clone().unwrap_or_else(|| options.data.join("run"))
+}
+
+fn gate_socket(options: &LocalOptions) -> PathBuf {
+    run_directory(options).join("gate.sock")
 }
 
 fn make_folder(path: &Path) -> Result<(), LocalError> {

@@ -28,6 +28,7 @@ enum Command {
     Verify(Verify),
     Strip(Strip),
     Promote(Promote),
+    Fence(Fence),
     Log(Log),
     /// Runs one SSH instance: the master, or a standby that follows it.
     #[command(after_help = "Example:\n  hgd ssh --config data/config/ssh-0.json")]
@@ -139,6 +140,22 @@ pub struct Promote {
     pub output: Format,
 }
 
+/// Says that a silent master is off, where all SSH instances have one volume (storage.mode: Shared).
+///
+/// Another instance then opens the volume. Make sure first that the master's process, and every process that it has
+/// started, has ended: one that only hangs could go on writing. Without --confirm nothing is done.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  hgd fence --data-dir data\n  hgd fence --data-dir data --confirm")]
+pub struct Fence {
+    #[command(flatten)]
+    pub running: Running,
+    /// The master is off: I have made sure.
+    #[arg(long)]
+    pub confirm: bool,
+    #[arg(short, long, value_enum, default_value_t)]
+    pub output: Format,
+}
+
 /// Reads a replication log on disk.
 #[derive(Debug, Args)]
 pub struct Log {
@@ -175,6 +192,7 @@ pub fn run() -> ExitCode {
         Command::Verify(options) => commands::verify(&options),
         Command::Strip(options) => commands::strip(&options),
         Command::Promote(options) => commands::promote(&options),
+        Command::Fence(options) => commands::fence(&options),
         Command::Log(options) => commands::log(&options.command),
     }
 }

@@ -8,7 +8,7 @@ use protocol::Offset;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot, watch};
 
 use crate::core::{Command, Core, Event, Ticket, View};
-use crate::refusal::{AppendError, LogError};
+use crate::refusal::{AppendError, LogError, WriteFailure};
 use crate::storage::{Storage, Trouble};
 use crate::tail::Tail;
 
@@ -28,9 +28,14 @@ pub(crate) struct Message {
     pub share: Option<OwnedSemaphorePermit>,
 }
 
+/// Asked by the writer's thread itself, the moment before it writes.
+pub type MayWrite = Box<dyn Fn() -> bool + Send>;
+
 pub(crate) struct Engine {
     pub core: Core,
     pub storage: Storage,
+    /// None: always.
+    pub may_write: Option<MayWrite>,
     pub tail: Arc<Tail>,
     pub inbox: mpsc::Receiver<Message>,
     pub view: watch::Sender<View>,
@@ -87,6 +92,9 @@ impl Engine {
                     let _ = to.send(outcome);
                 }
                 return;
+            }
+            Command::Write { .. } if self.may_write.as_ref().is_some_and(|may| !may()) => {
+                Ok(Event::Written(Err(WriteFailure::NotNow)))
             }
             Command::Write { entries, durable } => match self.storage.write(&entries, durable) {
                 Ok(()) => {

@@ -25,6 +25,7 @@ mod tail;
 pub use blobs::Blobs;
 pub use client::Client;
 pub use core::{Cut, View};
+pub use engine::MayWrite;
 pub use generations::Generations;
 pub use log::{DEFAULT_SEGMENT_BYTES, Hold, Log, Options, Positions, Unknown};
 pub use open_error::OpenError;

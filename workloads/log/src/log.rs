@@ -12,7 +12,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::time::Instant;
 
 use crate::core::{Core, Cut, Event, Ticket, View};
-use crate::engine::{Engine, INBOX, Message, Reply};
+use crate::engine::{Engine, INBOX, MayWrite, Message, Reply};
 use crate::open_error::OpenError;
 use crate::refusal::{AppendError, LogError};
 use crate::retention::{self, Retention, Stored};
@@ -109,13 +109,23 @@ impl Drop for Inner {
 impl Log {
     /// Reads and checks the whole log, so it blocks: about a second per gigabyte or two.
     pub fn open(options: Options) -> Result<Log, OpenError> {
+        Log::open_with(options, None)
+    }
+
+    /// The same on a volume that other machines have, too: without a lock, which would outlive the machine that held
+    /// it. `may_write` is asked before each write, and a write that may not be is refused as by a full disk.
+    pub fn open_shared(options: Options, may_write: MayWrite) -> Result<Log, OpenError> {
+        Log::open_with(options, Some(may_write))
+    }
+
+    fn open_with(options: Options, may_write: Option<MayWrite>) -> Result<Log, OpenError> {
         let Options { directory, name, segment_bytes, retention } = options;
-        let (storage, found) = Storage::open(&directory, name, segment_bytes)?;
+        let (storage, found) = Storage::open(&directory, name, segment_bytes, may_write.is_none())?;
         let core = Core::new(found);
         let (to_engine, inbox) = mpsc::channel(INBOX);
         let (view, watched) = watch::channel(core.view());
         let (index, statistics, tail) = (storage.index(), storage.statistics(), Arc::new(Tail::default()));
-        let engine = Engine { core, storage, tail: tail.clone(), inbox, view };
+        let engine = Engine { core, storage, may_write, tail: tail.clone(), inbox, view };
         let thread = std::thread::Builder::new().name(format!("log {}", name.directory()));
         let engine = thread.spawn(|| engine.run()).map_err(|why| OpenError::Io { path: directory.clone(), why })?;
         Ok(Log(Arc::new(Inner {

@@ -11,6 +11,8 @@ pub enum WriteFailure {
     Full(Arc<str>),
     #[error("the log's volume refused a write: {0}")]
     Storage(Arc<str>),
+    #[error("replication log not available; all writes disabled")]
+    NotNow,
 }
 
 /// An append that did not succeed: nothing of it is in the log, except after `Unknown`.

@@ -24,8 +24,12 @@ pub struct Instance {
     pub name: InstanceName,
     /// A UUID made with the directory; a copied or restored directory keeps it.
     pub id: DiskId,
-    _held: File,
+    /// None where several machines have the directory: a lock there would outlive the machine that held it.
+    _held: Option<File>,
 }
+
+/// What a volume that all SSH instances have is called as an instance.
+const SHARED: &str = "shared";
 
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
@@ -42,6 +46,8 @@ pub enum OpenError {
     WrongName { directory: PathBuf, found: InstanceName, wanted: InstanceName },
     #[error("{path} is damaged ({reason}): restore it, or move its whole directory away and start anew")]
     Damaged { path: PathBuf, reason: String },
+    #[error("'{0}' is not the name of an instance")]
+    Name(String),
     #[error("{path} cannot be used: {source}")]
     Io { path: PathBuf, source: io::Error },
 }
@@ -55,12 +61,21 @@ struct Written {
 
 /// Opens `directory` for the instance `name`; makes it when it is not there.
 pub fn open(directory: &Path, name: &InstanceName) -> Result<Instance, OpenError> {
+    open_with(directory, name, true)
+}
+
+/// Opens the `directory` that all SSH instances share, without a lock: who may open it is for the register to say.
+pub fn open_shared(directory: &Path) -> Result<Instance, OpenError> {
+    open_with(directory, &SHARED.parse().map_err(|_| OpenError::Name(SHARED.to_owned()))?, false)
+}
+
+fn open_with(directory: &Path, name: &InstanceName, alone: bool) -> Result<Instance, OpenError> {
     let path = directory.join("instance.json");
     let failed = |source| OpenError::Io { path: path.clone(), source };
     std::fs::create_dir_all(directory).map_err(|source| OpenError::Io { path: directory.to_owned(), source })?;
     let mut file =
         OpenOptions::new().create(true).truncate(false).read(true).write(true).open(&path).map_err(failed)?;
-    if rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
+    if alone && rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
         return Err(in_use(directory, &file));
     }
     let mut text = String::new();
@@ -73,7 +88,7 @@ pub fn open(directory: &Path, name: &InstanceName) -> Result<Instance, OpenError
     } else {
         check(directory, &path, &text, name)?
     };
-    Ok(Instance { directory: directory.to_owned(), name: written.name, id: written.id, _held: file })
+    Ok(Instance { directory: directory.to_owned(), name: written.name, id: written.id, _held: alone.then_some(file) })
 }
 
 fn check(directory: &Path, path: &Path, text: &str, wanted: &InstanceName) -> Result<Written, OpenError> {
@@ -167,6 +182,15 @@ mod tests {
         let unknown = format!("the data directory {directory} is in use by another process: stop it");
         let refused = refused.to_string();
         assert!([known, unknown].iter().any(|text| refused.starts_with(text)), "{refused}");
+    }
+
+    #[test]
+    fn a_shared_directory_has_one_id_and_no_lock() {
+        let base = tempfile::tempdir().unwrap();
+        let first = open_shared(base.path()).unwrap();
+        // A machine that hangs still has it open.
+        assert_eq!(open_shared(base.path()).unwrap().id, first.id);
+        assert!(matches!(open(base.path(), &name("ssh-0")), Err(OpenError::WrongName { .. })));
     }
 
     #[test]

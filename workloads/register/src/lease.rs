@@ -1,11 +1,13 @@
-//! The register as a `coordination.k8s.io` Lease: holder, and annotations for what a Lease has no field for. It is
-//! never renewed: it does not end by itself, only a write changes it.
+//! The register as a `coordination.k8s.io` Lease: holder, and annotations for what a Lease has no field for. Only a
+//! write changes it: it does not end by itself. Where all instances have one volume its holder renews it all the time.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::time::Duration;
 
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+use k8s_openapi::jiff::Timestamp;
 use kube::api::PostParams;
 use kube::{Api, Client, Config};
 use protocol::{DiskId, Generation, InstanceName};
@@ -21,6 +23,9 @@ pub const DISKS: &str = "hg-operator.dev/disks";
 /// Who held it before a write gave it to another.
 pub const PREVIOUS_HOLDER: &str = "hg-operator.dev/previous-holder";
 
+/// `ssh-0=UID`: who wrote last as holder that renews the Lease, and from which pod.
+pub const POD: &str = "hg-operator.dev/pod";
+
 /// The number of writes. No two writes are equal: one that changes nothing would keep the version, and an earlier one
 /// that is still on its way could land after it.
 const WRITES: &str = "hg-operator.dev/writes";
@@ -34,6 +39,14 @@ pub struct LeaseRegister {
     name: String,
     /// `Lease namespace/name`
     place: String,
+    /// Each write says when it was made (`renewTime`), and in which pod.
+    stamps: Option<Stamp>,
+}
+
+/// Of a holder that renews its Lease.
+#[derive(Clone)]
+struct Stamp {
+    pod: Option<String>,
 }
 
 impl LeaseRegister {
@@ -48,7 +61,12 @@ impl LeaseRegister {
     /// With a client that does not repeat requests by itself.
     pub fn with(client: Client, namespace: &str, name: &str) -> LeaseRegister {
         let place = format!("Lease {namespace}/{name}");
-        LeaseRegister { api: Api::namespaced(client, namespace), name: name.to_owned(), place }
+        LeaseRegister { api: Api::namespaced(client, namespace), name: name.to_owned(), place, stamps: None }
+    }
+
+    /// For the holder of a register that is renewed: each of its writes says when it was made, and in which pod.
+    pub fn stamping(self, pod: Option<String>) -> LeaseRegister {
+        LeaseRegister { stamps: Some(Stamp { pod }), ..self }
     }
 
     pub(crate) async fn read(&self) -> Result<Option<Versioned<State>>, ReadError> {
@@ -71,6 +89,12 @@ impl LeaseRegister {
             return Err(WriteError::Conflict { expected: expected.clone(), current: Some(current) });
         }
         set(&mut lease, &new);
+        if let Some(Stamp { pod }) = &self.stamps {
+            lease.spec.get_or_insert_default().renew_time = Some(MicroTime(Timestamp::now()));
+            let annotations = lease.metadata.annotations.get_or_insert_default();
+            let seat = new.master.as_ref().zip(pod.as_ref()).map(|(master, pod)| format!("{master}={pod}"));
+            annotations.extend(seat.map(|seat| (POD.to_owned(), seat)));
+        }
         let unknown = |reason: String| WriteError::Unknown { place: self.place.clone(), reason };
         let answer = bounded(self.api.replace(&self.name, &PostParams::default(), &lease)).await;
         match answer {

@@ -27,6 +27,14 @@ impl Register {
         LeaseRegister::open(namespace, name).await.map(Register::from)
     }
 
+    /// For the holder of a register that is renewed: a Lease says then when it was, and in which pod.
+    pub fn stamping(self, pod: Option<String>) -> Register {
+        match self {
+            Register::Lease(lease) => Register::from(lease.stamping(pod)),
+            file @ Register::File(_) => file,
+        }
+    }
+
     /// None: nothing has been written yet.
     pub async fn read(&self) -> Result<Option<Versioned<State>>, ReadError> {
         match self {

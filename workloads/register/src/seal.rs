@@ -38,16 +38,22 @@ struct Written {
 impl Seal {
     /// Generation 0, which refuses nobody, where nothing was ever sealed.
     pub fn open(data: &Path) -> Result<Seal, SealError> {
+        let sealed = Seal::on_disk(data)?;
+        Ok(Seal { path: data.join(FILE), sealed: watch::Sender::new(sealed), writing: Mutex::default() })
+    }
+
+    /// What a data directory is sealed with now, whoever sealed it. Opens the file anew each time, so that on NFS what
+    /// another machine wrote is seen (close-to-open consistency, nfs(5)). Blocks.
+    pub fn on_disk(data: &Path) -> Result<Generation, SealError> {
         let path = data.join(FILE);
-        let sealed = match std::fs::read(&path) {
-            Err(missing) if missing.kind() == io::ErrorKind::NotFound => Generation(0),
-            Err(source) => return Err(SealError::Io { path, source }),
+        match std::fs::read(&path) {
+            Err(missing) if missing.kind() == io::ErrorKind::NotFound => Ok(Generation(0)),
+            Err(source) => Err(SealError::Io { path, source }),
             Ok(text) => match serde_json::from_slice::<Written>(&text) {
-                Ok(written) => written.generation,
-                Err(error) => return Err(SealError::Damaged { path, reason: error.to_string() }),
+                Ok(written) => Ok(written.generation),
+                Err(error) => Err(SealError::Damaged { path, reason: error.to_string() }),
             },
-        };
-        Ok(Seal { path, sealed: watch::Sender::new(sealed), writing: Mutex::default() })
+        }
     }
 
     /// From its answer on, and for good, every generation below `generation` is refused. Never goes back. Answers what

@@ -55,6 +55,13 @@ impl State {
         State { master: Some(master.clone()), in_sync, ..self.clone() }.slim()
     }
 
+    /// A frozen register of instances that have one volume: its next master opens the disk of the last one.
+    pub fn handed_to(&self, master: &InstanceName) -> State {
+        let disk = self.previous.as_ref().and_then(|previous| self.disks.get(previous)).cloned();
+        let disks = disk.map(|disk| (master.clone(), disk)).into_iter().collect();
+        State { master: Some(master.clone()), in_sync: BTreeSet::new(), disks, ..self.clone() }
+    }
+
     /// The next reign of the master that is named, on this disk.
     pub fn opened(&self, master: &InstanceName, disk: &DiskId) -> State {
         let mut disks = self.disks.clone();

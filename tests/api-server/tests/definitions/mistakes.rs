@@ -55,6 +55,10 @@ const VOLUME: &str = "a whole number above 0 such as 500Mi or 20Gi is allowed";
 const GROUP: &str = "one printable line of 1 to 128 characters is allowed";
 const MEMBER: &str = "a user name or \"*\" is allowed";
 const RETENTION: &str = "log.retention.size must be less than storage.size: the log is on that volume";
+const STRICT: &str = "log.durability: Strict is for storage.mode: PerInstance, where standbys have disks of their own";
+const POOLS: &str = "storage.mode: each mirror has its own volume: PerInstance is allowed";
+const LEASE: &str =
+    "lease: retryPeriod and a second more must be less than renewDeadline, and that less than duration";
 const NODE_PORT: &str = "nodePort is for type: NodePort or LoadBalancer";
 const MIN_ACTIVE: &str = "minActive is more than replicas: 0 to replicas is allowed";
 const ONE_SOURCE: &str = "exactly one of url and bundleUrl is allowed";
@@ -80,7 +84,11 @@ pub const MISTAKES: &[(Kind, &str, &str)] = &[
     (Kind::SshMaster, r#"{"spec":{"publicUrl":"https://hg example"}}"#, PUBLIC_URL),
     (Kind::SshMaster, r#"{"spec":{"sshHost":"a b"}}"#, HOST),
     (Kind::SshMaster, r#"{"spec":{"sshHost":""}}"#, HOST),
-    (Kind::SshMaster, r#"{"spec":{"storage":{"mode":"Shared"}}}"#, "supported values: \"PerInstance\""),
+    (Kind::SshMaster, r#"{"spec":{"storage":{"mode":"Mine"}}}"#, "supported values: \"PerInstance\", \"Shared\""),
+    (Kind::SshMaster, r#"{"spec":{"storage":{"mode":"Shared"},"log":{"durability":"Strict"}}}"#, STRICT),
+    (Kind::SshMaster, r#"{"spec":{"failover":{"lease":{"duration":"10s"}}}}"#, LEASE),
+    (Kind::SshMaster, r#"{"spec":{"failover":{"lease":{"retryPeriod":"9s"}}}}"#, LEASE),
+    (Kind::SshMaster, r#"{"spec":{"failover":{"lease":{"renewDeadline":"soon"}}}}"#, SPAN),
     (Kind::SshMaster, r#"{"spec":{"storage":{"size":"20GB"}}}"#, VOLUME),
     (Kind::SshMaster, r#"{"spec":{"storage":{"size":"0"}}}"#, VOLUME),
     (Kind::SshMaster, r#"{"spec":{"storage":{"size":"99999999Ti"}}}"#, VOLUME),
@@ -144,6 +152,7 @@ pub const MISTAKES: &[(Kind, &str, &str)] = &[
     (Kind::MirrorPool, r#"{"spec":{"web":{"workers":65}}}"#, "should be less than or equal to 64"),
     (Kind::MirrorPool, r#"{"spec":{"service":{"nodePort":30080}}}"#, NODE_PORT),
     (Kind::MirrorPool, r#"{"spec":{"storage":{"size":"1.5Gi"}}}"#, VOLUME),
+    (Kind::MirrorPool, r#"{"spec":{"storage":{"mode":"Shared"}}}"#, POOLS),
     (Kind::MirrorPool, r#"{"spec":{"image":""}}"#, IMAGE),
     (Kind::MirrorPool, r#"{"spec":{"imagePullSecrets":[{"name":"A"}]}}"#, NAME),
     (Kind::MirrorPool, r#"{"spec":{"clientPolicy":{}}}"#, "unknown field \"spec.clientPolicy\""),
@@ -172,6 +181,7 @@ pub const MISTAKES: &[(Kind, &str, &str)] = &[
 ];
 
 const CLASS_STAYS: &str = "the storage class of existing volumes never changes";
+const MODE_STAYS: &str = "storage.mode never changes: make another SshMaster";
 const SHRINKS: &str = "a volume never shrinks: the old size or more is allowed";
 const MASTER_STAYS: &str = "the SshMaster never changes: make another resource";
 const PATH_STAYS: &str = "the path of a repository never changes: make another HgRepository";
@@ -192,6 +202,13 @@ pub const CHANGES: &[(Kind, &str, &str, &str)] = &[
         CLASS_STAYS,
     ),
     (Kind::SshMaster, "{}", r#"{"spec":{"storage":{"storageClassName":"fast"}}}"#, CLASS_STAYS),
+    (Kind::SshMaster, "{}", r#"{"spec":{"storage":{"mode":"Shared"}}}"#, MODE_STAYS),
+    (
+        Kind::SshMaster,
+        r#"{"spec":{"storage":{"mode":"Shared"}}}"#,
+        r#"{"spec":{"storage":{"mode":"PerInstance"}}}"#,
+        MODE_STAYS,
+    ),
     (
         Kind::SshMaster,
         r#"{"spec":{"storage":{"storageClassName":"slow"}}}"#,

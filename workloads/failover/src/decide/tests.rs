@@ -2,7 +2,7 @@ use super::*;
 use protocol::{DiskId, Offset};
 
 const POLICY: Policy =
-    Policy { enabled: true, detection: Duration::from_secs(3), min_interval: Duration::from_secs(60) };
+    Policy { enabled: true, detection: Duration::from_secs(3), min_interval: Duration::from_secs(60), shared: None };
 
 fn name(text: &str) -> InstanceName {
     text.parse().unwrap()
@@ -47,7 +47,7 @@ impl World {
         let end = LogEnd { generation: Generation(7), offset: Offset(10) };
         let mut report = InstanceReport {
             name: name(who),
-            disk: disk(who),
+            disk: Some(disk(who)),
             role: Role::Standby,
             generation: Generation(7),
             sealed: Generation(7),
@@ -55,6 +55,7 @@ impl World {
             publication: end,
             heard: None,
             open: false,
+            released: false,
         };
         change(&mut report);
         self.observed.answers.insert(name(who), (self.now, report));
@@ -87,7 +88,10 @@ fn a_silent_master_is_replaced_by_a_sealed_standby() {
     assert_eq!(world.decide(), Step::Seal { generation: Generation(8), members });
     world.answers("ssh-1", |report| report.sealed = Generation(8));
     let Step::Name { state: named, proof, .. } = world.decide() else { panic!("a name") };
-    assert_eq!((named.generation, named.master, proof), (Generation(8), Some(name("ssh-1")), name("ssh-1")));
+    assert_eq!(
+        (named.generation, named.master, proof),
+        (Generation(8), Some(name("ssh-1")), Proof::Sealed(name("ssh-1")))
+    );
     assert!(named.in_sync.is_empty());
 }
 
@@ -139,11 +143,11 @@ fn only_members_with_the_disk_that_is_meant_can_be_named() {
     let mut world = World::new(&["ssh-1"]);
     world.observed.ended.insert(name("ssh-0"));
     world.now += seconds(2.0);
-    world.answers("ssh-1", |report| report.disk = disk("another"));
+    world.answers("ssh-1", |report| report.disk = Some(disk("another")));
     world.answers("ssh-2", |_| ());
     assert_eq!(world.decide(), Step::Wait(Trouble::NobodyInSync));
     world.observed.ended.clear();
-    world.answers("ssh-0", |report| report.disk = disk("another"));
+    world.answers("ssh-0", |report| report.disk = Some(disk("another")));
     world.answers("ssh-1", |_| ());
     assert!(matches!(world.decide(), Step::Freeze { why: Reason::Emptied, .. }));
 }

@@ -8,6 +8,7 @@ use std::process::Stdio;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use crate::ssh::family;
 use protocol::InstanceName;
 use rustix::process::{Pid, Signal};
 use tokio::process::Command;
@@ -31,6 +32,8 @@ pub struct Child {
     pub role: &'static str,
     pub config: PathBuf,
     pub log: PathBuf,
+    /// Of a child whose files others open after it: it has ended only when all its own children have.
+    pub family: Option<PathBuf>,
 }
 
 /// Process ids of the children by name; None: it has ended, and is not started again yet.
@@ -145,6 +148,9 @@ async fn run_once(
         Some(status) => status,
         None => drain(&mut process, pid).await,
     };
+    if let Some(lock) = &child.family {
+        family::ended(lock).await?;
+    }
     pids.set(&child.name, None);
     status
 }

@@ -14,14 +14,37 @@ use transport::Target;
 
 use super::children::Pids;
 
+const NO_MASTER: &str = "there is no master now: a promotion is under way";
+const NOT_NEEDED: &str = "each SSH instance has its own volume here (storage.mode: PerInstance): a lost \
+                          master is replaced without anybody's word, because a standby of the in-sync set is sealed \
+                          first";
+
 /// A switchover that cannot be made is given up.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// A person asks for a switchover.
-pub struct Asked {
-    /// None: to whichever standby is ready.
-    pub to: Option<InstanceName>,
-    pub answer: oneshot::Sender<Result<Switchover, String>>,
+/// What a person asks for.
+pub enum Asked {
+    /// A switchover.
+    Promote {
+        /// None: to whichever standby is ready.
+        to: Option<InstanceName>,
+        answer: oneshot::Sender<Result<Switchover, String>>,
+    },
+    /// That the master be taken for off.
+    Fence {
+        /// False: it is only told what would be done.
+        confirm: bool,
+        answer: oneshot::Sender<Result<Fenced, String>>,
+    },
+}
+
+/// Who is taken for off, or would be.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Fenced {
+    pub master: InstanceName,
+    pub generation: Generation,
+    pub confirmed: bool,
 }
 
 /// What came of it.
@@ -59,7 +82,7 @@ impl Governor {
             if wished.is_none()
                 && let Ok(asked) = asked.try_recv()
             {
-                wished = self.accept(asked, &observed);
+                wished = self.accept(asked, &mut observed);
             }
             tokio::time::sleep(LOOK).await;
             observed.answers = watch.answers(started);
@@ -79,22 +102,51 @@ impl Governor {
         }
     }
 
-    fn accept(&self, asked: Asked, observed: &Observed) -> Option<Wished> {
+    fn accept(&self, asked: Asked, observed: &mut Observed) -> Option<Wished> {
+        let (to, answer) = match asked {
+            Asked::Promote { to, answer } => (to, answer),
+            Asked::Fence { confirm, answer } => {
+                let _gone = answer.send(self.fence(confirm, observed));
+                return None;
+            }
+        };
+        match self.wish(to, observed) {
+            Ok((to, from)) => Some(Wished { wish: Wish { to, drained: false }, from, since: Instant::now(), answer }),
+            Err(why) => {
+                let _gone = answer.send(Err(why.to_owned()));
+                None
+            }
+        }
+    }
+
+    /// Who is to be master, and who is.
+    fn wish(
+        &self,
+        to: Option<InstanceName>,
+        observed: &Observed,
+    ) -> Result<(InstanceName, InstanceName), &'static str> {
         let state = observed.register.as_ref().map(|register| &register.value);
-        let Some((state, from)) = state.and_then(|state| Some((state, state.master.clone()?))) else {
-            let _gone = asked.answer.send(Err("there is no master now: a promotion is under way".to_owned()));
-            return None;
-        };
-        let Some(to) = asked.to.or_else(|| state.in_sync.first().cloned()) else {
-            let _gone = asked.answer.send(Err("no standby is in sync: wait until one has caught up".to_owned()));
-            return None;
-        };
-        Some(Wished { wish: Wish { to, drained: false }, from, since: Instant::now(), answer: asked.answer })
+        let (state, from) = state.and_then(|state| Some((state, state.master.clone()?))).ok_or(NO_MASTER)?;
+        let other = || self.instances.iter().map(|instance| &instance.name).find(|name| **name != from);
+        let ready = || if self.policy.shared.is_some() { other() } else { state.in_sync.first() };
+        let to = to.or_else(|| ready().cloned());
+        Ok((to.ok_or("no standby is in sync: wait until one has caught up")?, from))
+    }
+
+    fn fence(&self, confirm: bool, observed: &mut Observed) -> Result<Fenced, String> {
+        if self.policy.shared.is_none() {
+            return Err(NOT_NEEDED.to_owned());
+        }
+        let state = observed.register.as_ref().map(|register| &register.value).ok_or(NO_MASTER)?;
+        let (master, generation) = (state.master.clone().ok_or(NO_MASTER)?, state.generation);
+        if confirm {
+            tracing::warn!(%master, %generation, "a person says that the master is off");
+            observed.fenced = Some(generation);
+        }
+        Ok(Fenced { master, generation, confirmed: confirm })
     }
 
     async fn observe(&self, observed: &mut Observed) {
-        let ended = |instance: &&Target| self.pids.has_ended(instance.name.as_str());
-        observed.ended = self.instances.iter().filter(ended).map(|instance| instance.name.clone()).collect();
         observed.register = match self.driver.register.read().await {
             Ok(found) => found,
             Err(error) => {
@@ -102,6 +154,9 @@ impl Governor {
                 None
             }
         };
+        // After the register: one that ended and was started again since would have opened another generation.
+        let ended = |instance: &&Target| self.pids.has_ended(instance.name.as_str());
+        observed.ended = self.instances.iter().filter(ended).map(|instance| instance.name.clone()).collect();
     }
 }
 

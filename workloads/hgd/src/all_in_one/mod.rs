@@ -28,9 +28,9 @@ use crate::cli::AllInOne;
 use crate::process;
 
 pub use self::announce::READY_FILE;
-pub use self::governor::Switchover;
+pub use self::governor::{Fenced, Switchover};
 pub use self::ports::Ports;
-pub use self::status_server::Promote;
+pub use self::status_server::{Fence, Promote};
 pub use self::verification::Verification;
 
 /// The name in the supervisor's certificate.
@@ -174,7 +174,8 @@ fn certificates(data: &Path, plan: &Plan) -> Result<Identity, AllInOneError> {
 fn keep(data: &Path, plan: &Plan) -> io::Result<()> {
     for entry in std::fs::read_dir(data)? {
         let path = entry?.path();
-        if !plan.children.iter().any(|child| path.ends_with(&child.name)) {
+        let is_volume = plan.volume.as_ref() == Some(&path);
+        if !is_volume && !plan.children.iter().any(|child| path.ends_with(&child.name)) {
             register::durable::sync_tree(&path)?;
         }
     }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use config::{Address, BalancerRole, Directory, MaxLag, MirrorRole, Mirrors, SshFront, SshRole, Tls, Web};
-use crds::{Durability, MirrorPoolSpec, Resources, SshMasterSpec};
+use crds::{Durability, MirrorPoolSpec, Resources, SshMasterSpec, StorageMode};
 use protocol::InstanceName;
 use serde::Serialize;
 
@@ -15,6 +15,10 @@ use super::children::Child;
 use super::ports::{PortError, Ports};
 use super::users::Users;
 use crate::cli::AllInOne;
+use crate::ssh::family;
+
+/// The folder of all SSH instances.
+const VOLUME: &str = "shared";
 
 #[derive(Debug, thiserror::Error)]
 pub enum PlanError {
@@ -39,7 +43,10 @@ pub struct Plan {
     /// Where the supervisor is asked for a switchover.
     pub admin: SocketAddr,
     pub failover: failover::Policy,
+    /// Nobody, where all SSH instances have one volume.
     pub in_sync: BTreeSet<InstanceName>,
+    /// That volume.
+    pub volume: Option<PathBuf>,
 }
 
 pub struct PlannedMirror {
@@ -61,15 +68,18 @@ pub fn plan(options: &AllInOne, data: &Path, resources: &Resources, users: &User
     for name in &names {
         ssh.insert(name.clone(), Address::from(ports.choose(&format!("{name}-admin"))?));
     }
-    let in_sync: BTreeSet<InstanceName> = names.iter().skip(1).cloned().collect();
-    let maker = Maker { options, data, users, ssh: &ssh };
+    let shared = master.spec.storage.mode == StorageMode::Shared;
+    let in_sync: BTreeSet<InstanceName> = names.iter().skip(1).filter(|_| !shared).cloned().collect();
+    let volume = shared.then(|| data.join(VOLUME));
+    let maker = Maker { options, data, users, ssh: &ssh, volume: volume.as_deref() };
     let mut children = Vec::new();
     let mut fronts = BTreeMap::new();
     for name in &names {
         let listen = ports.choose(&format!("{name}-ssh"))?;
         fronts.insert(name.clone(), Address::from(listen));
         let role = maker.ssh_role(name, listen, http, &in_sync, &master.spec, pool);
-        children.push(maker.child(name, "ssh", &role)?);
+        let run = role.shared.as_ref().map(|shared| shared.run_directory.as_path());
+        children.push(Child { family: run.map(family::lock_file), ..maker.child(name, "ssh", &role)? });
     }
     let mut mirrors = Vec::new();
     for number in 0..pool.map_or(0, |pool| pool.replicas) {
@@ -89,8 +99,9 @@ pub fn plan(options: &AllInOne, data: &Path, resources: &Resources, users: &User
         enabled: master.spec.failover.enabled,
         detection: Duration::from_secs(master.spec.failover.detection_seconds.into()),
         min_interval: Duration::from_secs(master.spec.failover.min_interval.seconds),
+        shared: shared.then(|| Duration::from_secs(master.spec.failover.lease.duration.seconds)),
     };
-    Ok(Plan { ssh, mirrors, children, ssh_address, http, status, admin, failover, in_sync })
+    Ok(Plan { ssh, mirrors, children, ssh_address, http, status, admin, failover, in_sync, volume })
 }
 
 struct Maker<'a> {
@@ -98,6 +109,7 @@ struct Maker<'a> {
     data: &'a Path,
     users: &'a Users,
     ssh: &'a BTreeMap<InstanceName, Address>,
+    volume: Option<&'a Path>,
 }
 
 impl Maker<'_> {
@@ -130,7 +142,12 @@ impl Maker<'_> {
         let admin_listen = socket(&self.ssh[name]);
         SshRole {
             name: name.clone(),
-            data_directory: self.data.join(name.as_str()),
+            data_directory: self.volume.map_or_else(|| self.data.join(name.as_str()), Path::to_owned),
+            shared: self.volume.map(|_| config::Shared {
+                run_directory: self.data.join(name.as_str()).join("run"),
+                renew_deadline_seconds: master.failover.lease.renew_deadline.seconds,
+                retry_period_seconds: master.failover.lease.retry_period.seconds,
+            }),
             ssh_listen,
             host_keys_directory: self.data.join("host-keys"),
             admin_listen,
@@ -197,7 +214,7 @@ impl Maker<'_> {
         let text = serde_json::to_vec_pretty(config).map_err(|error| write(error.into()))?;
         std::fs::write(&path, text).map_err(write)?;
         let log = self.data.join("logs").join(format!("{name}.log"));
-        Ok(Child { name: name.to_string(), role, config: path, log })
+        Ok(Child { name: name.to_string(), role, config: path, log, family: None })
     }
 }
 

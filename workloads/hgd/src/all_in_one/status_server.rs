@@ -26,12 +26,15 @@ use crate::ssh::only_the_supervisor;
 
 /// How long a switchover may take until its outcome is told.
 const SWITCHOVER: Duration = Duration::from_secs(30);
+const UNDER_WAY: &str = "another switchover is under way";
 
 struct Server {
     client: Client,
     masters: Vec<Target>,
     holders: Vec<Target>,
     pids: Pids,
+    /// All SSH instances have one volume: only the master has it open.
+    shared: bool,
 }
 
 /// Binds, then answers what it serves with.
@@ -45,7 +48,7 @@ pub async fn start(
     let listener = TcpListener::bind(plan.status).await?;
     let mirrors = plan.mirrors.iter().map(|mirror| Target::new(mirror.name.clone(), mirror.admin.as_str()));
     let holders = masters.iter().cloned().chain(mirrors).collect();
-    let server = Arc::new(Server { client, masters, holders, pids });
+    let server = Arc::new(Server { client, masters, holders, pids, shared: plan.volume.is_some() });
     let router =
         Router::new().route("/status.json", get(status)).route("/verify.json", get(verification)).with_state(server);
     Ok(transport::serve_plain(listener, router, cancel))
@@ -59,6 +62,14 @@ async fn status(State(server): State<Arc<Server>>) -> Response {
 }
 
 impl Server {
+    /// Who has repositories.
+    fn holders(&self, status: &Status) -> Vec<Target> {
+        let waits = |name: &InstanceName| {
+            self.shared && status.master.as_ref() != Some(name) && self.masters.iter().any(|ssh| ssh.name == *name)
+        };
+        self.holders.iter().filter(|holder| !waits(&holder.name)).cloned().collect()
+    }
+
     async fn status(&self) -> Option<Status> {
         let mut status = apply::status(&self.client, &self.masters).await?;
         for instance in &mut status.instances {
@@ -80,7 +91,8 @@ pub async fn start_admin(
 ) -> io::Result<impl Future<Output = ()> + use<>> {
     let listener = TcpListener::bind(address).await?;
     let only = middleware::from_fn(only_the_supervisor);
-    let router = Router::new().route("/v1/promote", post(promote).route_layer(only)).with_state(governor);
+    let router = Router::new().route("/v1/promote", post(promote)).route("/v1/fence", post(fence));
+    let router = router.route_layer(only).with_state(governor);
     Ok(transport::serve(listener, identity, router, cancel))
 }
 
@@ -92,13 +104,31 @@ pub struct Promote {
 
 async fn promote(State(governor): State<mpsc::Sender<Asked>>, Json(Promote { to }): Json<Promote>) -> Response {
     let (answer, answered) = oneshot::channel();
-    if governor.try_send(Asked { to, answer }).is_err() {
-        return (StatusCode::CONFLICT, "another switchover is under way").into_response();
+    if governor.try_send(Asked::Promote { to, answer }).is_err() {
+        return (StatusCode::CONFLICT, UNDER_WAY).into_response();
     }
     match tokio::time::timeout(SWITCHOVER, answered).await {
         Ok(Ok(Ok(done))) => Json(done).into_response(),
         Ok(Ok(Err(why))) => (StatusCode::CONFLICT, why).into_response(),
         _ => (StatusCode::GATEWAY_TIMEOUT, "the switchover has not ended yet; see hgd status").into_response(),
+    }
+}
+
+#[derive(Deserialize, Serialize)]
+pub struct Fence {
+    /// False: it is only told what would be done.
+    pub confirm: bool,
+}
+
+async fn fence(State(governor): State<mpsc::Sender<Asked>>, Json(Fence { confirm }): Json<Fence>) -> Response {
+    let (answer, answered) = oneshot::channel();
+    if governor.try_send(Asked::Fence { confirm, answer }).is_err() {
+        return (StatusCode::CONFLICT, UNDER_WAY).into_response();
+    }
+    match answered.await {
+        Ok(Ok(fenced)) => Json(fenced).into_response(),
+        Ok(Err(why)) => (StatusCode::CONFLICT, why).into_response(),
+        Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "the supervisor is stopping").into_response(),
     }
 }
 
@@ -108,7 +138,7 @@ async fn verification(State(server): State<Arc<Server>>) -> Response {
         let registry = server.client.get_json::<Registry>(master, "/v1/registry").await;
         if let Ok(registry) = registry {
             let ids = ids(&status, &registry);
-            return Json(verify(&server.client, &server.holders, &ids).await).into_response();
+            return Json(verify(&server.client, &server.holders(&status), &ids).await).into_response();
         }
     }
     no_master()

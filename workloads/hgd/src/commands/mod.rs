@@ -1,12 +1,15 @@
 //! Commands for people: what runs, whether it agrees, what the log holds.
 
 mod ask;
+mod fence;
 mod log;
 mod promote;
 mod status;
 mod strip;
+mod supervisor;
 mod verify;
 
+pub use fence::fence;
 pub use log::log;
 pub use promote::promote;
 pub use status::status;

@@ -1,11 +1,11 @@
-//! `hgd promote`: asks the supervisor for a switchover, with its own certificate, which lies in the data directory.
+//! `hgd promote`: asks the supervisor for a switchover.
 
 use std::process::ExitCode;
 
 use protocol::InstanceName;
-use transport::{Client, Identity, Target};
 
-use crate::all_in_one::{Ports, Promote, SUPERVISOR, Switchover};
+use super::supervisor::{SupervisorError, supervisor};
+use crate::all_in_one::{Promote, Switchover};
 use crate::cli::{self, Format};
 use crate::process;
 
@@ -13,10 +13,10 @@ use crate::process;
 enum PromoteError {
     #[error("{0}")]
     Name(#[from] protocol::NameError),
-    #[error("{directory} is not the data directory of an hgd all-in-one: {why}")]
-    Directory { directory: String, why: String },
+    #[error(transparent)]
+    Supervisor(#[from] SupervisorError),
     #[error("no switchover: {0}")]
-    Refused(#[from] transport::ClientError),
+    Refused(transport::ClientError),
     #[error("the answer cannot be printed: {0}")]
     Print(#[from] serde_json::Error),
 }
@@ -36,12 +36,8 @@ pub fn promote(options: &cli::Promote) -> ExitCode {
 }
 
 async fn request(options: &cli::Promote) -> Result<Switchover, PromoteError> {
-    let data = &options.running.data_dir;
-    let directory = |why: String| PromoteError::Directory { directory: data.display().to_string(), why };
-    let identity = Identity::open(&data.join("pki").join(SUPERVISOR)).map_err(|error| directory(error.to_string()))?;
-    let address = Ports::known(&data.join("config"), "admin");
-    let address = address.ok_or_else(|| directory("it has no config/ports.json with the supervisor's port".into()))?;
-    let supervisor = Target::new(SUPERVISOR.parse()?, address.to_string());
+    let (client, supervisor) = supervisor(&options.running)?;
     let to: Option<InstanceName> = options.instance.as_deref().map(str::parse).transpose()?;
-    Ok(Client::new(identity).post_json(&supervisor, "/v1/promote", &Promote { to }).await?)
+    let done = client.post_json(&supervisor, "/v1/promote", &Promote { to }).await;
+    done.map_err(PromoteError::Refused)
 }

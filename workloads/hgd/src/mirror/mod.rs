@@ -66,6 +66,7 @@ pub async fn run(config: PathBuf) -> Result<(), MirrorError> {
         name: role.name.clone(),
         kind: Kind::Mirror,
         data: role.data_directory.clone(),
+        run: None,
         python: role.python.clone(),
         public_url: None,
         site_hgrc: role.site_hgrc.clone(),

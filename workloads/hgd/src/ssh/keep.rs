@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use config::SshRole;
 use failover::Keeper;
 use failover::keeper::{Members, Outcome, Seen, Standby, Step};
 use log::Log;
@@ -14,6 +15,7 @@ use tokio::time::Instant;
 
 use super::follow::Standbys;
 use super::own::Own;
+use super::tenure::{Tenure, boot_time};
 
 /// Between two looks at what changes all the time.
 const TICK: Duration = Duration::from_millis(100);
@@ -28,11 +30,14 @@ pub struct Requirement {
     pub in_sync: BTreeSet<InstanceName>,
     /// False: nobody but this instance would have a push.
     pub enough: bool,
+    /// What all instances have, which has a word of its own (`witness`).
+    pub volume: Option<DiskId>,
 }
 
 impl Requirement {
-    pub fn of(keeper: &Keeper) -> Requirement {
-        Requirement { members: keeper.required().clone(), in_sync: keeper.in_sync().clone(), enough: keeper.enough() }
+    pub fn of(keeper: &Keeper, volume: Option<DiskId>) -> Requirement {
+        let (members, in_sync) = (keeper.required().clone(), keeper.in_sync().clone());
+        Requirement { members, in_sync, enough: keeper.enough(), volume }
     }
 
     /// What this standby says is on its disk counts for commits.
@@ -45,7 +50,7 @@ impl Requirement {
     pub fn disks(&self) -> BTreeSet<DiskId> {
         let disk =
             |(name, disk): (&InstanceName, &Option<DiskId>)| disk.clone().or_else(|| name.as_str().parse().ok());
-        self.members.iter().filter_map(disk).collect()
+        self.members.iter().filter_map(disk).chain(self.volume.clone()).collect()
     }
 }
 
@@ -59,17 +64,23 @@ pub struct Keep {
     pub inherited: [Offset; 2],
     pub own: Arc<Own>,
     pub keeper: Keeper,
+    /// Where all instances have one volume: renewed here.
+    pub tenure: Option<Tenure>,
 }
 
 impl Keep {
-    /// Ends when this reign is over.
-    pub async fn run(mut self) {
+    /// Ends when this reign is over; answers who is master instead, if anybody is.
+    pub async fn run(mut self) -> Option<InstanceName> {
         let started = Instant::now();
         let mut next_look = Instant::now();
+        let mut next_renewal = boot_time();
         let mut standbys = self.standbys.clone();
         loop {
+            if let Some(tenure) = self.tenure.clone().filter(|_| next_renewal <= boot_time()) {
+                next_renewal = self.renew(&tenure).await;
+            }
             match self.keeper.decide(started.elapsed(), &self.seen()) {
-                Step::Deposed => return,
+                Step::Deposed => return self.keeper.known().value.master.clone(),
                 Step::Require(_) => self.require().await,
                 Step::Write(expected, state) => self.write(&expected, state).await,
                 Step::Read => self.read().await,
@@ -86,9 +97,27 @@ impl Keep {
                     }
                 }
             }
-            let now = Requirement::of(&self.keeper);
+            let now = self.required();
             self.requirement.send_if_modified(|before| std::mem::replace(before, now.clone()) != now);
         }
+    }
+
+    fn required(&self) -> Requirement {
+        Requirement::of(&self.keeper, self.tenure.as_ref().map(|_| self.own.disk.clone()))
+    }
+
+    /// Writes what the register holds again: whoever would write something else finds another version. Answers when it
+    /// is to be done again.
+    async fn renew(&mut self, tenure: &Tenure) -> Duration {
+        let (sent, Versioned { version, value }) = (boot_time(), self.keeper.known().clone());
+        let outcome = self.register.write(&version, value.clone()).await;
+        match &outcome {
+            Ok(_) => tenure.renewed(sent),
+            Err(error) => tracing::warn!(%error, "the register cannot be renewed"),
+        }
+        let next = tenure.next(sent, outcome.is_ok());
+        self.keeper.wrote(value, outcome.map_err(|error| failure(&error)));
+        next
     }
 
     fn seen(&self) -> Seen {
@@ -106,7 +135,7 @@ impl Keep {
 
     /// First everybody counts by the new rule, then what was said before is counted by it.
     async fn require(&mut self) {
-        let now = Requirement::of(&self.keeper);
+        let now = self.required();
         let disks = now.disks();
         self.requirement.send_replace(now.clone());
         for log in &self.logs {
@@ -134,14 +163,7 @@ impl Keep {
             Err(error) => {
                 tracing::warn!(%error, "the in-sync set cannot be written");
                 tokio::time::sleep(PAUSE).await;
-                Err(match error {
-                    WriteError::Conflict { .. } => Outcome::Conflict,
-                    WriteError::Unknown { .. } => Outcome::Unknown,
-                    WriteError::Read(_)
-                    | WriteError::Io { .. }
-                    | WriteError::Missing(_)
-                    | WriteError::Refused { .. } => Outcome::Refused,
-                })
+                Err(failure(&error))
             }
         };
         self.keeper.wrote(state, outcome);
@@ -163,9 +185,20 @@ impl Keep {
     }
 }
 
-/// What the register says before anything is decided.
-pub fn keeper(own: &InstanceName, opened: Versioned<State>, durability: config::Durability) -> Keeper {
-    Keeper::new(own.clone(), opened, durability == config::Durability::Strict)
+fn failure(error: &WriteError) -> Outcome {
+    match error {
+        WriteError::Conflict { .. } => Outcome::Conflict,
+        WriteError::Unknown { .. } => Outcome::Unknown,
+        WriteError::Read(_) | WriteError::Io { .. } | WriteError::Missing(_) | WriteError::Refused { .. } => {
+            Outcome::Refused
+        }
+    }
+}
+
+/// What the register says before anything is decided. A volume that all instances have needs no standby to be strict.
+pub fn keeper(role: &SshRole, opened: Versioned<State>) -> Keeper {
+    let strict = role.log.durability == config::Durability::Strict && role.shared.is_none();
+    Keeper::new(role.name.clone(), opened, strict)
 }
 
 /// Positions that nobody has told yet.

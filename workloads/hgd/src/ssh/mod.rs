@@ -5,6 +5,7 @@ mod api;
 mod changes;
 mod claim;
 mod drain;
+pub mod family;
 mod follow;
 mod front;
 mod imports;
@@ -14,8 +15,11 @@ mod own;
 mod publication;
 mod reign;
 mod settled;
+mod shared;
 mod sweep;
+mod tenure;
 mod trim;
+mod witness;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -29,8 +33,7 @@ use follower::lanes::Origin;
 use follower::{Local, LocalOptions, Standby, StandbyError};
 use log::Log;
 use log::blobs::Blobs;
-use protocol::{Generation, InstanceName, LogName, Offset};
-use register::instance::Instance;
+use protocol::{DiskId, Generation, InstanceName, LogName, Offset};
 use register::{Register, Seal, State};
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, watch};
@@ -39,6 +42,7 @@ use transport::{CancellationToken, Client, Target};
 
 use self::own::Own;
 use self::settled::Settled;
+use self::tenure::Tenure;
 use self::trim::Beginning;
 use crate::probes::Probes;
 use crate::process::{self, Shutdown};
@@ -84,8 +88,10 @@ pub enum SshError {
     Trim(#[from] trim::TrimError),
     #[error(transparent)]
     Seal(#[from] register::SealError),
-    #[error("generation {0} is over, the register has another: this instance starts again and follows")]
-    Deposed(Generation),
+    #[error("generation {generation} is over, the register has another: this instance starts again and follows")]
+    Deposed { generation: Generation, by: Option<InstanceName> },
+    #[error("generation {generation} is over, the volume is sealed with {by}: this instance starts again")]
+    Sealed { generation: Generation, by: Generation },
 }
 
 /// What an SSH instance has, whatever its role.
@@ -98,6 +104,8 @@ pub(crate) struct Base {
     client: Client,
     probes: Probes,
     own: Arc<Own>,
+    /// Where all instances have one volume.
+    tenure: Option<Tenure>,
     /// What only a master answers.
     master: watch::Sender<Option<Router>>,
     reign: watch::Sender<metrics::Reign>,
@@ -109,6 +117,9 @@ pub async fn run(config: PathBuf) -> Result<(), SshError> {
     let mut shutdown = process::shutdown_on_signal()?;
     let role: SshRole = config::load(&config)?;
     let probes = Probes::start(role.probe_listen).await?;
+    if let Some(settings) = role.shared.clone() {
+        return shared::run(role, settings, probes, shutdown).await;
+    }
     let instance = register::instance::open(&role.data_directory, &role.name)?;
     let (register, state) = tokio::select! {
         known = claim::read(&role.register, &probes) => known?,
@@ -117,7 +128,8 @@ pub async fn run(config: PathBuf) -> Result<(), SshError> {
     let identity = process::identity(&role.tls)?;
     let admin = listen(role.admin_listen).await?;
     let stands_by = state.as_ref().and_then(|state| state.master.as_ref()) != Some(&role.name);
-    let base = open(role, Client::new(identity.clone()), &instance, stands_by, probes).await?;
+    let seal = Seal::open(&role.data_directory)?;
+    let base = open(role, Client::new(identity.clone()), instance.id.clone(), seal, stands_by, None, probes).await?;
     metrics::Instance::register(&base, base.reign.subscribe())?;
     let cancel = CancellationToken::new();
     let server = tokio::spawn(transport::serve(admin, identity, router(&base), cancel.clone()));
@@ -149,12 +161,14 @@ fn names(base: &Base, state: &State) -> bool {
 async fn open(
     role: SshRole,
     client: Client,
-    instance: &Instance,
+    disk: DiskId,
+    seal: Seal,
     stands_by: bool,
+    tenure: Option<Tenure>,
     probes: Probes,
 ) -> Result<Base, SshError> {
     let open = |name: LogName| {
-        Log::open(log::Options {
+        let options = log::Options {
             directory: role.data_directory.join("log").join(name.directory()),
             name,
             segment_bytes: role.log.segment_bytes,
@@ -162,7 +176,11 @@ async fn open(
                 age: std::time::Duration::from_secs(role.log.retention.age_seconds),
                 bytes: role.log.retention.bytes,
             },
-        })
+        };
+        match tenure.clone() {
+            Some(tenure) => Log::open_shared(options, Box::new(move || tenure.holds())),
+            None => Log::open(options),
+        }
     };
     let (replication, publication) = (open(LogName::Replication)?, open(LogName::Publication)?);
     let folder = role.data_directory.join("blobs");
@@ -170,8 +188,8 @@ async fn open(
     let blobs = blobs.map_err(|error| SshError::Blobs(folder.display().to_string(), error.to_string()))?;
     let own = Arc::new(Own {
         name: role.name.clone(),
-        disk: instance.id.clone(),
-        seal: Arc::new(Seal::open(&role.data_directory)?),
+        disk,
+        seal: Arc::new(seal),
         replication: replication.clone(),
         publication: publication.clone(),
         heard: watch::Sender::new(None),
@@ -182,6 +200,7 @@ async fn open(
         name: role.name.clone(),
         kind: follower::Kind::Ssh,
         data: role.data_directory.clone(),
+        run: role.shared.as_ref().map(|shared| shared.run_directory.clone()),
         python: role.python.clone(),
         public_url: Some(role.public_url.clone()),
         site_hgrc: role.site_hgrc.clone(),
@@ -192,10 +211,11 @@ async fn open(
         own_log: Some(replication.clone()),
     })
     .await?;
-    local.set_sources(role.peers.iter().map(|(name, address)| Target::new(name.clone(), address.as_str())).collect());
+    // Where there is one volume, no SSH instance has another copy.
+    local.set_sources(if tenure.is_some() { Vec::new() } else { peers(&role) });
     tokio::spawn(sweep::run(replication.clone(), blobs.clone()));
     let (master, reign) = (watch::Sender::new(None), watch::Sender::new(metrics::Reign::Standby));
-    Ok(Base { role, replication, publication, blobs, local, client, probes, own, master, reign })
+    Ok(Base { role, replication, publication, blobs, local, client, probes, own, tenure, master, reign })
 }
 
 /// What is served on the admin port: what every SSH instance answers, and while there is a reign, what a master does.

@@ -59,7 +59,7 @@ impl Own {
         };
         InstanceReport {
             name: self.name.clone(),
-            disk: self.disk.clone(),
+            disk: Some(self.disk.clone()),
             role: if leading.is_some() { Role::Master } else { Role::Standby },
             generation: match (leading, heard) {
                 (Some(leading), _) => leading.generation,
@@ -71,6 +71,7 @@ impl Own {
             publication: end(&self.publication),
             heard: heard.filter(|_| leading.is_none()).map(|heard| milliseconds(heard.at.elapsed())),
             open: leading.is_some_and(|leading| leading.open),
+            released: false,
         }
     }
 

@@ -82,8 +82,10 @@ pub struct PublisherOptions {
     /// Of this instance's own lanes.
     pub progress: watch::Receiver<Option<Progress>>,
     pub mirrors: config::Mirrors,
-    /// The other SSH instances.
+    /// The other SSH instances, with volumes of their own.
     pub peers: BTreeMap<InstanceName, config::Address>,
+    /// Those that would open this one's volume next, and then have what is here.
+    pub waiting: Vec<InstanceName>,
     /// Of these, who listens now.
     pub connected: watch::Receiver<Standbys>,
     pub requirement: watch::Receiver<Requirement>,
@@ -389,7 +391,9 @@ impl Publisher {
             let role = if connected.contains_key(name) { Role::Standby } else { Role::Unknown };
             instance(name, role, self.standbys.get(name).map_or(Offset::ZERO, |progress| progress.applied_through))
         });
-        let instances = [instance(&self.options.name, Role::Master, own)].into_iter().chain(others).collect();
+        let waiting = self.options.waiting.iter().map(|name| instance(name, Role::Standby, own));
+        let master = instance(&self.options.name, Role::Master, own);
+        let instances = [master].into_iter().chain(others).chain(waiting).collect();
         let path = |id| self.registry.get(id).map(|repository| repository.path.clone());
         let mirrors = self.core.mirrors().into_iter().map(|mirror| MirrorStatus {
             pid: None,

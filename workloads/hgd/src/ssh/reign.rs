@@ -9,9 +9,9 @@ use log::{Event, Level, Log};
 use protocol::record::GenerationStarted;
 use protocol::{Generation, InstanceName, Offset, Record, Registry, Timestamp};
 use push_gate::{Gate, GateMetrics, Ledger, Writable};
-use register::{Register, State, Versioned};
+use register::{Register, State, TakeError, Versioned};
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::Instant;
 use transport::CancellationToken;
 
@@ -25,6 +25,8 @@ use super::metrics;
 use super::own::Leading;
 use super::publication::{Publisher, PublisherError, PublisherOptions};
 use super::settled::Settled;
+use super::tenure::{Tenure, boot_time};
+use super::witness::Witness;
 use super::{Base, SshError, front, log_stopped};
 use crate::process::{self, Shutdown};
 
@@ -44,20 +46,33 @@ struct Reign {
     closing: CancellationToken,
     publishing: JoinHandle<Result<(), PublisherError>>,
     gate: JoinHandle<()>,
-    kept: JoinHandle<()>,
+    kept: JoinHandle<Option<InstanceName>>,
+    /// One for each log, where all instances have one volume.
+    witnesses: JoinSet<Generation>,
 }
 
-/// Ends when the process is asked to end, or with the reign, upon which the process must end: what its hg children
-/// were about to do must not be done.
+/// Takes the next generation, and reigns.
 pub async fn run(base: &Base, register: Register, mut shutdown: Shutdown) -> Result<(), SshError> {
     let name = &base.role.name;
     let opened = tokio::select! {
         taken = claim::take(&register, name, &base.own.disk, &base.probes) => taken?,
         () = process::asked(&mut shutdown) => return Ok(()),
     };
-    let generation = opened.value.generation;
     // Whoever writes follows nobody older, also after a restart.
-    base.own.seal.raise(generation).await?;
+    base.own.seal.raise(opened.value.generation).await?;
+    reign(base, register, opened, shutdown).await
+}
+
+/// Ends when the process is asked to end, or with the reign, upon which the process must end: what its hg children
+/// were about to do must not be done.
+pub async fn reign(
+    base: &Base,
+    register: Register,
+    opened: Versioned<State>,
+    mut shutdown: Shutdown,
+) -> Result<(), SshError> {
+    let generation = opened.value.generation;
+    let opened = renewed(base, &register, opened).await?;
     let mut reign = open(base, register, opened).await?;
     let mut front = front::start(base, reign.opener.clone(), reign.closing.clone()).await?;
     // Whoever is answered by the admin port as by a master finds the SSH port open.
@@ -70,10 +85,16 @@ pub async fn run(base: &Base, register: Register, mut shutdown: Shutdown) -> Res
         error = base.local.failed() => Err(error.into()),
         error = log_stopped(base) => Err(error),
         ended = &mut reign.publishing => Err(SshError::Read(format!("{ended:?}"))),
-        _ = &mut reign.kept => Err(SshError::Deposed(generation)),
+        by = &mut reign.kept => Err(SshError::Deposed { generation, by: by.ok().flatten() }),
+        Some(sealed) = reign.witnesses.join_next() => {
+            Err(SshError::Sealed { generation, by: sealed.unwrap_or_default() })
+        }
     };
     base.probes.stopping();
-    let deposed = matches!(ended, Err(SshError::Deposed(_)));
+    if base.tenure.is_some() && matches!(ended, Err(SshError::Sealed { .. } | SshError::Deposed { by: Some(_), .. })) {
+        return ended;
+    }
+    let deposed = matches!(ended, Err(SshError::Deposed { .. }));
     if deposed {
         tracing::warn!(%generation, "this reign is over: nothing more is written, and hg children are ended");
         // Pushes that wait for their commit are told at once that the outcome is unknown.
@@ -92,10 +113,19 @@ pub async fn run(base: &Base, register: Register, mut shutdown: Shutdown) -> Res
     ended
 }
 
+/// With one volume for all: to read the logs may have taken longer than the lease.
+async fn renewed(base: &Base, register: &Register, opened: Versioned<State>) -> Result<Versioned<State>, SshError> {
+    let Some(tenure) = &base.tenure else { return Ok(opened) };
+    let (sent, Versioned { version, value }) = (boot_time(), opened);
+    let version = register.write(&version, value.clone()).await.map_err(TakeError::Write)?;
+    tenure.renewed(sent);
+    Ok(Versioned { version, value })
+}
+
 async fn open(base: &Base, register: Register, opened: Versioned<State>) -> Result<Reign, SshError> {
     let generation = opened.value.generation;
-    let keeper = keep::keeper(&base.role.name, opened, base.role.log.durability);
-    let required = Requirement::of(&keeper);
+    let keeper = keep::keeper(&base.role, opened);
+    let required = Requirement::of(&keeper, base.tenure.as_ref().map(|_| base.own.disk.clone()));
     tracing::warn!(%generation, in_sync = ?required.in_sync, "this instance is master");
     let appended = begin(base, generation, &required).await?;
 
@@ -105,7 +135,8 @@ async fn open(base: &Base, register: Register, opened: Versioned<State>) -> Resu
     let (publisher, inputs) = mpsc::channel(PUBLISHER_QUEUE);
     let (told, requirement) = watch::channel(required);
     let drain = Drain::new();
-    let writable = writable(connected.clone(), requirement.clone(), drain.watch(), !base.role.peers.is_empty());
+    let has_standbys = !base.role.peers.is_empty() && base.tenure.is_none();
+    let writable = writable(connected.clone(), requirement.clone(), drain.watch(), base.tenure.clone(), has_standbys);
     let (requirement_seen, seen) = (requirement.clone(), connected.clone());
     base.reign.send_replace(metrics::Reign::Master { generation, requirement: requirement_seen, connected: seen });
     let ledger = Arc::new(Ledger::new(base.replication.clone(), generation, appended, writable));
@@ -133,6 +164,7 @@ async fn open(base: &Base, register: Register, opened: Versioned<State>) -> Resu
         inherited: [&base.replication, &base.publication].map(|log| log.positions().end),
         own: base.own.clone(),
         keeper,
+        tenure: base.tenure.clone(),
     };
     let options = publisher_options(base, generation, &requirement, connected.clone(), active, welcome)?;
     let publishing = tokio::spawn(Publisher::new(options).run(inputs));
@@ -142,7 +174,18 @@ async fn open(base: &Base, register: Register, opened: Versioned<State>) -> Resu
     let imports = Imports::new(opener.clone(), closing.clone());
     let master = Arc::new(Master { ledger, following, publisher, imports, drain, closing: base.local.closing() });
     let kept = tokio::spawn(keep.run());
-    Ok(Reign { master, opener, cancel, closing, publishing, gate, kept })
+    Ok(Reign { master, opener, cancel, closing, publishing, gate, kept, witnesses: witnesses(base, generation) })
+}
+
+fn witnesses(base: &Base, generation: Generation) -> JoinSet<Generation> {
+    let mut witnesses = JoinSet::new();
+    for tenure in base.tenure.iter() {
+        for log in [&base.replication, &base.publication] {
+            let (disk, data) = (base.own.disk.clone(), base.role.data_directory.clone());
+            witnesses.spawn(Witness { log: log.clone(), generation, disk, data, tenure: tenure.clone() }.run());
+        }
+    }
+    witnesses
 }
 
 /// Leads both logs from here on; answers the registry with everything in the log folded in.
@@ -162,6 +205,10 @@ fn publisher_options(
     active: watch::Sender<BTreeSet<InstanceName>>,
     welcome: watch::Sender<Offset>,
 ) -> Result<PublisherOptions, SshError> {
+    let (peers, waiting) = match base.tenure {
+        None => (base.role.peers.clone(), Vec::new()),
+        Some(_) => (Default::default(), base.role.peers.keys().cloned().collect()),
+    };
     Ok(PublisherOptions {
         name: base.role.name.clone(),
         generation,
@@ -171,7 +218,8 @@ fn publisher_options(
         table: base.local.table(),
         progress: base.local.progress(),
         mirrors: base.role.mirrors.clone(),
-        peers: base.role.peers.clone(),
+        peers,
+        waiting,
         connected,
         active,
         welcome,
@@ -214,29 +262,38 @@ fn writable(
     mut connected: watch::Receiver<Standbys>,
     mut requirement: watch::Receiver<Requirement>,
     mut drain: watch::Receiver<Option<Instant>>,
+    tenure: Option<Tenure>,
     has_standbys: bool,
 ) -> watch::Receiver<Writable> {
     let (writable, seen) = watch::channel(Writable::No);
     tokio::spawn(async move {
+        // Without one, a sender that is never heard of again.
+        let (_never, always) = watch::channel(Duration::MAX);
+        let mut renewed = tenure.as_ref().map_or(always, Tenure::watch);
         loop {
+            renewed.borrow_and_update();
+            let left = tenure.as_ref().map_or(A_DAY, Tenure::left);
             let draining = drain.borrow_and_update().filter(|until| *until > Instant::now());
             let now = {
                 let (connected, requirement) = (connected.borrow_and_update(), requirement.borrow_and_update());
                 let there = |name: &InstanceName| {
                     connected.get(name).is_some_and(|standby| requirement.counts(name, &standby.disk))
                 };
-                match requirement.enough && requirement.members.keys().all(there) && draining.is_none() {
+                let may = requirement.enough && draining.is_none() && !left.is_zero();
+                match may && requirement.members.keys().all(there) {
                     false => Writable::No,
                     true if requirement.members.is_empty() && has_standbys => Writable::Alone,
                     true => Writable::Yes,
                 }
             };
             writable.send_if_modified(|before| std::mem::replace(before, now) != now);
-            let over = tokio::time::sleep_until(draining.unwrap_or_else(|| Instant::now() + A_DAY));
+            let again = if left.is_zero() { A_DAY } else { left };
+            let over = tokio::time::sleep_until(draining.unwrap_or_else(|| Instant::now() + again));
             let gone = tokio::select! {
                 changed = connected.changed() => changed.is_err(),
                 changed = requirement.changed() => changed.is_err(),
                 changed = drain.changed() => changed.is_err(),
+                changed = renewed.changed() => changed.is_err(),
                 () = over => false,
             };
             if gone {

@@ -16,14 +16,19 @@ const READ_BYTES: usize = 256 * 1024;
 
 impl Storage {
     /// Opens or creates. What is found afterwards is on disk, also after a crash of the machine.
-    pub fn open(directory: &Path, name: LogName, segment_bytes: u64) -> Result<(Storage, Generations), OpenError> {
+    /// `alone`: no other process may have it open.
+    pub fn open(
+        directory: &Path,
+        name: LogName,
+        segment_bytes: u64,
+        alone: bool,
+    ) -> Result<(Storage, Generations), OpenError> {
         let io = |why| OpenError::Io { path: directory.to_owned(), why };
         std::fs::create_dir_all(directory).map_err(io)?;
         let folder = File::open(directory).map_err(io)?;
-        rustix::fs::flock(&folder, FlockOperation::NonBlockingLockExclusive).map_err(|why| match why {
-            rustix::io::Errno::WOULDBLOCK => OpenError::InUse { path: directory.to_owned() },
-            other => io(other.into()),
-        })?;
+        if alone {
+            lock(&folder, directory)?;
+        }
         let firsts = list(directory).map_err(io)?;
         if firsts.is_empty() {
             keep_name(directory).map_err(io)?;
@@ -54,6 +59,13 @@ impl Storage {
         let storage = Storage { directory, folder, name, segment_bytes, index, file, last, buffer, statistics };
         Ok((storage, generations))
     }
+}
+
+fn lock(folder: &File, directory: &Path) -> Result<(), OpenError> {
+    rustix::fs::flock(folder, FlockOperation::NonBlockingLockExclusive).map_err(|why| match why {
+        rustix::io::Errno::WOULDBLOCK => OpenError::InUse { path: directory.to_owned() },
+        other => OpenError::Io { path: directory.to_owned(), why: other.into() },
+    })
 }
 
 /// A log's folder is new together with the one that it is in.

@@ -120,6 +120,25 @@ async fn a_write_leaves_the_rest_of_the_object_alone() {
 }
 
 #[tokio::test]
+async fn a_renewal_is_a_write_that_says_when_and_changes_nothing_else() {
+    let cluster = Cluster::with_lease("4", Some("ssh-0"), "");
+    let name = "ssh-0".parse().unwrap();
+    let register = cluster.register().stamping(Some("uid".to_owned()));
+    let taken = register.take_generation(&name, &disk("one")).await.unwrap();
+    let stamp = |object: &Value| object["spec"]["renewTime"].as_str().map(str::to_owned);
+    let first = stamp(&cluster.object()).expect("an opening is stamped, too");
+    assert_eq!(cluster.object()["metadata"]["annotations"][POD], "ssh-0=uid");
+    let renewed = register.write(&taken.version, taken.value.clone()).await.unwrap();
+    assert_ne!(renewed, taken.version, "who read the one before writes in vain");
+    assert!(stamp(&cluster.object()).unwrap() > first);
+    assert_eq!(register.read().await.unwrap().unwrap().value, taken.value);
+    // Others write it, too, and have no lease to renew.
+    let before = stamp(&cluster.object());
+    cluster.register().write(&renewed, taken.value.frozen()).await.unwrap();
+    assert_eq!(stamp(&cluster.object()), before);
+}
+
+#[tokio::test]
 async fn the_holder_before_is_remembered() {
     let cluster = Cluster::with_lease("4", Some("ssh-0"), "ssh-1,ssh-2");
     let register = cluster.register();
