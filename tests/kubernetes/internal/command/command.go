@@ -170,7 +170,8 @@ func block(blocked bool) func(context.Context, []string) error {
 				return plan.SetBlocked(ctx, node, words[1], words[2], blocked)
 			}
 		}
-		return fmt.Errorf("write 'block|unblock --dir DIR NODE ADDRESS[:PORT] ADDRESS[:PORT]', NODE is n1 to n%d", len(plan.Nodes))
+		return fmt.Errorf("write 'block|unblock --dir DIR NODE ADDRESS[:PORT] ADDRESS[:PORT]', NODE is n1 to n%d",
+			len(plan.Nodes))
 	}
 }
 
