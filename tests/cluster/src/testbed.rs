@@ -29,6 +29,8 @@ pub struct Cluster {
     forwarder: Option<Child>,
     /// Each mirror for itself, also those that are not there now.
     pub mirrors: Vec<String>,
+    /// The port here that leads to the SSH Service of an SshMaster called `one`, once there is one.
+    pub one_ssh: u16,
     pub mercurial: Mercurial,
 }
 
@@ -44,6 +46,7 @@ impl Cluster {
             ready: None,
             forwarder: None,
             mirrors: Vec::new(),
+            one_ssh: 0,
             mercurial: scenarios::mercurials().pop().unwrap(),
         };
         if std::env::var_os(KEEP).is_none() || !cluster.directory.join("ready.json").exists() {
@@ -110,8 +113,12 @@ impl Cluster {
         let namespace = line.split('\0').find(|word| word.starts_with("--namespace=")).unwrap();
         let mut command = Command::new(self.programs.join("testbed"));
         command.args(["forward", namespace, "--name-server", NAME_SERVER]);
+        let free = || TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let ssh = free();
+        self.one_ssh = ssh.port();
+        command.arg(format!("{ssh}=one-ssh.quickstart.svc.cluster.local:22"));
         for number in 0..MIRRORS {
-            let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+            let free = free();
             let host = format!("web-mirror-{number}.web-mirror-instances.quickstart.svc.cluster.local");
             command.arg(format!("{free}={host}:8080"));
             self.mirrors.push(format!("http://{free}"));

@@ -9,6 +9,7 @@ mod partitions;
 mod pods;
 mod promotion;
 mod scaling;
+mod shared;
 
 use std::time::Instant;
 
@@ -31,6 +32,7 @@ const STEPS: &[(&str, Step)] = &[
     ("no_api_server", partitions::nobody_has_an_api_server),
     ("masters_node", promotion::a_masters_node_is_cut_off),
     ("a_node", nodes::a_node_is_cut_off),
+    ("shared", shared::one_volume_for_all_instances),
     ("mistakes", mistakes::are_told_and_heal),
     ("upgrade", life::an_upgrade_restarts_nothing),
     ("uninstall", life::uninstalling_keeps_everything),

@@ -12,7 +12,9 @@ const UNPLANNED: Duration = Duration::from_secs(6);
 /// What `kubectl` itself takes on a busy machine.
 const LOOK: Duration = Duration::from_secs(3);
 /// Everything of the control plane is there: it is not cut off.
-const FIRST_NODE: &str = "n1";
+pub const FIRST_NODE: &str = "n1";
+/// The quickstart's.
+const MASTER: &str = "hg";
 
 pub fn a_killed_master_is_replaced(cluster: &Cluster, developer: &mut Developer) {
     replaced(cluster, developer, |cluster, master| {
@@ -45,12 +47,12 @@ pub fn a_masters_node_is_cut_off(cluster: &Cluster, developer: &mut Developer) {
     cluster.kubectl(&format!("patch sshmaster/hg --type=merge -p {failover}"));
     in_sync(cluster);
     let mut old = cluster.role("master").unwrap();
-    if node(cluster, &old) == FIRST_NODE {
-        promote(cluster);
-        old = named_instead_of(cluster, &old);
+    if node(cluster, MASTER, &old) == FIRST_NODE {
+        promote(cluster, MASTER);
+        old = named_instead_of(cluster, MASTER, &old);
         in_sync(cluster);
     }
-    let node = node(cluster, &old);
+    let node = node(cluster, MASTER, &old);
     assert_ne!(node, FIRST_NODE);
     developer.push_when_possible();
     let begun = Instant::now();
@@ -67,7 +69,7 @@ pub fn a_masters_node_is_cut_off(cluster: &Cluster, developer: &mut Developer) {
 }
 
 pub fn a_switchover_is_asked_for(cluster: &Cluster, developer: &mut Developer) {
-    replaced(cluster, developer, |cluster, _| promote(cluster));
+    replaced(cluster, developer, |cluster, _| promote(cluster, MASTER));
     let status = kubectl_hg(cluster, &["status", "hg", "-o", "json"]);
     let status: serde_json::Value = serde_json::from_str(&status).unwrap();
     assert_eq!(status["master"], *cluster.role("master").unwrap(), "{status}");
@@ -93,22 +95,24 @@ fn replaced(cluster: &Cluster, developer: &mut Developer, event: impl FnOnce(&Cl
 }
 
 fn named_in_time(cluster: &Cluster, old: &str, begun: Instant) -> String {
-    let new = named_instead_of(cluster, old);
+    let new = named_instead_of(cluster, MASTER, old);
     let seconds = begun.elapsed();
     eprintln!("  {new} is named after {seconds:.1?}");
     assert!(seconds < UNPLANNED + LOOK, "{seconds:?}");
     new
 }
 
-fn named_instead_of(cluster: &Cluster, old: &str) -> String {
+/// `name`: of the SshMaster.
+pub fn named_instead_of(cluster: &Cluster, name: &str, old: &str) -> String {
     wait_longer_for(LIMIT, "another holder of the register", || {
-        let holder = cluster.get("lease/hg")?["spec"]["holderIdentity"].as_str().unwrap_or_default().to_owned();
+        let holder =
+            cluster.get(&format!("lease/{name}"))?["spec"]["holderIdentity"].as_str().unwrap_or_default().to_owned();
         if holder.is_empty() || holder == old { Err(holder) } else { Ok(holder) }
     })
 }
 
-fn node(cluster: &Cluster, pod: &str) -> String {
-    cluster.pods("hg").unwrap()[pod].node.clone()
+pub fn node(cluster: &Cluster, name: &str, pod: &str) -> String {
+    cluster.pods(name).unwrap()[pod].node.clone()
 }
 
 pub fn in_sync(cluster: &Cluster) {
@@ -118,11 +122,11 @@ pub fn in_sync(cluster: &Cluster) {
     });
 }
 
-fn promote(cluster: &Cluster) {
-    eprintln!("  {}", kubectl_hg(cluster, &["promote", "hg"]).trim());
+pub fn promote(cluster: &Cluster, name: &str) {
+    eprintln!("  {}", kubectl_hg(cluster, &["promote", name]).trim());
 }
 
-fn kubectl_hg(cluster: &Cluster, arguments: &[&str]) -> String {
+pub fn kubectl_hg(cluster: &Cluster, arguments: &[&str]) -> String {
     let own = std::env::current_exe().unwrap();
     let program: PathBuf = own.ancestors().nth(2).unwrap().join("kubectl-hg");
     let output = Command::new(program)

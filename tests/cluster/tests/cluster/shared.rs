@@ -1,0 +1,94 @@
+//! Instances on several nodes with one volume: another one opens it when it is proven that the master writes no more.
+
+use cluster::{Cluster, Developer, LIMIT};
+use scenarios::{Client, wait_longer_for};
+
+use crate::promotion::{FIRST_NODE, kubectl_hg, named_instead_of, node, promote};
+
+const NAME: &str = "one";
+const MANIFEST: &str = "
+apiVersion: hg-operator.dev/v1alpha1
+kind: SshMaster
+metadata: {name: one}
+spec:
+  instances: 2
+  publicUrl: http://localhost:8080
+  sshHost: localhost
+  storage: {mode: Shared, size: 1Gi}
+  failover: {minInterval: 0s}
+  directory:
+    authorizedKeys: {secretRef: {name: developers}}
+    groups: [{name: developers, members: ['*']}]
+---
+apiVersion: hg-operator.dev/v1alpha1
+kind: HgRepository
+metadata: {name: one}
+spec:
+  path: one
+  masterRef: {name: one}
+  writeGroups: [developers]
+";
+
+pub fn one_volume_for_all_instances(cluster: &Cluster, _developer: &mut Developer) {
+    cluster.apply(MANIFEST);
+    cluster.is_ready("sshmaster/one");
+    cluster.is_ready("hgrepository/one");
+    let mut ready = cluster.ready().clone();
+    ready.ssh.port = cluster.one_ssh;
+    let client = Client::of(&ready, &cluster.mercurial, cluster.folder("one"));
+    client.init("work");
+    let mut pushed = vec![push(&client, "first")];
+
+    let old = holder(cluster);
+    cluster.kubectl(&format!("delete --wait=false --grace-period=0 --force pod/{old}"));
+    let mut master = named_instead_of(cluster, NAME, &old);
+    pushed.push(push(&client, "after a kill"));
+    cluster.is_ready("sshmaster/one");
+
+    promote(cluster, NAME);
+    master = named_instead_of(cluster, NAME, &master);
+    pushed.push(push(&client, "after a switchover"));
+    cluster.is_ready("sshmaster/one");
+    if node(cluster, NAME, &master) == FIRST_NODE {
+        promote(cluster, NAME);
+        master = named_instead_of(cluster, NAME, &master);
+        cluster.is_ready("sshmaster/one");
+    }
+
+    let node = node(cluster, NAME, &master);
+    cluster.link(&node, "down");
+    wait_longer_for(LIMIT, "a person is asked for a word", || {
+        let ready = cluster.condition("sshmaster/one", "PromotionReady")?;
+        if ready.message.contains("kubectl hg fence") { Ok(()) } else { Err(format!("{ready:?}")) }
+    });
+    assert_eq!(holder(cluster), master, "silence is no proof");
+    eprintln!("  {}", kubectl_hg(cluster, &["fence", NAME, "--confirm"]).trim());
+    named_instead_of(cluster, NAME, &master);
+    pushed.push(push(&client, "after a word"));
+    cluster.link(&node, "up");
+    cluster.is_ready("sshmaster/one");
+
+    pushed.push(push(&client, "last"));
+    client.hg("", &["clone", "-q", "-U", &client.push_url("one"), "check"]).ok();
+    let has = client.hg("check", &["log", "-T", "{node}\n"]).ok();
+    let lost: Vec<_> = pushed.iter().filter(|hash| !has.contains(hash.as_str())).collect();
+    assert!(lost.is_empty(), "acknowledged and lost: {lost:?}");
+    cluster.kubectl("delete --wait=false hgrepository/one sshmaster/one");
+    cluster.has_no_pods(NAME);
+}
+
+fn holder(cluster: &Cluster) -> String {
+    let lease = wait_longer_for(LIMIT, "the register", || cluster.get("lease/one"));
+    lease["spec"]["holderIdentity"].as_str().unwrap().to_owned()
+}
+
+/// Tried until it is acknowledged.
+fn push(client: &Client, text: &str) -> String {
+    let hash = client.commit("work", "file", text);
+    wait_longer_for(LIMIT, text, || {
+        let pushed = client.hg("work", &["push", "-q", &client.push_url("one")]);
+        // 1: an earlier try was recorded after all.
+        if matches!(pushed.code, Some(0 | 1)) { Ok(()) } else { Err(pushed.stderr) }
+    });
+    hash
+}
