@@ -14,7 +14,7 @@ spec:
   instances: 2
   publicUrl: http://localhost:8080
   sshHost: localhost
-  storage: {mode: Shared, size: 1Gi}
+  storage: {mode: Shared, size: 50Gi}
   failover: {minInterval: 0s}
   directory:
     authorizedKeys: {secretRef: {name: developers}}
@@ -84,7 +84,7 @@ fn holder(cluster: &Cluster) -> String {
 
 /// Tried until it is acknowledged.
 fn push(client: &Client, text: &str) -> String {
-    let hash = client.commit("work", "file", text);
+    let hash = client.commit("work", "text", text);
     wait_longer_for(LIMIT, text, || {
         let pushed = client.hg("work", &["push", "-q", &client.push_url("one")]);
         // 1: an earlier try was recorded after all.
