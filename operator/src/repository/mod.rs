@@ -214,7 +214,10 @@ async fn set_finalizer(context: &Context, observed: &Observed, wanted: bool) -> 
     match api.patch(&observed.name.name, &parameters, &Patch::Merge(&patch)).await {
         Ok(mut written) => {
             crate::world::metadata(&mut written);
-            context.world.repositories.put(written);
+            // Without finalizers one that is being deleted is gone, and the watch says so.
+            if written.metadata.deletion_timestamp.is_none() || !written.finalizers().is_empty() {
+                context.world.repositories.put(written);
+            }
             Ok(())
         }
         Err(error) if is_absent(&error) => Ok(()),

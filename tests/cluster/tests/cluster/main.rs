@@ -25,6 +25,8 @@ const STEPS: &[(&str, Step)] = &[
     ("master", pods::the_master_comes_back),
     ("killed", promotion::a_killed_master_is_replaced),
     ("switchover", promotion::a_switchover_is_asked_for),
+    ("drained", promotion::a_masters_node_is_drained),
+    ("rolled_out", promotion::a_new_template_is_rolled_out),
     ("all_killed", promotion::all_instances_are_killed),
     ("from_standby", partitions::a_master_without_its_standby),
     ("from_api_server", partitions::a_master_without_the_api_server),

@@ -22,6 +22,36 @@ pub fn a_killed_master_is_replaced(cluster: &Cluster, developer: &mut Developer)
     });
 }
 
+pub fn a_masters_node_is_drained(cluster: &Cluster, developer: &mut Developer) {
+    replaced(cluster, developer, |cluster, master| {
+        let node = node(cluster, MASTER, master);
+        let which = "--ignore-daemonsets --delete-emptydir-data --pod-selector=hg-operator.dev/role=master";
+        cluster.kubectl(&format!("drain {node} {which}"));
+        cluster.kubectl(&format!("uncordon {node}"));
+    });
+}
+
+/// The standby is replaced first, then it becomes master, then the old one is replaced.
+pub fn a_new_template_is_rolled_out(cluster: &Cluster, developer: &mut Developer) {
+    in_sync(cluster);
+    let reader = Reader::start(cluster);
+    let (before, old) = (cluster.pods(MASTER).unwrap(), cluster.role("master").unwrap());
+    let annotation = format!(r#"{{"spec":{{"podAnnotations":{{"example.org/rolled":"{}"}}}}}}"#, std::process::id());
+    cluster.kubectl(&format!("patch sshmaster/hg --type=merge -p {annotation}"));
+    named_instead_of(cluster, MASTER, &old);
+    developer.push_when_possible();
+    wait_longer_for(LIMIT, "every pod is another", || {
+        let pods = cluster.pods(MASTER)?;
+        let replaced = pods.iter().all(|(name, pod)| pod.ready && pod.uid != before[name].uid);
+        if replaced && pods.len() == before.len() { Ok(()) } else { Err(format!("{pods:?}")) }
+    });
+    in_sync(cluster);
+    let tip = developer.push();
+    developer.shown(cluster, &[0, 1], &tip);
+    developer.nothing_is_lost();
+    reader.is_content();
+}
+
 /// The register still names the master; which of them opens first does not matter.
 pub fn all_instances_are_killed(cluster: &Cluster, developer: &mut Developer) {
     in_sync(cluster);
