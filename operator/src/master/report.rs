@@ -34,10 +34,12 @@ pub fn report(
         }
         None => before.standbys.clone(),
     };
-    let promotion = match (&before.master, &master) {
-        (Some(from), Some(to)) if from != to => Some(Promotion {
+    // In between, while the register is frozen, the status names no master.
+    let from = before.master.clone().or_else(|| previous_holder(observed).filter(|_| before.generation.is_some()));
+    let promotion = match (from, &master) {
+        (Some(from), Some(to)) if from != *to => Some(Promotion {
             at: Time(now),
-            from: Some(from.clone()),
+            from: Some(from),
             to: to.clone(),
             reason: note.reason.clone(),
             fence_proof: note.proof.clone(),
@@ -71,6 +73,10 @@ fn log(view: &View) -> LogStatus {
 
 fn signed(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+fn previous_holder(observed: &Observed) -> Option<String> {
+    observed.register.as_ref()?.annotations().get(register::PREVIOUS_HOLDER).cloned()
 }
 
 fn register_generation(observed: &Observed) -> Option<i64> {

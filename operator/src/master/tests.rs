@@ -268,6 +268,33 @@ fn the_same_world_gives_the_same_status() {
 }
 
 #[test]
+fn a_promotion_is_told_also_when_nobody_was_master_in_between() {
+    let mut observed = observed(json!({}));
+    let report = |observed: &Observed, before: &crds::SshMasterStatus| {
+        report::report(observed, before, &Note::default(), Ok(&Done::default()), Timestamp::UNIX_EPOCH)
+    };
+    let lease = |holder: Option<&str>, previous: Option<&str>| {
+        let mut lease = register();
+        lease["spec"]["holderIdentity"] = holder.into();
+        lease["metadata"]["annotations"]["hg-operator.dev/previous-holder"] = previous.into();
+        Some(of(lease))
+    };
+    observed.register = lease(Some("hg-ssh-0"), Some("hg-ssh-1"));
+    let first = report(&observed, &Default::default());
+    assert_eq!(first.last_promotion, None, "what was before this status is not known");
+    observed.register = lease(None, Some("hg-ssh-0"));
+    let frozen = report(&observed, &first);
+    assert_eq!((&frozen.master, &frozen.last_promotion), (&None, &None));
+    observed.register = lease(Some("hg-ssh-0"), Some("hg-ssh-0"));
+    assert_eq!(report(&observed, &frozen).last_promotion, None, "it was withdrawn");
+    for before in [&first, &frozen] {
+        observed.register = lease(Some("hg-ssh-1"), Some("hg-ssh-0"));
+        let promotion = report(&observed, before).last_promotion.unwrap();
+        assert_eq!((promotion.from.as_deref(), &*promotion.to), (Some("hg-ssh-0"), "hg-ssh-1"));
+    }
+}
+
+#[test]
 fn the_log_is_told_as_the_master_tells_it_and_stays_when_nobody_does() {
     let mut observed = observed(json!({}));
     let log = protocol::status::LogStatus { start: Offset(5), committed: Offset(40), bytes: 4096 };
