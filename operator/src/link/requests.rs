@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use protocol::{Offset, Registry, RepositoryPath, RepositorySettings};
+use protocol::{Registry, RepositoryPath, RepositorySettings};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -37,12 +37,6 @@ enum Ask<'a> {
 pub enum ImportRequest {
     Url(String),
     BundleUrl(String),
-}
-
-/// What a change has become in the log.
-#[derive(Deserialize)]
-struct Written {
-    offset: Offset,
 }
 
 /// How an import does.
@@ -118,19 +112,19 @@ fn is_the_masters(status: u16) -> bool {
 }
 
 impl Link {
-    /// Creates or changes a repository; answers when that is committed, with its newest record.
+    /// Creates or changes a repository; answers when that is committed.
     pub async fn put(
         &self,
         world: &World,
         path: &RepositoryPath,
         settings: &RepositorySettings,
-    ) -> Result<Offset, AskError> {
+    ) -> Result<(), AskError> {
         let (shared, url) = (&self.shared, format!("/v1/registry/{path}"));
-        let Written { offset } = shared.any(world, Ask::Put(&url, &value(settings))).await?;
+        shared.any::<Value>(world, Ask::Put(&url, &value(settings))).await?;
         if let Some(known) = &mut shared.told().settings {
             known.insert(path.clone(), settings.clone());
         }
-        Ok(offset)
+        Ok(())
     }
 
     /// Deletes a repository that the master is known to have.

@@ -11,7 +11,6 @@ use crds::{DeletionPolicy, HgRepository, SshMaster};
 use k8s_openapi::jiff::Timestamp;
 use kube::api::{Patch, PatchParams};
 use kube::{Api, ResourceExt};
-use protocol::Offset;
 use serde_json::json;
 
 use crate::apply::{Owner, is_absent, refused};
@@ -45,11 +44,10 @@ pub struct Observed {
 }
 
 impl Observed {
-    /// The master's last word is about it as it is since this record, on all mirrors.
-    fn is_shown(&self, since: Offset) -> bool {
+    /// The master's last word is about it, too.
+    fn is_shown(&self) -> bool {
         let view = self.link.as_ref().and_then(|link| link.view());
-        let known = view.as_ref().and_then(|view| view.repositories.get(&self.repository.spec.path));
-        known.is_some_and(|known| known.published >= since)
+        view.is_some_and(|view| view.repositories.contains_key(&self.repository.spec.path))
     }
 
     fn suspended(&self) -> bool {
@@ -65,8 +63,8 @@ impl Observed {
 #[derive(Debug, Default)]
 pub struct Done {
     pub import: import::Import,
-    /// The master was told of it just now, which became this record.
-    told: Option<Offset>,
+    /// The master was told of it just now.
+    told: bool,
 }
 
 pub async fn reconcile(context: &Context, name: &Name) -> Outcome {
@@ -98,8 +96,7 @@ async fn look(context: &Context, observed: &Observed) -> Result<Outcome, Problem
         done => done,
     };
     let key = Key::Repository(observed.name.clone());
-    let told = done.as_ref().ok().and_then(|done| done.told);
-    if told.is_some_and(|told| !observed.is_shown(told)) {
+    if done.as_ref().is_ok_and(|done| done.told) && !observed.is_shown() {
         return Ok(Outcome::Again(SHOWN_WITHIN));
     }
     // Its finalizer may have been written just now.
@@ -159,14 +156,14 @@ async fn act(context: &Context, observed: &Observed) -> Result<Done, Problem> {
     let link = observed.link.as_ref().ok_or_else(no_master)?;
     let wanted = spec.settings();
     let known = link.settings(&spec.path).ok_or_else(no_master)?;
-    let mut written = None;
-    if known.as_ref() != Some(&wanted) {
+    let differs = known.as_ref() != Some(&wanted);
+    if differs {
         must_be_current(context, observed).await?;
-        written = Some(link.put(&context.world, &spec.path, &wanted).await.map_err(told)?);
+        link.put(&context.world, &spec.path, &wanted).await.map_err(told)?;
         tracing::info!(repository = %observed.name, path = %spec.path, "the master has it as it is wanted");
     }
     let import = import::import(&context.world, link, observed).await?;
-    Ok(Done { import, told: written })
+    Ok(Done { import, told: differs })
 }
 
 /// What the master is told outlives the resource: an old list must neither bring a repository back, nor take one away
