@@ -4,13 +4,16 @@
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::{Errno, FdFlags, fcntl_setfd};
 
 const FILE: &str = "family.lock";
 const POLL: Duration = Duration::from_millis(5);
+/// A family that is killed ends sooner; one that has not hangs in the kernel, on a volume perhaps.
+const SAID_AFTER: Duration = Duration::from_secs(10);
+const SAID_AGAIN: Duration = Duration::from_secs(60);
 
 /// Held by a family for as long as one of it runs: all of them have the same open file.
 #[derive(Debug)]
@@ -39,7 +42,12 @@ pub async fn ended(lock: &Path) -> io::Result<()> {
 
 async fn locked(path: &Path) -> io::Result<File> {
     let file = OpenOptions::new().create(true).truncate(false).write(true).open(path)?;
+    let mut say = Instant::now() + SAID_AFTER;
     loop {
+        if Instant::now() >= say {
+            tracing::error!(lock = %path.display(), "processes of an earlier start still run: waiting until they end");
+            say += SAID_AGAIN;
+        }
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => return Ok(file),
             Err(Errno::WOULDBLOCK) => tokio::time::sleep(POLL).await,
