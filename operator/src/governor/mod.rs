@@ -104,6 +104,7 @@ async fn govern(context: Context, name: Name) {
     let mut watch = Watch::start(&driver.client, Vec::new());
     loop {
         let Some(master) = context.world.masters.get(&name) else { return };
+        let master = master::holding(master, context.world.registers.get(&name).as_deref());
         let Some(renewed) = context.world.secrets.get(&secret) else { return };
         // The identity reads the files again when they have changed.
         if write_certificate(folder.path(), &renewed).is_err() {

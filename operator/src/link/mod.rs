@@ -218,7 +218,7 @@ fn tell(shared: &Shared, around: &Surroundings, news: &view::News) {
     if news.installation {
         queue.retry(Key::Master(master.clone()));
         let ours = |pool: &crds::MirrorPool| is_of(pool, &pool.spec.master_ref.name, master);
-        world.pools.find(ours).iter().for_each(|pool| queue.wake(Key::Pool(Name::of(pool.as_ref()))));
+        world.pools.find(ours).iter().for_each(|pool| queue.retry(Key::Pool(Name::of(pool.as_ref()))));
     }
     if news.mirrors {
         wake_repositories(shared, around);

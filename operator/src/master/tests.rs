@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crds::MirrorPool;
 use crds::conditions::Reason;
+use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::jiff::Timestamp;
 use protocol::Offset;
@@ -12,7 +13,7 @@ use serde_json::{Value, json};
 use super::build::{Made, build};
 use super::observe::{Observed, Pool};
 use super::validate::validate;
-use super::{Done, report};
+use super::{Done, holding, report};
 use crate::apply::Premise;
 use crate::certificates::Data;
 use crate::governor::Note;
@@ -30,8 +31,10 @@ fn secret(name: &str, keys: &[(&str, &str)]) -> Secret {
 }
 
 fn observed(change: Value) -> Observed {
+    let master = Arc::new(master(change));
     Observed {
-        master: Arc::new(master(change)),
+        wanted_instances: master.spec.instances,
+        master,
         name: Name::new("code", "hg"),
         pools: Vec::new(),
         all_pools: Premise::all::<MirrorPool>([]),
@@ -306,4 +309,23 @@ fn the_log_is_told_as_the_master_tells_it_and_stays_when_nobody_does() {
     assert_eq!(told.log, Some(crds::LogStatus { head: 40, start: Some(5), bytes: Some(4096) }));
     observed.view = None;
     assert_eq!(report(&observed, &told).log, told.log);
+}
+
+#[test]
+fn the_masters_pod_stays_when_fewer_instances_are_wanted() {
+    let instances = |wanted: u32, holder: &str, before: &str| {
+        let mut register = register();
+        register["spec"]["holderIdentity"] = json!(holder);
+        register["metadata"]["annotations"][register::PREVIOUS_HOLDER] = json!(before);
+        let register: Arc<Lease> = of(register);
+        holding(Arc::new(master(json!({"instances": wanted}))), Some(&register)).spec.instances
+    };
+    assert_eq!(instances(1, "hg-ssh-0", "hg-ssh-1"), 1);
+    assert_eq!(instances(1, "hg-ssh-1", "hg-ssh-0"), 2);
+    assert_eq!(instances(1, "hg-ssh-2", ""), 3);
+    assert_eq!(instances(2, "hg-ssh-1", ""), 2);
+    // While another takes its place.
+    assert_eq!(instances(1, "", "hg-ssh-1"), 2);
+    assert_eq!(instances(1, "hg-ssh-4000000000", ""), 1, "no name of ours");
+    assert_eq!(holding(Arc::new(master(json!({"instances": 1}))), None).spec.instances, 1);
 }
