@@ -11,6 +11,7 @@ mod check;
 pub mod conditions;
 mod definitions;
 mod error;
+pub mod events;
 mod master;
 mod parse;
 mod places;

@@ -159,7 +159,7 @@ pub struct HgRepositoryStatus {
     /// The newest of its records that every active mirror shows.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub published_offset: Option<i64>,
-    /// How many active mirrors show its newest state, such as 3/3.
+    /// How many active mirrors show its newest record, of all that its pools are to have, such as 3/3.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mirrors_in_sync: Option<String>,
     /// Where it is found.

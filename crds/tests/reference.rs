@@ -7,6 +7,7 @@ mod generated;
 use std::fmt::Write;
 
 use crds::conditions::{ConditionType, Reason};
+use crds::events::{EventKind, EventReason};
 use serde_json::Value;
 
 /// Groups that are a pod's own; `kubectl explain` shows what is in them.
@@ -135,5 +136,13 @@ fn reasons(page: &mut String) {
     page.push_str("\n## Reasons of conditions\n\n| reason | meaning |\n| --- | --- |\n");
     for reason in Reason::ALL {
         writeln!(page, "| `{reason}` | {} |", reason.meaning()).unwrap();
+    }
+    page.push_str("\n## Reasons of events\n\n| reason | type | meaning |\n| --- | --- | --- |\n");
+    for reason in EventReason::ALL {
+        let kind = match reason.kind() {
+            EventKind::Normal => "Normal",
+            EventKind::Warning => "Warning",
+        };
+        writeln!(page, "| `{}` | {kind} | {} |", reason.as_str(), reason.meaning()).unwrap();
     }
 }

@@ -6,6 +6,7 @@ use std::time::SystemTime;
 use crds::conditions::Reason;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
+use kube::ResourceExt;
 use protocol::InstanceName;
 use transport::{Authority, Certified};
 
@@ -44,13 +45,21 @@ pub struct Holder {
     pub addresses: Vec<String>,
 }
 
+/// What a Secret must have.
+#[derive(Clone, Debug, Default)]
+pub struct Leaves {
+    pub data: Data,
+    /// The version of the Secret that those are from which stay; None: there was none.
+    pub of: Option<String>,
+}
+
 /// What the Secret of these holders must have: certificates that are good stay, others are made.
 pub fn leaves(
     authority: &Authority,
     found: Option<&Secret>,
     holders: &[Holder],
     now: SystemTime,
-) -> Result<Data, Problem> {
+) -> Result<Leaves, Problem> {
     let mut leaves = vec![(AUTHORITY_CERTIFICATE.to_owned(), authority.certificate().to_owned())];
     for Holder { name, addresses } in holders {
         let (certificate, key) = (format!("{name}-cert.pem"), format!("{name}-key.pem"));
@@ -65,7 +74,7 @@ pub fn leaves(
         };
         leaves.extend([(certificate, certified.certificate), (key, certified.key)]);
     }
-    Ok(data(leaves))
+    Ok(Leaves { data: data(leaves), of: found.and_then(ResourceExt::resource_version) })
 }
 
 pub fn text<'a>(secret: &'a Secret, key: &str) -> Option<&'a str> {
@@ -99,16 +108,16 @@ mod tests {
     fn good_certificates_stay_and_others_are_made() {
         let now = SystemTime::now();
         let authority = authority(&secret(new_authority(now).unwrap())).unwrap();
-        let first = leaves(&authority, None, &[holder("hg-ssh-0")], now).unwrap();
+        let first = leaves(&authority, None, &[holder("hg-ssh-0")], now).unwrap().data;
         assert_eq!(first.len(), 3);
         let more = leaves(&authority, Some(&secret(first.clone())), &[holder("hg-ssh-0"), holder("hg-ssh-1")], now);
-        let more = more.unwrap();
+        let more = more.unwrap().data;
         assert_eq!(more["hg-ssh-0-cert.pem"], first["hg-ssh-0-cert.pem"]);
         assert_eq!(more.len(), 5);
-        let fewer = leaves(&authority, Some(&secret(more)), &[holder("hg-ssh-0")], now).unwrap();
+        let fewer = leaves(&authority, Some(&secret(more)), &[holder("hg-ssh-0")], now).unwrap().data;
         assert_eq!(fewer, first);
         let late = now + Duration::from_secs(300 * 24 * 3600);
-        let renewed = leaves(&authority, Some(&secret(first.clone())), &[holder("hg-ssh-0")], late).unwrap();
+        let renewed = leaves(&authority, Some(&secret(first.clone())), &[holder("hg-ssh-0")], late).unwrap().data;
         assert_ne!(renewed["hg-ssh-0-cert.pem"], first["hg-ssh-0-cert.pem"]);
     }
 

@@ -1,51 +1,13 @@
-//! Events, for `kubectl describe`. Their reasons are a closed list, as those of conditions are; people's alerts match
-//! them.
+//! Events, for `kubectl describe`; people's alerts match their reasons.
 
+use crds::events::EventKind;
+pub use crds::events::EventReason;
 use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use kube::{Client, Resource, ResourceExt};
 
 use crate::problem::{Class, Problem};
-
-macro_rules! reasons {
-    ($($name:ident: $type:ident, $meaning:literal,)*) => {
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub enum EventReason {
-            $(#[doc = $meaning] $name,)*
-        }
-
-        impl EventReason {
-            fn as_str(self) -> &'static str {
-                match self {
-                    $(EventReason::$name => stringify!($name),)*
-                }
-            }
-
-            fn type_(self) -> EventType {
-                match self {
-                    $(EventReason::$name => EventType::$type,)*
-                }
-            }
-        }
-    };
-}
-
-reasons! {
-    Created: Normal, "An object was made.",
-    Updated: Normal, "An object was changed.",
-    Removed: Normal, "An object that is not asked for any more was removed.",
-    Restarting: Normal, "A pod is deleted so that it starts again as it should be.",
-    MasterChanged: Normal, "Another instance is master.",
-    PromotionBegun: Warning, "The register is frozen: another instance is to be master.",
-    Promoted: Normal, "An instance is named master, and a sealed standby proves that no other can write.",
-    PromotionWithdrawn: Warning, "Nobody could be promoted: the old master is named again.",
-    PromotionBlocked: Warning, "A promotion is due or asked for, and cannot be made now.",
-    MirrorJoined: Normal, "Readers are sent to a mirror.",
-    MirrorLeft: Normal, "Readers are not sent to a mirror any more.",
-    RepositoryDeleted: Normal, "The repository was deleted on the master.",
-    Failed: Warning, "Something is in the way; the Ready condition says the same.",
-}
 
 /// Made once for the process: it counts what is told again.
 #[derive(Clone)]
@@ -81,7 +43,10 @@ impl Events {
     /// An event that cannot be told is not worth a failure.
     pub async fn tell_of(&self, about: &ObjectReference, reason: EventReason, note: String) {
         let event = Event {
-            type_: reason.type_(),
+            type_: match reason.kind() {
+                EventKind::Normal => EventType::Normal,
+                EventKind::Warning => EventType::Warning,
+            },
             reason: reason.as_str().to_owned(),
             note: Some(note),
             action: reason.as_str().to_owned(),

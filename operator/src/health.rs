@@ -1,5 +1,6 @@
 //! `/livez`, `/readyz` and `/metrics`. A standby operator is ready too: its caches are warm, it only does not act.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -40,8 +41,12 @@ async fn ready(State(health): State<Arc<Health>>) -> Response {
     if missing.is_empty() && failing.is_empty() {
         return "ready\n".into_response();
     }
-    let text = format!("not listed yet: {}; cannot be watched: {}\n", missing.join(", "), failing.join(", "));
+    let text = format!("not listed yet: {}; cannot be watched: {}\n", list(&missing), list(&failing));
     (StatusCode::SERVICE_UNAVAILABLE, text).into_response()
+}
+
+fn list(kinds: &BTreeSet<String>) -> String {
+    kinds.iter().map(String::as_str).collect::<Vec<_>>().join(", ")
 }
 
 async fn scrape(State(health): State<Arc<Health>>) -> Response {

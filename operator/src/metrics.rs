@@ -94,7 +94,7 @@ impl Metrics {
             objects: gauge("hg_operator_objects", "Objects in memory", &["kind"])?,
             watch_age: register_gauge_vec!(
                 "hg_operator_watch_last_event_age_seconds",
-                "Time since a watch last said anything",
+                "Time since a watch last said anything, of a kind's watches the longest",
                 &["kind"]
             )?,
             watch_newest: gauge(

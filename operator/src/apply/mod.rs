@@ -39,6 +39,8 @@ use crate::world::cache::{Cache, Name};
 pub struct Wanted<K> {
     pub name: String,
     value: Value,
+    /// Some: it was made from what was in this version of the object, or, the inner None, from nothing.
+    made_of: Option<Option<String>>,
     kind: PhantomData<K>,
 }
 
@@ -53,7 +55,12 @@ impl<K: Resource<DynamicType = ()>> Wanted<K> {
         value["metadata"] = metadata;
         value["metadata"]["name"] = name.clone().into();
         value["metadata"]["labels"] = labels;
-        Wanted { name, value, kind: PhantomData }
+        Wanted { name, value, made_of: None, kind: PhantomData }
+    }
+
+    /// Some of it is what it was in this version, and some was made anew, at random: to be written over no other.
+    pub fn made_of(self, version: Option<String>) -> Wanted<K> {
+        Wanted { made_of: Some(version), ..self }
     }
 
     #[cfg(test)]
@@ -217,6 +224,9 @@ impl<'a> Hand<'a> {
             self.must_own(observed.as_ref(), &name)?;
             let known = serde_json::to_value(observed.as_ref()).unwrap_or_default();
             let Some(differs) = unchanged::difference(&known, &value) else { return Ok(false) };
+            if wanted.made_of.as_ref().is_some_and(|version| *version != observed.resource_version()) {
+                return Err(Problem::behind(format!("{kind} '{name}' has changed since it was looked at")));
+            }
             if self.written.stands(&kind, &name, &hash, observed.resource_version()) {
                 return Ok(false);
             }

@@ -82,7 +82,8 @@ impl View {
         };
         let who = |view: &View| {
             let roles: Vec<_> = view.instances.values().map(|one| (one.name.clone(), one.role)).collect();
-            (view.master.clone(), view.generation, view.answers, roles, view.repositories.len())
+            let refuses = view.log.and_then(|log| log.refuses);
+            (view.master.clone(), view.generation, view.answers, roles, view.repositories.len(), refuses)
         };
         let repositories = self.changed(before);
         let mirrors = transitions(self) != transitions(before);
@@ -167,5 +168,7 @@ mod tests {
         assert_eq!(lagging, News { installation: true, mirrors: true, repositories: Vec::new() });
         let silent = View { answers: false, ..before.clone() };
         assert!(silent.news(&before).installation);
+        let log = LogStatus { refuses: Some(protocol::status::Refusal::VolumeFull), ..before.log.unwrap() };
+        assert!(View { log: Some(log), ..before.clone() }.news(&before).installation);
     }
 }

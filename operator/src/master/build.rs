@@ -12,11 +12,11 @@ use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
 use protocol::InstanceName;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::observe::{Observed, Pool};
 use crate::apply::{Wanted, unchanged};
-use crate::certificates::Data;
+use crate::certificates::Leaves;
 use crate::names::{
     ADMIN_PORT, AUTHORIZED_KEYS, DATA_FOLDER, HOST_KEYS_FOLDER, PROBE_PORT, ROLE, RUN_FOLDER, SSH_PORT, TLS_FOLDER,
     USERS_FOLDER, Workload, host_keys_secret, operator_secret, selector,
@@ -44,8 +44,8 @@ pub struct Objects {
 
 /// What was made before: its values are not ours to choose.
 pub struct Made {
-    pub certificates: Data,
-    pub operator_certificate: Data,
+    pub certificates: Leaves,
+    pub operator_certificate: Leaves,
 }
 
 pub fn build(observed: &Observed, made: Made, image: &str) -> Result<Objects, Problem> {
@@ -87,18 +87,18 @@ pub fn build(observed: &Observed, made: Made, image: &str) -> Result<Objects, Pr
         role: access::role(workload),
         binding: access::binding(workload),
         config: Wanted::new(workload.object(), labels.clone(), json!({"data": files})),
-        certificates: Wanted::new(workload.tls_secret(), labels.clone(), json!({"data": made.certificates})),
-        operator_certificate: Wanted::new(
-            operator_secret(workload.name),
-            labels,
-            json!({"data": made.operator_certificate}),
-        ),
+        certificates: certificates(workload.tls_secret(), &labels, made.certificates),
+        operator_certificate: certificates(operator_secret(workload.name), &labels, made.operator_certificate),
         headless: headless(workload),
         front: front(workload, service),
         budget: policies::budget(workload),
         network: policies::network(workload),
         stateful_set: stateful_set(&template),
     })
+}
+
+fn certificates(name: String, labels: &Value, leaves: Leaves) -> Wanted<Secret> {
+    Wanted::new(name, labels.clone(), json!({"data": leaves.data})).made_of(leaves.of)
 }
 
 /// The files of all instances, by name.

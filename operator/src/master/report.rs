@@ -5,14 +5,14 @@ use crds::{LogStatus, Promotion, SshMasterStatus};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
-use protocol::status::Role;
+use protocol::status::{Refusal, Role};
 
 use super::Done;
 use super::observe::Observed;
 use super::steps::is_ready;
+use super::validate::users;
 use crate::governor::Note;
 use crate::link::view::View;
-use crate::names::AUTHORIZED_KEYS;
 use crate::problem::{Class, Problem};
 
 pub fn report(
@@ -96,10 +96,7 @@ fn findings(observed: &Observed, note: &Note, done: Result<&Done, &Problem>) -> 
     let degraded = degraded(observed, done);
     let standby = standby(observed);
     let ready = ready(observed, done, [&available, &progressing, &standby]);
-    let log_writable = match available.status {
-        ConditionStatus::True => Finding::new(ConditionType::LogWritable, true, Reason::LogOpen, ""),
-        _ => Finding { about: ConditionType::LogWritable, status: ConditionStatus::Unknown, ..available.clone() },
-    };
+    let log_writable = log_writable(observed, &available);
     let suspended = observed.master.spec.suspend;
     let reason = if suspended { Reason::SuspendedBySpec } else { Reason::NotSuspended };
     vec![
@@ -145,12 +142,51 @@ fn available(observed: &Observed) -> Finding {
         return Finding::new(about, false, Reason::NoMaster, format!("{holder} is master and not ready"));
     }
     match observed.view.as_ref().filter(|view| view.answers) {
-        Some(_) => Finding::new(about, true, Reason::MasterAccepts, ""),
+        Some(view) => match view.log.and_then(|log| log.refuses) {
+            None => Finding::new(about, true, Reason::MasterAccepts, ""),
+            Some(refusal) => refused(about, refusal),
+        },
         None => {
             let sentence = format!("{holder} is ready and does not answer the operator");
             Finding::new(about, ConditionStatus::Unknown, Reason::MasterUnreachable, sentence)
         }
     }
+}
+
+/// What the master itself says of its log; while it says nothing, nobody knows.
+fn log_writable(observed: &Observed, available: &Finding) -> Finding {
+    let about = ConditionType::LogWritable;
+    let answering = observed.view.as_ref().filter(|view| view.answers);
+    match answering.map(|view| view.log.map(|log| log.refuses)) {
+        Some(Some(None)) => Finding::new(about, true, Reason::LogOpen, ""),
+        Some(Some(Some(refusal))) => refused(about, refusal),
+        Some(None) => {
+            let sentence = "the master is of an older version, which does not say it";
+            Finding::new(about, ConditionStatus::Unknown, Reason::Reconciling, sentence)
+        }
+        None => Finding { about, status: ConditionStatus::Unknown, ..available.clone() },
+    }
+}
+
+/// Pushes are refused: the same words in `Available` and in `LogWritable`.
+fn refused(about: ConditionType, refusal: Refusal) -> Finding {
+    let (reason, sentence) = match refusal {
+        Refusal::VolumeFull => (Reason::LogFull, "pushes are refused: the volume of the master's log is full"),
+        Refusal::VolumeFails => {
+            (Reason::LogFailed, "pushes are refused: the volume of the master's log did not take the last record")
+        }
+        Refusal::NoStandby => {
+            (Reason::NoStandbyLeft, "pushes are refused: no standby is in sync, and spec.log.durability is Strict")
+        }
+        Refusal::StandbyAway => {
+            (Reason::StandbyAway, "pushes are refused: a standby that every push needs is not connected")
+        }
+        Refusal::Draining => (Reason::SwitchingOver, "pushes are refused: another master is to be named"),
+        Refusal::LeaseOver => {
+            (Reason::LeaseOver, "pushes are refused: the master could not renew its register in time")
+        }
+    };
+    Finding::new(about, false, reason, sentence)
 }
 
 fn progressing(observed: &Observed, done: Result<&Done, &Problem>) -> Finding {
@@ -225,17 +261,8 @@ fn promotion(observed: &Observed, note: &Note) -> Finding {
 
 fn directory(observed: &Observed) -> Finding {
     let about = ConditionType::DirectoryReachable;
-    let name = &observed.master.spec.directory.authorized_keys.secret_ref.name;
-    match &observed.users {
-        None => {
-            Finding::new(about, false, Reason::SecretMissing, format!("there is no Secret '{name}' in this namespace"))
-        }
-        Some(secret) if !secret.data.as_ref().is_some_and(|data| data.contains_key(AUTHORIZED_KEYS)) => Finding::new(
-            about,
-            false,
-            Reason::SecretInvalid,
-            format!("Secret '{name}' has no key '{AUTHORIZED_KEYS}'"),
-        ),
-        Some(_) => Finding::new(about, true, Reason::SecretFound, ""),
+    match users(observed) {
+        Ok(()) => Finding::new(about, true, Reason::SecretFound, ""),
+        Err(problem) => Finding::new(about, false, problem.reason, problem.sentence),
     }
 }

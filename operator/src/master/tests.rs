@@ -8,6 +8,7 @@ use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::jiff::Timestamp;
 use protocol::Offset;
+use protocol::status::{LogStatus, Refusal};
 use serde_json::{Value, json};
 
 use super::build::{Made, build};
@@ -15,7 +16,7 @@ use super::observe::{Observed, Pool};
 use super::validate::validate;
 use super::{Done, holding, report};
 use crate::apply::Premise;
-use crate::certificates::Data;
+use crate::certificates::Leaves;
 use crate::governor::Note;
 use crate::link::view::View;
 use crate::problem::{Class, Problem};
@@ -76,8 +77,9 @@ fn of<T: serde::de::DeserializeOwned>(value: Value) -> Arc<T> {
 }
 
 fn objects(observed: &Observed, name: &str) -> Snapshot {
-    let data: Data = [("ca.pem".to_owned(), k8s_openapi::ByteString(b"x".to_vec()))].into();
-    let made = Made { certificates: data.clone(), operator_certificate: data };
+    let data = [("ca.pem".to_owned(), k8s_openapi::ByteString(b"x".to_vec()))].into();
+    let leaves = Leaves { data, of: None };
+    let made = Made { certificates: leaves.clone(), operator_certificate: leaves };
     let super::build::Objects {
         account,
         role,
@@ -148,7 +150,7 @@ fn instances_share_one_volume() {
 #[test]
 fn the_template_does_not_change_with_what_a_pod_need_not_be_replaced_for() {
     let template = |change: Value| {
-        let made = Made { certificates: Data::new(), operator_certificate: Data::new() };
+        let made = Made { certificates: Leaves::default(), operator_certificate: Leaves::default() };
         let objects = build(&observed(change), made, "example/hg-operator:1").unwrap();
         objects.stateful_set.value()["spec"]["template"].clone()
     };
@@ -218,7 +220,7 @@ fn conditions_say_what_is_so() {
     assert_eq!(told(&observed, Ok(&done))[..2], ["Ready=False NoMaster", "Available=False NoMaster"]);
     observed.register = Some(of(register()));
     observed.pods = vec![of(pod("hg-ssh-0", true)), of(pod("hg-ssh-1", true))];
-    observed.view = Some(Arc::new(View { answers: true, ..View::default() }));
+    observed.view = Some(Arc::new(View { answers: true, log: Some(LogStatus::default()), ..View::default() }));
     let all = told(&observed, Ok(&done));
     assert_eq!(
         all,
@@ -241,6 +243,10 @@ fn conditions_say_what_is_so() {
     let problem = validate(&observed).unwrap_err();
     let all = told(&observed, Err(&problem));
     assert_eq!((all[0].as_str(), all[1].as_str()), ("Ready=False SecretMissing", "Available=True MasterAccepts"));
+    assert_eq!(all[6], "DirectoryReachable=False SecretMissing");
+    let status =
+        report::report(&observed, &Default::default(), &Note::default(), Err(&problem), Timestamp::UNIX_EPOCH);
+    assert_eq!(status.conditions[6].message, problem.sentence, "one sentence, wherever it is said");
 }
 
 #[test]
@@ -300,7 +306,7 @@ fn a_promotion_is_told_also_when_nobody_was_master_in_between() {
 #[test]
 fn the_log_is_told_as_the_master_tells_it_and_stays_when_nobody_does() {
     let mut observed = observed(json!({}));
-    let log = protocol::status::LogStatus { start: Offset(5), committed: Offset(40), bytes: 4096 };
+    let log = LogStatus { start: Offset(5), committed: Offset(40), bytes: 4096, refuses: None };
     observed.view = Some(Arc::new(View { log: Some(log), answers: true, ..View::default() }));
     let report = |observed: &Observed, before: &crds::SshMasterStatus| {
         report::report(observed, before, &Note::default(), Ok(&Done::default()), Timestamp::UNIX_EPOCH)
@@ -328,4 +334,25 @@ fn the_masters_pod_stays_when_fewer_instances_are_wanted() {
     assert_eq!(instances(1, "", "hg-ssh-1"), 2);
     assert_eq!(instances(1, "hg-ssh-4000000000", ""), 1, "no name of ours");
     assert_eq!(holding(Arc::new(master(json!({"instances": 1}))), None).spec.instances, 1);
+}
+
+#[test]
+fn a_log_that_refuses_pushes_is_told_with_its_reason_and_nobody_is_said_to_accept_them() {
+    let mut observed = observed(json!({}));
+    observed.register = Some(of(register()));
+    observed.pods = vec![of(pod("hg-ssh-0", true)), of(pod("hg-ssh-1", true))];
+    let mut conditions = |log: Option<LogStatus>, answers| {
+        observed.view = Some(Arc::new(View { log, answers, ..View::default() }));
+        let all = told(&observed, Ok(&Done::default()));
+        [all[0].clone(), all[1].clone(), all[7].clone()]
+    };
+    let log = |refuses| Some(LogStatus { refuses, ..LogStatus::default() });
+    let full = conditions(log(Some(Refusal::VolumeFull)), true);
+    assert_eq!(full, ["Ready=False LogFull", "Available=False LogFull", "LogWritable=False LogFull"]);
+    let strict = conditions(log(Some(Refusal::NoStandby)), true);
+    assert_eq!(strict[2], "LogWritable=False NoStandbyLeft");
+    let open = conditions(log(None), true);
+    assert_eq!(open, ["Ready=True AllReady", "Available=True MasterAccepts", "LogWritable=True LogOpen"]);
+    assert_eq!(conditions(None, true)[2], "LogWritable=Unknown Reconciling", "a master of an older version");
+    assert_eq!(conditions(log(None), false)[2], "LogWritable=Unknown MasterUnreachable");
 }

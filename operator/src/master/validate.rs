@@ -6,6 +6,7 @@ use k8s_openapi::api::core::v1::Secret;
 use super::observe::Observed;
 use crate::certificates::text;
 use crate::names::AUTHORIZED_KEYS;
+use crate::objects::words;
 use crate::problem::Problem;
 use crate::storage;
 
@@ -19,7 +20,8 @@ pub fn validate(observed: &Observed) -> Result<(), Problem> {
         );
         return Err(Problem::user(Reason::SpecInvalid, sentence));
     }
-    users(&spec.directory.authorized_keys.secret_ref.name, observed.users.as_deref())?;
+    words::validate(&spec.pods(), &spec.service.annotations)?;
+    users(observed)?;
     if let Some(reference) = &spec.host_keys_secret_ref {
         host_keys(&reference.name, observed.named_host_keys.as_deref())?;
     }
@@ -35,9 +37,11 @@ pub fn validate(observed: &Observed) -> Result<(), Problem> {
     Ok(())
 }
 
-fn users(name: &str, secret: Option<&Secret>) -> Result<(), Problem> {
+/// Whether it is known who may log in.
+pub fn users(observed: &Observed) -> Result<(), Problem> {
     let field = "spec.directory.authorizedKeys.secretRef.name";
-    let Some(secret) = secret else { return Err(missing(field, name)) };
+    let name = &observed.master.spec.directory.authorized_keys.secret_ref.name;
+    let Some(secret) = &observed.users else { return Err(missing(field, name)) };
     // Nobody may log in is allowed: the file may be empty, but not absent.
     if secret.data.as_ref().is_some_and(|data| data.contains_key(AUTHORIZED_KEYS)) {
         return Ok(());

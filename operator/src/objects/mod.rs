@@ -4,3 +4,4 @@ pub mod access;
 pub mod pod;
 pub mod policies;
 pub mod services;
+pub mod words;

@@ -15,7 +15,7 @@ use serde_json::json;
 
 use super::Observed;
 use crate::apply::{Wanted, unchanged};
-use crate::certificates::Data;
+use crate::certificates::Leaves;
 use crate::names::{
     ADMIN_PORT, Component, DATA_FOLDER, HTTP_PORT, PROBE_PORT, TLS_FOLDER, Workload, http_service, selector,
 };
@@ -40,7 +40,7 @@ pub struct Objects {
 pub fn build(
     observed: &Observed,
     master: &SshMaster,
-    certificates: Data,
+    certificates: Leaves,
     replicas: u32,
     image: &str,
 ) -> Result<Objects, Problem> {
@@ -76,7 +76,8 @@ pub fn build(
     };
     Ok(Objects {
         config: Wanted::new(workload.object(), labels.clone(), json!({"data": files})),
-        certificates: Wanted::new(workload.tls_secret(), labels, json!({"data": certificates})),
+        certificates: Wanted::new(workload.tls_secret(), labels, json!({"data": certificates.data}))
+            .made_of(certificates.of),
         headless: headless(workload),
         front: front(workload, service),
         budget: policies::budget(workload),

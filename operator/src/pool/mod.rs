@@ -16,11 +16,12 @@ use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 
 use crate::apply::{Hand, Owner, Premise};
-use crate::certificates::{self, Data, Holder};
+use crate::certificates::{self, Holder, Leaves};
 use crate::context::Context;
 use crate::link::view::View;
 use crate::metrics;
 use crate::names::{Component, Workload, ca_secret, is_selected};
+use crate::objects::words;
 use crate::problem::{Class, Problem};
 use crate::queue::decide::Outcome;
 use crate::storage;
@@ -146,6 +147,7 @@ fn validate(observed: &Observed) -> Result<&SshMaster, Problem> {
         let sentence = format!("spec.masterRef.name: there is no SshMaster '{named}' in this namespace");
         return Err(Problem::user(Reason::MasterNotFound, sentence));
     };
+    words::validate(&spec.pods(), &spec.service.annotations)?;
     storage::must_not_shrink(&spec.storage, &observed.claims)?;
     Ok(master)
 }
@@ -178,7 +180,7 @@ async fn act(context: &Context, observed: &Observed) -> Result<Duration, Problem
     Ok(if replicas > observed.pool.spec.replicas { LOOK_AGAIN_SOON } else { LOOK_AGAIN })
 }
 
-fn issue(context: &Context, observed: &Observed, replicas: u32) -> Result<Data, Problem> {
+fn issue(context: &Context, observed: &Observed, replicas: u32) -> Result<Leaves, Problem> {
     let (workload, namespace) = (observed.workload(), &observed.name.namespace);
     let named = &observed.pool.spec.master_ref.name;
     let authority = context.world.secrets.get(&Name::new(namespace.clone(), ca_secret(named)));

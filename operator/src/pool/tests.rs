@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::build::{Objects, build};
 use super::{Observed, report, validate};
-use crate::certificates::Data;
+use crate::certificates::Leaves;
 use crate::link::view::View;
 use crate::tests::snapshots::{Snapshot, master, pool};
 use crate::world::cache::Name;
@@ -32,7 +32,7 @@ fn observed(change: Value) -> Observed {
 
 fn built(observed: &Observed) -> Objects {
     let master = observed.master.clone().unwrap();
-    build(observed, &master, Data::new(), observed.replicas(), "example/hg-operator:1").unwrap()
+    build(observed, &master, Leaves::default(), observed.replicas(), "example/hg-operator:1").unwrap()
 }
 
 #[test]

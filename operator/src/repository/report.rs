@@ -7,8 +7,7 @@ use crds::conditions::{ConditionStatus, ConditionType, Finding, Reason, conditio
 use crds::{HgRepositoryStatus, LastPush, Urls};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
-use protocol::RepositoryPath;
-use protocol::status::{PushStatus, RepositoryStatus};
+use protocol::status::{MirrorStatus, PushStatus, RepositoryStatus};
 
 use super::import::Import;
 use super::{Done, Observed};
@@ -42,10 +41,10 @@ pub fn report(
         changesets: found.map_or(before.changesets, |found| count(found.changesets)),
         last_push: found.map_or_else(|| before.last_push.clone(), |found| found.last_push.as_ref().and_then(pushed)),
         published_offset: found.map_or(before.published_offset, |found| count(found.published.0)),
-        mirrors_in_sync: match view.as_deref() {
-            Some(view) if is_public(observed) => Some(in_sync(view, &observed.repository.spec.path, observed.mirrors)),
-            Some(_) => None,
-            None => before.mirrors_in_sync.clone(),
+        mirrors_in_sync: match (view.as_deref(), found) {
+            (Some(view), Some(found)) if is_public(observed) => Some(in_sync(view, found, observed.mirrors)),
+            (Some(_), _) => None,
+            (None, _) => before.mirrors_in_sync.clone(),
         },
         urls: if ours { urls(observed) } else { before.urls.clone() },
         conditions: conditions(&before.conditions, &found_conditions, generation, now),
@@ -83,10 +82,17 @@ fn is_public(observed: &Observed) -> bool {
     observed.repository.spec.read_groups.is_empty()
 }
 
-/// Active mirrors that have not set it aside, of all that there shall be: those that left are not missed.
-fn in_sync(view: &View, path: &RepositoryPath, wanted: u32) -> String {
-    let has = view.active().filter(|mirror| !mirror.quarantined.contains(path)).count();
+/// Active mirrors that show its newest record, of all that there shall be: those that left are not missed.
+fn in_sync(view: &View, repository: &RepositoryStatus, wanted: u32) -> String {
+    let has = view.active().filter(|mirror| shows(mirror, repository)).count();
     format!("{has}/{wanted}")
+}
+
+/// What is published every active mirror shows, but those that have set the repository aside. Before that a mirror
+/// tells how far it shows everything, which may be less than it shows of this repository.
+fn shows(mirror: &MirrorStatus, repository: &RepositoryStatus) -> bool {
+    let level = repository.published.max(mirror.published);
+    level >= repository.newest && !mirror.quarantined.contains(&repository.path)
 }
 
 fn urls(observed: &Observed) -> Option<Urls> {
@@ -122,12 +128,10 @@ fn findings(
             say(ConditionType::Replicated, ConditionStatus::False, Reason::PrivateRepository, "")
         }
         None => say(ConditionType::Replicated, ConditionStatus::Unknown, Reason::Reconciling, ""),
-        Some((view, _)) => {
-            let active = view.active().count();
-            let aside = view.active().filter(|mirror| mirror.quarantined.contains(path)).count();
-            if active == 0 {
+        Some((view, found)) => {
+            if view.active().next().is_none() {
                 say(ConditionType::Replicated, ConditionStatus::False, Reason::NoMirrors, "")
-            } else if aside > 0 {
+            } else if !view.active().all(|mirror| shows(mirror, found)) {
                 say(ConditionType::Replicated, ConditionStatus::False, Reason::MirrorsBehind, "")
             } else {
                 say(ConditionType::Replicated, ConditionStatus::True, Reason::AllMirrorsShow, "")
@@ -175,30 +179,41 @@ fn imported(observed: &Observed, done: Result<&Done, &Problem>) -> Finding {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use protocol::status::{MirrorState, MirrorStatus, Status};
+    use protocol::status::{MirrorState, Status};
+    use protocol::{Offset, RepositoryPath};
     use serde_json::json;
 
     #[test]
     fn mirrors_that_have_left_are_not_counted_and_those_that_set_it_aside_are_behind() {
         let path: RepositoryPath = "a/b".parse().unwrap();
-        let mirror = |name: &str, state, quarantined: &[RepositoryPath]| MirrorStatus {
+        let mirror = |name: &str, state, published, quarantined: &[RepositoryPath]| MirrorStatus {
             name: name.parse().unwrap(),
             pid: None,
             state,
             url: String::new(),
-            applied: Default::default(),
-            published: Default::default(),
+            applied: Offset(9),
+            published: Offset(published),
             lag_seconds: 0,
             quarantined: quarantined.to_vec(),
         };
         let mirrors = vec![
-            mirror("web-mirror-0", MirrorState::Active, &[]),
-            mirror("web-mirror-1", MirrorState::Active, std::slice::from_ref(&path)),
-            mirror("web-mirror-2", MirrorState::Unreachable, &[]),
+            mirror("web-mirror-0", MirrorState::Active, 7, &[]),
+            mirror("web-mirror-1", MirrorState::Active, 6, std::slice::from_ref(&path)),
+            mirror("web-mirror-2", MirrorState::Unreachable, 3, &[]),
         ];
         let view = View::after(&View::default(), Status { mirrors, ..Status::default() });
-        assert_eq!(in_sync(&view, &path, 2), "1/2");
-        assert_eq!(in_sync(&view, &"other".parse().unwrap(), 2), "2/2");
+        let told = |path: &str, published, newest| {
+            let path = path.parse().unwrap();
+            let (published, newest) = (Offset(published), Offset(newest));
+            let found =
+                RepositoryStatus { path, published, newest, tip: None, heads: 0, changesets: 0, last_push: None };
+            in_sync(&view, &found, 2)
+        };
+        assert_eq!(told("a/b", 8, 8), "1/2");
+        assert_eq!(told("other", 8, 8), "2/2", "what is published counts, also before another's records");
+        assert_eq!(told("other", 4, 7), "1/2", "a push that one of them does not show yet");
+        assert_eq!(told("other", 4, 8), "0/2");
+        assert_eq!(told("other", 4, 0), "2/2", "a master of an older version");
     }
 
     #[test]

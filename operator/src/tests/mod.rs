@@ -1,3 +1,4 @@
 //! What the tests of several modules share.
 
+mod reasons;
 pub mod snapshots;

@@ -8,7 +8,9 @@ mod slim;
 pub use slim::metadata;
 pub mod watch;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use crds::{HgRepository, MirrorPool, SshMaster};
 use k8s_openapi::NamespaceResourceScope;
@@ -28,6 +30,7 @@ pub use named::Named;
 pub use paths::Paths;
 use watch::{Health, Plan};
 
+use crate::metrics::metrics;
 use crate::names::MANAGED;
 use crate::queue::Queue;
 
@@ -71,27 +74,58 @@ impl World {
 
 /// All watches of this process.
 #[derive(Clone, Default)]
-pub struct Watches(Vec<Arc<Health>>);
+pub struct Watches {
+    filling: Vec<Arc<Health>>,
+    named: Named,
+}
 
 impl Watches {
     /// No decision before everything was listed once.
     pub fn are_listed(&self) -> bool {
-        self.0.iter().all(|watch| watch.is_listed())
+        self.filling.iter().all(|watch| watch.is_listed())
     }
 
     /// Kinds that cannot be watched.
-    pub fn failing(&self) -> Vec<String> {
-        self.0.iter().filter(|watch| watch.fails_too_long()).map(|watch| watch.kind.clone()).collect()
+    pub fn failing(&self) -> BTreeSet<String> {
+        let named = self.named.pulses();
+        let all = self.filling.iter().map(|watch| &watch.pulse).chain(named.iter().map(Arc::as_ref));
+        all.filter(|pulse| pulse.fails_too_long()).map(|pulse| pulse.kind.clone()).collect()
     }
 
     /// Kinds that have not been listed yet.
-    pub fn missing(&self) -> Vec<String> {
-        self.0.iter().filter(|watch| !watch.is_listed()).map(|watch| watch.kind.clone()).collect()
+    pub fn missing(&self) -> BTreeSet<String> {
+        let missing = self.filling.iter().filter(|watch| !watch.is_listed());
+        missing.map(|watch| watch.pulse.kind.clone()).collect()
     }
 
+    /// Brings the gauges up to date. Where a kind has several watches, of one namespace each, the one counts that has
+    /// been silent for longest.
     pub fn tell(&self) {
-        self.0.iter().for_each(|watch| watch.tell());
+        let Some(metrics) = metrics() else { return };
+        let (mut ages, mut newest) = (BTreeMap::<&str, Duration>::new(), BTreeMap::<&str, u64>::new());
+        let named = self.named.pulses();
+        for pulse in self.filling.iter().map(|watch| &watch.pulse).chain(named.iter().map(Arc::as_ref)) {
+            let age = ages.entry(&pulse.kind).or_default();
+            *age = pulse.age().max(*age);
+        }
+        for watch in &self.filling {
+            let version = newest.entry(&watch.pulse.kind).or_default();
+            *version = watch.newest_version().max(*version);
+            metrics.objects.with_label_values(&[&watch.pulse.kind]).set(signed(watch.count() as u64));
+        }
+        // Of secrets that nobody names any more there is nothing to tell.
+        metrics.watch_age.reset();
+        for (kind, age) in ages {
+            metrics.watch_age.with_label_values(&[kind]).set(age.as_secs_f64());
+        }
+        for (kind, version) in newest {
+            metrics.watch_newest.with_label_values(&[kind]).set(signed(version));
+        }
     }
+}
+
+fn signed(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
 }
 
 /// Watches `namespaces`, or the whole cluster when there are none, and wakes whom each change concerns.
@@ -113,7 +147,7 @@ pub fn watch(client: &Client, namespaces: &[String], world: &World, queue: &Queu
     start.ours(&world.pods, slim::pod);
     start.ours(&world.claims, slim::claim);
     start.ours(&world.slices, slim::metadata);
-    Watches(start.watches)
+    Watches { filling: start.watches, named: world.named_secrets.clone() }
 }
 
 struct Start<'a> {

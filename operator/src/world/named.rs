@@ -11,6 +11,7 @@ use kube::{Api, Client, ResourceExt};
 use tokio::task::JoinHandle;
 
 use super::cache::Name;
+use super::watch::Pulse;
 use super::{Key, slim};
 use crate::queue::Queue;
 
@@ -24,6 +25,7 @@ struct Watched {
     known: Known,
     /// The SshMasters that name it.
     by: BTreeSet<Name>,
+    pulse: Arc<Pulse>,
     task: JoinHandle<()>,
 }
 
@@ -49,11 +51,17 @@ impl Named {
         });
         for secret in secrets {
             let start = || {
-                let task = tokio::spawn(watch(self.clone(), client.clone(), queue.clone(), secret.clone()));
-                Watched { known: None, by: BTreeSet::new(), task }
+                let pulse = Arc::new(Pulse::new("NamedSecret", secret.to_string()));
+                let watch = watch(self.clone(), client.clone(), queue.clone(), secret.clone(), pulse.clone());
+                Watched { known: None, by: BTreeSet::new(), pulse, task: tokio::spawn(watch) }
             };
             all.entry(secret.clone()).or_insert_with(start).by.insert(master.clone());
         }
+    }
+
+    /// One for each secret.
+    pub fn pulses(&self) -> Vec<Arc<Pulse>> {
+        self.lock().values().map(|watched| watched.pulse.clone()).collect()
     }
 
     /// Answers whom that concerns.
@@ -74,11 +82,15 @@ impl Named {
 }
 
 /// Until nobody names it any more.
-async fn watch(all: Named, client: Client, queue: Queue<Key>, name: Name) {
+async fn watch(all: Named, client: Client, queue: Queue<Key>, name: Name, pulse: Arc<Pulse>) {
     let api: Api<Secret> = Api::namespaced(client, &name.namespace);
     let mut stream = std::pin::pin!(watcher::watch_object(api, &name.name).default_backoff());
     while let Some(heard) = stream.next().await {
-        let known = heard.inspect_err(|error| tracing::warn!(secret = %name, %error, "a watch broke")).ok();
+        match &heard {
+            Ok(_) => pulse.heard(),
+            Err(error) => pulse.broke(error),
+        }
+        let known = heard.ok();
         let known = known.map(|found| {
             found.map(|mut secret| {
                 slim::metadata(&mut secret);

@@ -4,14 +4,16 @@
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 
-use k8s_openapi::api::core::v1::{ConfigMap, Secret};
-use kube::{Api, Client};
+use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret};
+use kube::{Api, Client, ResourceExt};
 
 use crate::hosts::Hosts;
 use crate::operator::program;
 
 /// Where the operator says that a pod finds what it is given.
 const MOUNTS: &str = "/etc/hg-operator";
+/// Where it says that sockets are, when the data folder is everybody's.
+const RUN_FOLDER: &str = "/tmp/hgd";
 
 /// Where it is to run.
 pub struct Node<'a> {
@@ -38,14 +40,18 @@ impl Node<'_> {
         for (volume, secret) in volumes {
             self.mount(secret, &mounts.join(volume)).await;
         }
+        let pods: Api<Pod> = Api::namespaced(self.client.clone(), self.namespace);
         let maps: Api<ConfigMap> = Api::namespaced(self.client.clone(), self.namespace);
         let map = maps.get(workload).await.unwrap();
         let text = &map.data.unwrap()[&format!("{pod}.json")];
-        let data = folder.join("data");
+        // One volume for all instances is one folder.
+        let is_shared = text.contains(RUN_FOLDER);
+        let data = if is_shared { self.folder.join(workload).join("data") } else { folder.join("data") };
         std::fs::create_dir_all(&data).unwrap();
         let text = text
             .replace("0.0.0.0:", &format!("{}:", self.hosts.address(&pod)))
             .replace(MOUNTS, mounts.to_str().unwrap())
+            .replace(RUN_FOLDER, folder.join("run").to_str().unwrap())
             .replace(r#""/data""#, &format!("{data:?}"));
         let config = folder.join("config.json");
         std::fs::write(&config, text).unwrap();
@@ -58,6 +64,7 @@ impl Node<'_> {
             .args([role, "--config"])
             .arg(&config)
             .env("KUBECONFIG", self.kubeconfig)
+            .env("POD_UID", pods.get(&pod).await.unwrap().uid().unwrap())
             .stdin(Stdio::null())
             .stdout(file.try_clone().unwrap())
             .stderr(file)
@@ -72,6 +79,13 @@ impl Node<'_> {
         for (name, bytes) in secrets.get(secret).await.unwrap().data.unwrap_or_default() {
             std::fs::write(folder.join(name), bytes.0).unwrap();
         }
+    }
+}
+
+impl Instance {
+    /// Nobody starts it again but the test.
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
     }
 }
 

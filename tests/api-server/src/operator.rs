@@ -72,6 +72,11 @@ impl Operator {
         get(&self.address, "/readyz").await.is_some()
     }
 
+    /// What it says of that, ready or not.
+    pub async fn readiness(&self) -> String {
+        ask(&self.address, "/readyz").await.map(|(_, text)| text).unwrap_or_default()
+    }
+
     pub async fn acts(&self) -> bool {
         self.metric("hg_operator_acting").await == Some(1.0)
     }
@@ -104,6 +109,11 @@ pub(crate) fn program(name: &str) -> PathBuf {
 }
 
 async fn get(address: &str, path: &str) -> Option<String> {
+    ask(address, path).await.filter(|(code, _)| code == "200").map(|(_, text)| text)
+}
+
+/// The code and the text of an answer.
+async fn ask(address: &str, path: &str) -> Option<(String, String)> {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let mut stream = tokio::net::TcpStream::connect(address).await.ok()?;
     let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
@@ -111,5 +121,5 @@ async fn get(address: &str, path: &str) -> Option<String> {
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.ok()?;
     let (head, body) = answer.split_once("\r\n\r\n")?;
-    (head.split(' ').nth(1) == Some("200")).then(|| body.to_owned())
+    Some((head.split(' ').nth(1)?.to_owned(), body.to_owned()))
 }

@@ -1,6 +1,6 @@
-//! A proxy in front of the API server that does harm to one write, answers with what was so before, and notes what it
-//! is asked for. What Sieve (OSDI '22) does to controllers inside of Kubernetes' client is done here outside of the
-//! process, so that it is the real program that is hurt.
+//! A proxy in front of the API server that does harm to one write, refuses to tell of one kind, answers with what was
+//! so before, and notes what it is asked for. What Sieve (OSDI '22) does to controllers inside of Kubernetes' client
+//! is done here outside of the process, so that it is the real program that is hurt.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
@@ -11,6 +11,7 @@ use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
 use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Response};
+use futures::StreamExt;
 use kube::Client;
 use serde_json::json;
 use tokio::sync::watch;
@@ -56,12 +57,16 @@ struct Shared {
     past: Snapshot,
     /// What lists tell is of the past, and watches tell nothing.
     in_the_past: watch::Sender<bool>,
+    /// Of this resource nothing can be listed or watched.
+    refused: watch::Sender<Option<&'static str>>,
 }
 
 #[derive(Default)]
 struct Plan {
     /// How many writes there were.
     writes: usize,
+    /// Of the Lease of the election.
+    renewals: usize,
     harm: Option<(usize, Fault)>,
     silent: bool,
 }
@@ -69,8 +74,9 @@ struct Plan {
 #[derive(Default)]
 struct Seen {
     lists: BTreeSet<String>,
-    used: BTreeSet<Right>,
+    used: BTreeSet<(Option<String>, Right)>,
     refused: BTreeSet<Right>,
+    events: BTreeSet<String>,
 }
 
 impl Proxy {
@@ -87,7 +93,8 @@ impl Proxy {
     async fn serve(client: Client, plan: Plan, past: Snapshot, in_the_past: bool) -> Proxy {
         let in_the_past = watch::Sender::new(in_the_past);
         let (plan, seen) = (Mutex::new(plan), Mutex::default());
-        let shared = Arc::new(Shared { client, plan, seen, past, in_the_past });
+        let refused = watch::Sender::new(None);
+        let shared = Arc::new(Shared { client, plan, seen, past, in_the_past, refused });
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let router = Router::new().fallback(pass).with_state(shared.clone());
@@ -98,6 +105,11 @@ impl Proxy {
     /// Watches go on from where the old lists were.
     pub fn return_to_the_present(&self) {
         self.shared.in_the_past.send_replace(false);
+    }
+
+    /// From now on lists and watches of this resource are refused, and those under way end; None: of none any more.
+    pub fn refuse(&self, resource: Option<&'static str>) {
+        self.shared.refused.send_replace(resource);
     }
 
     /// All lists that were asked for here, as they are now.
@@ -114,14 +126,30 @@ impl Proxy {
         snapshot
     }
 
-    /// What was asked for and done, and what the API server did not allow.
-    pub fn rights(&self) -> (BTreeSet<Right>, BTreeSet<Right>) {
+    /// What was asked for and done in this namespace, or in all of them at once.
+    pub fn used(&self, namespace: &str) -> BTreeSet<Right> {
         let seen = self.shared.seen.lock().unwrap();
-        (seen.used.clone(), seen.refused.clone())
+        let ours = seen.used.iter().filter(|(of, _)| of.as_ref().is_none_or(|of| of == namespace));
+        ours.map(|(_, right)| right.clone()).collect()
+    }
+
+    /// What the API server did not allow.
+    pub fn not_allowed(&self) -> BTreeSet<Right> {
+        self.shared.seen.lock().unwrap().refused.clone()
+    }
+
+    /// The reasons of all events that were told.
+    pub fn events(&self) -> BTreeSet<String> {
+        self.shared.seen.lock().unwrap().events.clone()
     }
 
     pub fn writes(&self) -> usize {
         self.shared.plan.lock().unwrap().writes
+    }
+
+    /// How often the Lease of the election was written, which is every two seconds.
+    pub fn renewals(&self) -> usize {
+        self.shared.plan.lock().unwrap().renewals
     }
 
     /// A kubeconfig by which programs come here.
@@ -136,6 +164,11 @@ impl Proxy {
             "current-context": "proxy",
         })
         .to_string()
+    }
+
+    /// The write that is to be harmed was sent.
+    pub fn has_struck(&self) -> bool {
+        self.shared.has_struck()
     }
 
     /// Waits until the write that is to be harmed was sent; false: there were not so many.
@@ -165,18 +198,21 @@ async fn pass(State(shared): State<Arc<Shared>>, request: Request) -> Response {
         return std::future::pending().await;
     }
     let asked = Asked::of(&parts.method, &parts.uri);
+    if shared.refuses(asked.as_ref()) {
+        return status(500);
+    }
     if let Some(old) = shared.old(asked.as_ref(), &parts.uri.to_string()).await {
         return old;
     }
     let request = axum::http::Request::from_parts(parts, kube::client::Body::from(body.to_vec()));
     let answer = shared.client.send(request).await;
     if let (Some(asked), Ok(answer)) = (&asked, &answer) {
-        shared.note(asked, answer.status());
+        shared.note(asked, answer.status(), &body);
     }
     match (fault, answer) {
         (Some(Fault::Silence), _) => std::future::pending().await,
         (Some(Fault::LostAnswer), _) => status(500),
-        (_, Ok(answer)) => answer.map(Body::new),
+        (_, Ok(answer)) => answer.map(|body| shared.until_refused(asked.as_ref(), Body::new(body))),
         (_, Err(error)) => (StatusCode::BAD_GATEWAY, error.to_string()).into_response(),
     }
 }
@@ -189,12 +225,16 @@ impl Shared {
 
     /// Counts a write. Events, and the Lease of the election, are not what is tested.
     fn strike(&self, method: &Method, path: &str, body: &[u8]) -> Option<Fault> {
+        let named = path.ends_with("/leases/hg-operator");
         let elects = path.contains("/leases") && body.windows(ELECTION.len()).any(|found| found == ELECTION);
-        let reads = [Method::GET, Method::HEAD, Method::OPTIONS].contains(method);
-        if reads || elects || path.contains("/events") {
+        if [Method::GET, Method::HEAD, Method::OPTIONS].contains(method) || path.contains("/events") {
             return None;
         }
         let mut plan = self.plan.lock().unwrap();
+        if elects || named {
+            plan.renewals += 1;
+            return None;
+        }
         if plan.silent {
             return None;
         }
@@ -228,15 +268,41 @@ impl Shared {
         }
     }
 
-    fn note(&self, asked: &Asked, status: StatusCode) {
+    /// Nothing of this may be told now.
+    fn refuses(&self, asked: Option<&Asked>) -> bool {
+        asked.is_some_and(|asked| is_refused(asked, *self.refused.borrow()))
+    }
+
+    /// A watch ends when it is refused.
+    fn until_refused(&self, asked: Option<&Asked>, body: Body) -> Body {
+        let Some(asked) = asked.filter(|asked| asked.verb == "watch").cloned() else { return body };
+        let mut refused = self.refused.subscribe();
+        let refused = async move {
+            let _the_proxy_lives_as_long_as_its_requests = refused.wait_for(|now| is_refused(&asked, *now)).await;
+        };
+        Body::from_stream(body.into_data_stream().take_until(Box::pin(refused)))
+    }
+
+    fn note(&self, asked: &Asked, status: StatusCode, body: &[u8]) {
         let mut seen = self.seen.lock().unwrap();
-        let rights = if status == StatusCode::FORBIDDEN { &mut seen.refused } else { &mut seen.used };
-        rights.insert(asked.right());
+        if status == StatusCode::FORBIDDEN {
+            seen.refused.insert(asked.right());
+            return;
+        }
+        seen.used.insert((asked.namespace.clone(), asked.right()));
         // Server-side apply of what is not there needs both.
         if asked.verb == "patch" && status == StatusCode::CREATED {
-            rights.insert(Asked { verb: "create", ..asked.clone() }.right());
+            seen.used.insert((asked.namespace.clone(), Asked { verb: "create", ..asked.clone() }.right()));
+        }
+        if asked.resource == "events" && status.is_success() {
+            let event: serde_json::Value = serde_json::from_slice(body).unwrap();
+            seen.events.extend(event["reason"].as_str().map(ToOwned::to_owned));
         }
     }
+}
+
+fn is_refused(asked: &Asked, resource: Option<&str>) -> bool {
+    resource == Some(asked.resource.as_str()) && ["list", "watch"].contains(&asked.verb)
 }
 
 fn path(uri: &str) -> &str {

@@ -8,6 +8,8 @@ pub type Right = (String, String, String);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Asked {
     pub verb: &'static str,
+    /// None: in all of them at once.
+    pub namespace: Option<String>,
     pub group: String,
     pub resource: String,
 }
@@ -21,9 +23,9 @@ impl Asked {
             ["apis", group, _, rest @ ..] => (*group, rest),
             _ => return None,
         };
-        let (resource, rest) = match rest {
-            ["namespaces", _, resource, rest @ ..] => (*resource, rest),
-            [resource, rest @ ..] => (*resource, rest),
+        let (namespace, resource, rest) = match rest {
+            ["namespaces", namespace, resource, rest @ ..] => (Some((*namespace).to_owned()), *resource, rest),
+            [resource, rest @ ..] => (None, *resource, rest),
             [] => return None,
         };
         let resource = match rest {
@@ -42,7 +44,7 @@ impl Asked {
             ("DELETE", false) => "delete",
             _ => return None,
         };
-        Some(Asked { verb, group: group.to_owned(), resource })
+        Some(Asked { verb, namespace, group: group.to_owned(), resource })
     }
 
     pub fn right(&self) -> Right {

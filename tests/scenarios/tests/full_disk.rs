@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use protocol::status::Refusal;
 use scenarios::{Client, Installation, Options, mercurials, wait_for};
 
 /// The data directory's file system; unmounted at the end.
@@ -91,8 +92,29 @@ fn the_person_is_told_the_truth_whatever_the_disk_has_room_for() {
         for came in [Came::Refused, Came::BeingRepaired, Came::Stored] {
             assert!(seen.contains(&came), "no push was {came:?}: {seen:?}");
         }
+        the_status_says_it(&installation, &disk);
         installation.stop();
     }
+}
+
+/// Also while nobody pushes, and it ends when there is room again.
+fn the_status_says_it(installation: &Installation, disk: &Disk) {
+    let refuses = |expected: Option<Refusal>| {
+        wait_for("the master's status says whether it takes pushes", || {
+            let refuses = installation.status().log.unwrap().refuses;
+            if refuses == expected { Ok(()) } else { Err(format!("{refuses:?}")) }
+        });
+    };
+    // Mirrors ran the hook, too.
+    let _none_if_they_did_not = std::fs::remove_file(disk.0.join("ballast"));
+    refuses(None);
+    let ballast = std::fs::File::create(disk.0.join("ballast")).unwrap();
+    let volume = rustix::fs::fstatvfs(&ballast).unwrap();
+    let left = volume.f_bavail * volume.f_frsize;
+    rustix::fs::fallocate(&ballast, rustix::fs::FallocateFlags::empty(), 0, left).unwrap();
+    refuses(Some(Refusal::VolumeFull));
+    std::fs::remove_file(disk.0.join("ballast")).unwrap();
+    refuses(None);
 }
 
 /// Printable and hard to compress: so much that its record needs pages of its own.

@@ -5,7 +5,7 @@
 use std::path::PathBuf;
 use std::process::Child;
 
-use protocol::status::Role;
+use protocol::status::{Refusal, Role};
 use scenarios::{Client, Installation, Options, Pushed, RegistryClient, mercurials, wait_for};
 use tempfile::TempDir;
 
@@ -74,6 +74,13 @@ fn standby_is(installation: &Installation, role: Role) {
     });
 }
 
+fn refuses(installation: &Installation, expected: Option<Refusal>) {
+    wait_for("the master's status says whether it takes pushes", || {
+        let refuses = installation.status().log.unwrap().refuses;
+        if refuses == expected { Ok(()) } else { Err(format!("{refuses:?}")) }
+    });
+}
+
 #[test]
 fn a_push_waits_for_the_standby() {
     let setting = Setting::new();
@@ -109,10 +116,12 @@ fn without_its_standby_a_master_refuses_pushes() {
         assert!(said.contains(NOT_AVAILABLE), "{said}");
     }
     assert_eq!(setting.log(), before, "a refused push left something in the log");
+    refuses(&setting.installation, Some(Refusal::StandbyAway));
     assert_eq!(setting.client.remote_tip(&setting.url).unwrap(), first, "reads go on, and show what was acknowledged");
 
     setting.installation.resume("ssh-1");
     standby_is(&setting.installation, Role::Standby);
+    refuses(&setting.installation, None);
     setting.client.hg("work", &["push", "-B", "mark", "-r", "tip", &setting.url]).ok();
     setting.agrees(vec![first, second]);
 }

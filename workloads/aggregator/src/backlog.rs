@@ -95,7 +95,10 @@ impl Backlog {
     }
 
     pub fn published(&self, repository: CreationId) -> Option<Offset> {
-        self.published.get(&repository).map(|(offset, _)| *offset)
+        let seen = self.published.get(&repository).map(|(offset, _)| *offset);
+        // What comes before the first that waits was published before anything here was seen.
+        let first = || self.unpublished.get(&repository)?.first();
+        seen.or_else(|| self.waiting.get(first()?).map(|record| record.before))
     }
 
     pub fn after(&self, through: Offset) -> impl Iterator<Item = &Committed> {

@@ -67,6 +67,8 @@ pub struct Committed {
     pub offset: Offset,
     /// None: no repository's, hence nothing to release.
     pub repository: Option<CreationId>,
+    /// The repository's record before this one; zero: there is none.
+    pub before: Offset,
     /// Mirrors have to do with it.
     pub public: bool,
     /// Mirrors do what comes after it in the repository only when it is shown.
@@ -85,6 +87,7 @@ impl Committed {
         Committed {
             offset,
             repository,
+            before: before.map_or(Offset::ZERO, |repository| repository.last),
             public: public(before) || public(after),
             barrier: withdrawn || matches!(record, Record::Strip(_)),
             last,

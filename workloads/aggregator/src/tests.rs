@@ -2,6 +2,7 @@
 
 mod leaving;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use protocol::endpoints::Serving;
@@ -19,6 +20,7 @@ struct Bench {
     now: Duration,
     committed: u64,
     place: u64,
+    newest: BTreeMap<CreationId, Offset>,
 }
 
 fn name(text: &str) -> InstanceName {
@@ -52,7 +54,7 @@ fn lane(repository: CreationId, applied: u64, shown: u64, quarantined: bool) -> 
 impl Bench {
     fn new() -> Bench {
         let core = Core::new(Options::default(), Offset::ZERO, Offset::ZERO, Duration::ZERO);
-        Bench { core, now: Duration::ZERO, committed: 0, place: 0 }
+        Bench { core, now: Duration::ZERO, committed: 0, place: 0, newest: BTreeMap::new() }
     }
 
     /// With these mirrors connected and active.
@@ -74,7 +76,8 @@ impl Bench {
     fn commit_as(&mut self, repository: CreationId, public: bool, barrier: bool) {
         self.committed += 1;
         let offset = Offset(self.committed);
-        let record = Committed { offset, repository: Some(repository), public, barrier, last: false };
+        let before = self.newest.insert(repository, offset).unwrap_or_default();
+        let record = Committed { offset, repository: Some(repository), before, public, barrier, last: false };
         self.core.committed(record, self.now);
     }
 
@@ -145,6 +148,7 @@ fn release_waits_for_all_to_apply_and_publication_for_all_to_show() {
     let mut bench = Bench::with(&["a", "b"]);
     bench.commit(R);
     bench.commit(S);
+    assert_eq!(bench.core.published(S), Some(Offset::ZERO), "it has not been shown anywhere");
     bench.says("a", 2, 0, &[]);
     bench.says("b", 0, 0, &[lane(S, 2, 0, false)]);
     bench.appends(&[released(&[2])]);

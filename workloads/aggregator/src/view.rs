@@ -51,7 +51,8 @@ impl Core {
         self.backlog.published_through()
     }
 
-    /// The repository's newest published record, as far as this core has seen it happen.
+    /// The repository's newest published record, zero when there is none yet. None: all that it has was published
+    /// before anything that this core has seen.
     pub fn published(&self, repository: CreationId) -> Option<Offset> {
         self.backlog.published(repository)
     }

@@ -63,6 +63,7 @@ pub struct Core {
     answers: VecDeque<Command>,
     truncations: u64,
     discards: u64,
+    refused: Option<WriteFailure>,
     stopped: Option<Arc<str>>,
 }
 
@@ -83,6 +84,7 @@ impl Core {
             answers: VecDeque::new(),
             truncations: 0,
             discards: 0,
+            refused: None,
             stopped: None,
         }
     }
@@ -96,6 +98,7 @@ impl Core {
             acknowledged: self.reign.as_ref().map(Reign::acknowledged).unwrap_or_default(),
             truncations: self.truncations,
             discards: self.discards,
+            refused: self.refused.clone(),
             stopped: self.stopped.clone(),
         }
     }
@@ -254,6 +257,7 @@ impl Core {
 
     fn written(&mut self, result: Result<(), WriteFailure>) {
         let Some(Running::Write(batch)) = self.running.take() else { return };
+        self.refused = result.as_ref().err().cloned();
         if result.is_ok() {
             let generations = Arc::make_mut(&mut self.generations);
             batch.generations.iter().for_each(|generation| generations.push(*generation));

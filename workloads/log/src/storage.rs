@@ -67,7 +67,7 @@ impl From<io::Error> for Trouble {
 fn refused(why: io::Error) -> Trouble {
     let text = why.to_string().into();
     Trouble::Refused(match why.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => WriteFailure::Full(text),
+        io::ErrorKind::StorageFull => WriteFailure::Full(text),
         _ => WriteFailure::Storage(text),
     })
 }

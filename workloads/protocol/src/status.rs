@@ -47,6 +47,27 @@ pub struct LogStatus {
     pub committed: Offset,
     /// Of its segment files; blobs that records name are beside them.
     pub bytes: u64,
+    /// Why pushes are refused; None: they are taken, as far as that can be known before there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refuses: Option<Refusal>,
+}
+
+/// Why no record can be appended or committed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Refusal {
+    /// The volume of the log has no room left.
+    VolumeFull,
+    /// The volume of the log did not take the last record.
+    VolumeFails,
+    /// Nobody but the master would have the record, and the durability is `Strict`.
+    NoStandby,
+    /// A standby that every record needs is not connected.
+    StandbyAway,
+    /// Another master is to be named.
+    Draining,
+    /// Where all instances have one volume: the register was not renewed in time.
+    LeaseOver,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -109,6 +130,9 @@ pub struct RepositoryStatus {
     pub changesets: u64,
     /// The newest of its records that every active mirror shows.
     pub published: Offset,
+    /// The newest of its records; zero: one of an older version answers.
+    #[serde(default)]
+    pub newest: Offset,
     /// The newest row of its pushlog; None: there is none, or nobody knows any more whose it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_push: Option<PushStatus>,

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use log::{AppendError, Log};
 use protocol::record::{RepositoryCreated, RepositoryDeleted, RepositoryUpdated, Strip};
+use protocol::status::Refusal;
 use protocol::{
     ChangesetId, CreationId, Generation, Offset, Push, PushId, Record, Registry, RepositoryFormat, RepositoryPath,
     RepositorySettings, Timestamp, UserName,
@@ -15,7 +16,7 @@ use tokio::time::Instant;
 /// How long a record may wait for the in-sync standbys before the person reads that the outcome is unknown.
 const COMMIT_WAIT: Duration = Duration::from_secs(60);
 /// How long a push waits for a log that cannot be written before it is refused.
-const WRITABLE_WAIT: Duration = Duration::from_secs(10);
+pub const WRITABLE_WAIT: Duration = Duration::from_secs(10);
 
 #[derive(Debug, thiserror::Error)]
 pub enum LedgerError {
@@ -36,8 +37,7 @@ pub enum LedgerError {
 /// Whether pushes are taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Writable {
-    /// Somebody whom a commit needs is not there, or another master is about to be named.
-    No,
+    No(Refusal),
     /// There are standbys, and none of them is needed: the push would be on this disk only.
     Alone,
     Yes,
@@ -66,7 +66,8 @@ impl Ledger {
     /// Waits, bounded, until records can be committed.
     pub async fn writable(&self) -> Result<(), LedgerError> {
         let mut writable = self.writable.clone();
-        let ready = tokio::time::timeout(WRITABLE_WAIT, writable.wait_for(|now| *now != Writable::No)).await;
+        let ready =
+            tokio::time::timeout(WRITABLE_WAIT, writable.wait_for(|now| !matches!(now, Writable::No(_)))).await;
         match ready {
             Ok(Ok(_)) => Ok(()),
             _ => Err(LedgerError::NotAvailable),
@@ -96,7 +97,7 @@ impl Ledger {
         has_changesets: bool,
         make: impl FnOnce(Option<PushId>, Timestamp) -> Push,
     ) -> Result<(Offset, Push), LedgerError> {
-        if *self.writable.borrow() == Writable::No {
+        if matches!(*self.writable.borrow(), Writable::No(_)) {
             return Err(LedgerError::NotAvailable);
         }
         let mut registry = self.appended.lock().await;

@@ -7,6 +7,6 @@ mod messages;
 mod metrics;
 mod server;
 
-pub use ledger::{Ledger, LedgerError, Writable};
+pub use ledger::{Ledger, LedgerError, WRITABLE_WAIT, Writable};
 pub use metrics::GateMetrics;
 pub use server::{Gate, listen, serve};

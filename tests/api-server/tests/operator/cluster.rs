@@ -104,14 +104,19 @@ impl Cluster {
 
     pub async fn wait_for_roles(&self) {
         self.until("the master's pod has its label, and the standby's its own", async || {
-            let role = async |name: &str| {
-                let pod = self.api::<Pod>().get_opt(name).await.unwrap()?;
-                pod.labels().get("hg-operator.dev/role").cloned()
-            };
-            let (master, standby) = (role("hg-ssh-0").await?, role("hg-ssh-1").await?);
-            (master == "master" && standby == "standby").then_some(())
+            let roles = self.roles().await;
+            (roles == [Some("master".to_owned()), Some("standby".to_owned())]).then_some(())
         })
         .await;
+    }
+
+    /// As the labels of both SSH pods say.
+    pub async fn roles(&self) -> [Option<String>; 2] {
+        let role = async |name: &str| {
+            let pod = self.api::<Pod>().get_opt(name).await.unwrap()?;
+            pod.labels().get("hg-operator.dev/role").cloned()
+        };
+        [role("hg-ssh-0").await, role("hg-ssh-1").await]
     }
 
     /// Looks again and again for a level.
@@ -121,13 +126,17 @@ impl Cluster {
 
     /// The same, where a look says what is amiss.
     pub async fn until_well<T>(&self, what: &str, look: impl AsyncFn() -> Result<T, String>) -> T {
+        self.until_within(LIMIT, what, look).await
+    }
+
+    pub async fn until_within<T>(&self, limit: Duration, what: &str, look: impl AsyncFn() -> Result<T, String>) -> T {
         let start = Instant::now();
         loop {
             let amiss = match look().await {
                 Ok(found) => return found,
                 Err(amiss) => amiss,
             };
-            assert!(start.elapsed() < LIMIT, "not within {LIMIT:?}: {what}: {amiss}");
+            assert!(start.elapsed() < limit, "not within {limit:?}: {what}: {amiss}");
             tokio::time::sleep(LOOK_EVERY).await;
         }
     }
@@ -213,6 +222,15 @@ impl Cluster {
         for secret in self.api::<Secret>().list(&ListParams::default()).await.unwrap() {
             let keys: Vec<String> = secret.data.clone().unwrap_or_default().into_keys().collect();
             state.insert(format!("Secret {}: {}", secret.name_any(), keys.join(" ")));
+        }
+        for set in self.api::<StatefulSet>().list(&ListParams::default()).await.unwrap() {
+            let replicas = set.spec.as_ref().and_then(|spec| spec.replicas);
+            state.insert(format!("StatefulSet {}: {replicas:?}", set.name_any()));
+        }
+        for service in self.api::<Service>().list(&ListParams::default()).await.unwrap() {
+            let ports = service.spec.as_ref().and_then(|spec| spec.ports.clone()).unwrap_or_default();
+            let ports: Vec<i32> = ports.into_iter().map(|port| port.port).collect();
+            state.insert(format!("Service {}: {ports:?}", service.name_any()));
         }
         for (kind, name) in [("SshMaster", "hg"), ("MirrorPool", "web"), ("HgRepository", "a")] {
             let object = self.ours(kind).get(name).await.unwrap();

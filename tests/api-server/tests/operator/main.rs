@@ -3,10 +3,14 @@
 
 mod cluster;
 mod faults;
+mod imports;
+mod namespaces;
+mod pair;
 mod rights;
 mod rollback;
 mod running;
 mod stale;
+mod watches;
 
 use std::time::Duration;
 

@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use api_server::Right;
+use api_server::{Proxy, Right};
+use crds::events::EventReason;
 use k8s_openapi::api::core::v1::{Pod, Service};
 use kube::ResourceExt;
 use kube::api::{Api, DeleteParams, DynamicObject, Patch, PatchParams, PostParams};
@@ -11,7 +12,7 @@ use kube::core::{ApiResource, GroupVersionKind};
 use serde_json::{Value, json};
 
 use crate::cluster::Cluster;
-use crate::running::{Running, make_ready, master};
+use crate::running::{OWN_NAMESPACE, Running, make_ready, master};
 
 pub const ACCOUNT: &str = "system:serviceaccount:hg-operator:hg-operator";
 const FILE: &str = "../../charts/hg-operator/files/permissions.yaml";
@@ -68,17 +69,29 @@ pub async fn every_one_is_used(running: &Running) {
             cluster.ours("HgRepository").get_opt("a").await.unwrap().is_none().then_some(())
         })
         .await;
-    let (used, refused) = running.proxy.rights();
+    let refused = running.proxy.not_allowed();
     assert!(refused.is_empty(), "not granted: {refused:#?}");
-    let of = |unseen: bool| -> BTreeSet<Right> {
-        let all = [rules("watched"), rules("own")].concat();
-        all.iter().filter(|rule| (rule["unseen"] == true) == unseen).flat_map(rights).collect()
-    };
-    let idle: Vec<_> = of(false).difference(&used).cloned().collect();
-    assert!(idle.is_empty(), "granted and not used: {idle:#?}");
-    let own: BTreeSet<Right> = rules("own").iter().flat_map(rights).collect();
-    let seen: Vec<_> = of(true).intersection(&used).filter(|right| !own.contains(*right)).cloned().collect();
-    assert!(seen.is_empty(), "used, though listed as unseen: {seen:#?}");
+    for (scope, namespace) in [("watched", cluster.namespace.as_str()), ("own", OWN_NAMESPACE)] {
+        let used = running.proxy.used(namespace);
+        let of = |unseen: bool| -> BTreeSet<Right> {
+            rules(scope).iter().filter(|rule| (rule["unseen"] == true) == unseen).flat_map(rights).collect()
+        };
+        let idle: Vec<_> = of(false).difference(&used).cloned().collect();
+        assert!(idle.is_empty(), "{scope}: granted and not used: {idle:#?}");
+        let seen: Vec<_> = of(true).intersection(&used).cloned().collect();
+        assert!(seen.is_empty(), "{scope}: used, though listed as unseen: {seen:#?}");
+    }
+}
+
+/// The reasons of all that has happened here are those of the reference, and all but one of them.
+pub fn every_event_is_told(proxy: &Proxy) {
+    let told = proxy.events();
+    let listed: BTreeSet<String> = EventReason::ALL.iter().map(|reason| reason.as_str().to_owned()).collect();
+    let missing: Vec<&String> = listed.difference(&told).collect();
+    // Nobody is promoted in vain here.
+    assert_eq!(missing, ["PromotionWithdrawn"]);
+    let unknown: Vec<&String> = told.difference(&listed).collect();
+    assert!(unknown.is_empty(), "not in the reference: {unknown:?}");
 }
 
 fn rights(rule: &Value) -> Vec<Right> {

@@ -13,10 +13,12 @@ use tempfile::TempDir;
 use tokio::task::block_in_place;
 
 use crate::cluster::{Cluster, LIMIT};
-use crate::{repository, rights};
+use crate::{imports, pair, repository, rights};
 
 const USER: &str = "developer@example.org";
-const OWN_NAMESPACE: &str = "hg-operator";
+pub const OWN_NAMESPACE: &str = "hg-operator";
+/// One every two seconds: longer than anything that waits to be told of the last change.
+const RENEWALS_AT_REST: usize = 20;
 const OURS: &str = "/apis/hg-operator.dev/";
 
 pub struct Running {
@@ -34,11 +36,17 @@ async fn an_installation_that_runs_is_told_of_and_every_right_is_used() {
     let (master, mirror) = running.instances().await;
     let client = running.client();
     a_push_is_told(&running, &client).await;
+    imports::a_source_is_imported_once(&running.cluster, &client).await;
+    imports::a_source_that_is_not_there_is_told(&running.cluster).await;
+    a_repository_goes_there_and_back(&running.cluster, &client).await;
     a_fight_is_not_without_end(&running.cluster).await;
     an_old_list_deletes_no_repository(&running, &client, operator).await;
     let operator = running.operator(&running.proxy, "four").await;
+    while_nothing_happens_nothing_is_written(&running, &operator).await;
     a_mirror_that_was_scaled_away_is_forgotten(&running, &client, mirror).await;
+    pair::a_switchover_is_made_and_told(&running).await;
     rights::every_one_is_used(&running).await;
+    rights::every_event_is_told(&running.proxy);
     drop((operator, master));
 }
 
@@ -64,7 +72,8 @@ impl Running {
         cluster.apply("MirrorPool", "web", json!({"masterRef": {"name": "hg"}, "replicas": 1})).await;
         cluster.apply("HgRepository", "a", writable("a")).await;
         let pods = ["hg-ssh-0.hg-ssh-instances.code.svc", "web-mirror-0.web-mirror-instances.code.svc"];
-        let hosts = Hosts::new(folder.path(), &pods.map(ToOwned::to_owned));
+        let pods: Vec<String> = pods.into_iter().chain(pair::PODS).map(ToOwned::to_owned).collect();
+        let hosts = Hosts::new(folder.path(), &pods);
         let proxy = Proxy::start(server.client_as(rights::ACCOUNT).await, None).await;
         Running { server, cluster, proxy, hosts, folder }
     }
@@ -82,15 +91,19 @@ impl Running {
     async fn instances(&self) -> (Instance, Instance) {
         self.cluster.wait_for::<Pod>("hg-ssh-0").await;
         self.cluster.wait_for::<Pod>("web-mirror-0").await;
-        let node = Node {
+        let node = self.node();
+        let volumes = [("host-keys", "hg-ssh-host-keys"), ("users", "developers")];
+        (node.run("hg-ssh", 0, &volumes).await, node.run("web-mirror", 0, &[]).await)
+    }
+
+    pub fn node(&self) -> Node<'_> {
+        Node {
             client: self.cluster.client.clone(),
             namespace: "code",
             kubeconfig: self.server.kubeconfig(),
             hosts: &self.hosts,
             folder: self.folder.path(),
-        };
-        let volumes = [("host-keys", "hg-ssh-host-keys"), ("users", "developers")];
-        (node.run("hg-ssh", 0, &volumes).await, node.run("web-mirror", 0, &[]).await)
+        }
     }
 
     fn client(&self) -> Client {
@@ -116,7 +129,7 @@ pub fn master(public_url: &str) -> Value {
     })
 }
 
-fn writable(path: &str) -> Value {
+pub fn writable(path: &str) -> Value {
     let mut repository = repository(path);
     repository["writeGroups"] = json!(["developers"]);
     repository["deletionPolicy"] = "Delete".into();
@@ -147,7 +160,7 @@ async fn push(client: &Client, path: &str, text: &str) -> String {
     })
 }
 
-async fn status(cluster: &Cluster, kind: &str, name: &str) -> Value {
+pub async fn status(cluster: &Cluster, kind: &str, name: &str) -> Value {
     cluster.ours(kind).get(name).await.unwrap().data["status"].clone()
 }
 
@@ -195,6 +208,71 @@ async fn a_push_is_told(running: &Running, client: &Client) {
             (log["bytes"].as_u64() > before["bytes"].as_u64()).then_some(())
         })
         .await;
+}
+
+/// Its settings are the master's, which has them as the resource says; a private one leaves the mirrors and returns.
+async fn a_repository_goes_there_and_back(cluster: &Cluster, client: &Client) {
+    let (of_mirror, of_master) = (format!("{}/a", client.http), client.push_url("a"));
+    let before = status(cluster, "HgRepository", "a").await;
+    let reason = async |type_: &str, reason: &str| cluster.wait_for_reason("HgRepository", "a", type_, reason).await;
+    for (change, type_, there, back) in [
+        (json!({"readGroups": ["developers"]}), "Replicated", "PrivateRepository", "AllMirrorsShow"),
+        (json!({"readOnly": {"reason": "moving"}, "description": "old"}), "ReadOnly", "ReadOnlyBySpec", "Writable"),
+    ] {
+        let mut spec = writable("a");
+        spec.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
+        cluster.apply("HgRepository", "a", spec).await;
+        reason(type_, there).await;
+        let served = change["readGroups"].is_null();
+        let reads = async || {
+            let reads = block_in_place(|| client.remote_tip(&of_mirror));
+            (reads.is_ok() == served).then_some(())
+        };
+        cluster.until(&format!("with {change} a mirror serves it: {served}"), reads).await;
+        assert_eq!(block_in_place(|| client.remote_tip(&of_master)).as_ref(), Ok(&client.tip("a")));
+        cluster.apply("HgRepository", "a", writable("a")).await;
+        reason(type_, back).await;
+        let what = format!("without {change} it is as it was");
+        cluster
+            .until_well(&what, async || {
+                let object = cluster.ours("HgRepository").get("a").await.unwrap();
+                let mut now = object.data["status"].clone();
+                now["observedGeneration"] = before["observedGeneration"].clone();
+                now["publishedOffset"] = before["publishedOffset"].clone();
+                let strip = |status: &Value| {
+                    let conditions = status["conditions"].as_array().unwrap().iter();
+                    let each =
+                        conditions.map(|one| [one["type"].clone(), one["status"].clone(), one["reason"].clone()]);
+                    let mut rest = status.clone();
+                    rest["conditions"] = json!(each.collect::<Vec<_>>());
+                    rest
+                };
+                let same = strip(&now) == strip(&before) && object.finalizers().len() == 1;
+                if same { Ok(()) } else { Err(format!("{now} is not {before}")) }
+            })
+            .await;
+    }
+    cluster
+        .until("the mirror serves it again", async || {
+            let found = block_in_place(|| client.remote_tip(&of_mirror));
+            (found.as_ref() == Ok(&client.tip("a"))).then_some(())
+        })
+        .await;
+}
+
+/// A master, a mirror and their operator are at work, and nobody asks for anything: the Lease alone is renewed.
+async fn while_nothing_happens_nothing_is_written(running: &Running, operator: &Operator) {
+    running.cluster.wait_until_settled(operator).await;
+    let (writes, renewals) = (running.proxy.writes(), running.proxy.renewals());
+    let versions = running.cluster.versions().await;
+    running
+        .cluster
+        .until("the Lease is renewed many times", async || {
+            (running.proxy.renewals() >= renewals + RENEWALS_AT_REST).then_some(())
+        })
+        .await;
+    assert_eq!(running.proxy.writes() - writes, 0, "an unchanged world was written to");
+    assert_eq!(running.cluster.versions().await, versions);
 }
 
 /// Somebody wants a field of ours otherwise, and is answered later each time.

@@ -73,8 +73,9 @@ mod tests {
     use super::*;
 
     fn one(path: &str, published: u64) -> RepositoryStatus {
-        let path = path.parse().unwrap();
-        RepositoryStatus { path, tip: None, heads: 0, changesets: 0, published: Offset(published), last_push: None }
+        let (path, published) = (path.parse().unwrap(), Offset(published));
+        let newest = published;
+        RepositoryStatus { path, tip: None, heads: 0, changesets: 0, published, newest, last_push: None }
     }
 
     fn words(answer: Option<(Vec<RepositoryStatus>, Vec<RepositoryPath>)>) -> Option<(Vec<String>, Vec<String>)> {

@@ -20,6 +20,7 @@ mod sweep;
 mod tenure;
 mod trim;
 mod witness;
+mod writable;
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -11,7 +11,7 @@ use follower::{LaneTable, LaneView};
 use log::{Event, Hold, Level, Log, SubscribeError, Subscription};
 use protocol::endpoints::{Endpoint, Endpoints, ServingReport};
 use protocol::status::{
-    Changes, Cursor, InstanceStatus, LogStatus, MirrorStatus, PushStatus, RepositoryStatus, Role, Status,
+    Changes, Cursor, InstanceStatus, MirrorStatus, PushStatus, Refusal, RepositoryStatus, Role, Status,
 };
 use protocol::stream::Progress;
 use protocol::{Entry, Generation, InstanceName, Offset, Record, Registry, Repository};
@@ -26,6 +26,7 @@ use super::keep::Requirement;
 use super::metrics::Mirrors;
 use super::settled::Settled;
 use super::trim::Beginning;
+use super::writable;
 
 const TICK: Duration = Duration::from_millis(200);
 /// How often logs are trimmed.
@@ -92,6 +93,7 @@ pub struct PublisherOptions {
     pub active: watch::Sender<BTreeSet<InstanceName>>,
     /// What a mirror that connects now has to see of the publication log before it is ready.
     pub welcome: watch::Sender<Offset>,
+    pub refuses: watch::Receiver<Option<Refusal>>,
     pub settled: Settled,
     pub metrics: Mirrors,
 }
@@ -408,7 +410,7 @@ impl Publisher {
         Status {
             master: Some(self.options.name.clone()),
             generation: self.options.generation,
-            log: Some(self.log()),
+            log: Some(writable::status(&self.options.replication, *self.options.refuses.borrow())),
             instances,
             mirrors: mirrors.collect(),
             repositories: Vec::new(),
@@ -434,20 +436,14 @@ impl Publisher {
         Status { repositories, changes: Some(Changes { cursor, whole, gone }), ..self.status() }
     }
 
-    fn log(&self) -> LogStatus {
-        let log = &self.options.replication;
-        let positions = log.positions();
-        let bytes = log.segments().iter().map(|segment| segment.bytes).sum();
-        LogStatus { start: positions.start, committed: positions.committed, bytes }
-    }
-
     fn repository(&self, repository: &Repository) -> RepositoryStatus {
         let LaneView { tip, heads, changesets, .. } = self.options.table.get(repository.id).unwrap_or_default();
-        let published = self.core.published(repository.id).unwrap_or(repository.last);
+        let (newest, path) = (repository.last, repository.path.clone());
+        let published = self.core.published(repository.id).unwrap_or(newest);
         let pushed = repository.pushed.as_ref();
         let last_push =
             pushed.map(|pushed| PushStatus { id: repository.last_push, user: pushed.user.clone(), at: pushed.time });
-        RepositoryStatus { path: repository.path.clone(), tip, heads, changesets, published, last_push }
+        RepositoryStatus { path, tip, heads, changesets, published, newest, last_push }
     }
 
     /// Everything that nobody active needs any more goes, segment by segment.

@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use log::{Event, Level, Log};
 use protocol::record::GenerationStarted;
+use protocol::status::Refusal;
 use protocol::{Generation, InstanceName, Offset, Record, Registry, Timestamp};
-use push_gate::{Gate, GateMetrics, Ledger, Writable};
+use push_gate::{Gate, GateMetrics, Ledger};
 use register::{Register, State, TakeError, Versioned};
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinHandle, JoinSet};
-use tokio::time::Instant;
 use transport::CancellationToken;
 
 use super::api::{Master, master_router};
@@ -25,16 +25,15 @@ use super::metrics;
 use super::own::Leading;
 use super::publication::{Publisher, PublisherError, PublisherOptions};
 use super::settled::Settled;
-use super::tenure::{Tenure, boot_time};
+use super::tenure::boot_time;
 use super::witness::Witness;
-use super::{Base, SshError, front, log_stopped};
+use super::{Base, SshError, front, log_stopped, writable};
 use crate::process::{self, Shutdown};
 
 /// Questions and news that wait for the publisher.
 const PUBLISHER_QUEUE: usize = 1024;
 /// How long children of a deposed master may still tell their clients that the outcome is unknown.
 const FAREWELL: Duration = Duration::from_millis(1_500);
-const A_DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// What there is for as long as this instance is master.
 struct Reign {
@@ -136,7 +135,9 @@ async fn open(base: &Base, register: Register, opened: Versioned<State>) -> Resu
     let (told, requirement) = watch::channel(required);
     let drain = Drain::new();
     let has_standbys = !base.role.peers.is_empty() && base.tenure.is_none();
-    let writable = writable(connected.clone(), requirement.clone(), drain.watch(), base.tenure.clone(), has_standbys);
+    let writable =
+        writable::watch(connected.clone(), requirement.clone(), drain.watch(), base.tenure.clone(), has_standbys);
+    let refuses = writable::refuses(base.replication.watch(), base.role.data_directory.clone(), writable.clone());
     let (requirement_seen, seen) = (requirement.clone(), connected.clone());
     base.reign.send_replace(metrics::Reign::Master { generation, requirement: requirement_seen, connected: seen });
     let ledger = Arc::new(Ledger::new(base.replication.clone(), generation, appended, writable));
@@ -166,7 +167,7 @@ async fn open(base: &Base, register: Register, opened: Versioned<State>) -> Resu
         keeper,
         tenure: base.tenure.clone(),
     };
-    let options = publisher_options(base, generation, &requirement, connected.clone(), active, welcome)?;
+    let options = publisher_options(base, generation, &requirement, connected.clone(), active, welcome, refuses)?;
     let publishing = tokio::spawn(Publisher::new(options).run(inputs));
     let gate = gate(base, ledger.clone())?;
     let closing = CancellationToken::new();
@@ -204,6 +205,7 @@ fn publisher_options(
     connected: watch::Receiver<Standbys>,
     active: watch::Sender<BTreeSet<InstanceName>>,
     welcome: watch::Sender<Offset>,
+    refuses: watch::Receiver<Option<Refusal>>,
 ) -> Result<PublisherOptions, SshError> {
     let (peers, waiting) = match base.tenure {
         None => (base.role.peers.clone(), Vec::new()),
@@ -223,6 +225,7 @@ fn publisher_options(
         connected,
         active,
         welcome,
+        refuses,
         settled: Settled::load(&base.role.data_directory)?,
         metrics: metrics::Mirrors::new(&base.probes.metrics)?,
     })
@@ -255,53 +258,6 @@ async fn fold(base: &Base) -> Result<Registry, SshError> {
         }
     }
     Ok(registry)
-}
-
-/// True while everybody whom a commit needs is connected, and pushes are taken.
-fn writable(
-    mut connected: watch::Receiver<Standbys>,
-    mut requirement: watch::Receiver<Requirement>,
-    mut drain: watch::Receiver<Option<Instant>>,
-    tenure: Option<Tenure>,
-    has_standbys: bool,
-) -> watch::Receiver<Writable> {
-    let (writable, seen) = watch::channel(Writable::No);
-    tokio::spawn(async move {
-        // Without one, a sender that is never heard of again.
-        let (_never, always) = watch::channel(Duration::MAX);
-        let mut renewed = tenure.as_ref().map_or(always, Tenure::watch);
-        loop {
-            renewed.borrow_and_update();
-            let left = tenure.as_ref().map_or(A_DAY, Tenure::left);
-            let draining = drain.borrow_and_update().filter(|until| *until > Instant::now());
-            let now = {
-                let (connected, requirement) = (connected.borrow_and_update(), requirement.borrow_and_update());
-                let there = |name: &InstanceName| {
-                    connected.get(name).is_some_and(|standby| requirement.counts(name, &standby.disk))
-                };
-                let may = requirement.enough && draining.is_none() && !left.is_zero();
-                match may && requirement.members.keys().all(there) {
-                    false => Writable::No,
-                    true if requirement.members.is_empty() && has_standbys => Writable::Alone,
-                    true => Writable::Yes,
-                }
-            };
-            writable.send_if_modified(|before| std::mem::replace(before, now) != now);
-            let again = if left.is_zero() { A_DAY } else { left };
-            let over = tokio::time::sleep_until(draining.unwrap_or_else(|| Instant::now() + again));
-            let gone = tokio::select! {
-                changed = connected.changed() => changed.is_err(),
-                changed = requirement.changed() => changed.is_err(),
-                changed = drain.changed() => changed.is_err(),
-                changed = renewed.changed() => changed.is_err(),
-                () = over => false,
-            };
-            if gone {
-                return;
-            }
-        }
-    });
-    seen
 }
 
 fn gate(base: &Base, ledger: Arc<Ledger>) -> Result<tokio::task::JoinHandle<()>, SshError> {

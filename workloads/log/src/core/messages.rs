@@ -129,5 +129,7 @@ pub struct View {
     /// How often records were dropped from the end, and how often committed ones.
     pub truncations: u64,
     pub discards: u64,
+    /// Why the last write did not take place; None: it did.
+    pub refused: Option<WriteFailure>,
     pub stopped: Option<Arc<str>>,
 }

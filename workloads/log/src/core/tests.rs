@@ -121,7 +121,9 @@ fn a_refused_write_leaves_nothing_and_the_next_one_takes_its_place() {
         assert_eq!(core.poll(), Some(Command::Appended { ticket: Ticket(ticket), outcome }));
     }
     assert_eq!(core.poll(), None);
+    assert_eq!(core.view().refused, Some(WriteFailure::Full("none left".into())));
     assert_eq!(run(&mut core, vec![append(3, 1)]), [(3, Ok(1))]);
+    assert_eq!(core.view().refused, None);
 }
 
 #[test]
