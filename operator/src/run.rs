@@ -63,11 +63,12 @@ pub async fn run(options: Options, stop: watch::Receiver<bool>) -> Result<(), Ru
     tokio::spawn(serving.map_err(|error| RunError::Listen(options.listen, error))?);
     let events = Events::new(client.clone(), options.seat.identity.clone());
     let context = Context::new(client, world, queue, events, &options.image);
+    let register_client = governor::client().await?;
     let (acting, elected) = watch::channel(false);
     let ended = tokio::select! {
         ended = election::stand(options.seat, acting, stop) => ended.map_err(RunError::from),
         () = work(context.clone(), watches.clone(), elected) => Err(RunError::Workers),
-        never = governor::run(context, watches) => match never {},
+        never = governor::run(context, register_client, watches) => match never {},
     };
     served.cancel();
     ended

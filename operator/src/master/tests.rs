@@ -277,30 +277,49 @@ fn the_same_world_gives_the_same_status() {
 }
 
 #[test]
-fn a_promotion_is_told_also_when_nobody_was_master_in_between() {
+fn a_promotion_is_told_as_the_register_tells_it() {
     let mut observed = observed(json!({}));
     let report = |observed: &Observed, before: &crds::SshMasterStatus| {
         report::report(observed, before, &Note::default(), Ok(&Done::default()), Timestamp::UNIX_EPOCH)
     };
-    let lease = |holder: Option<&str>, previous: Option<&str>| {
+    let lease = |holder: Option<&str>, promotion: Option<Value>| {
         let mut lease = register();
         lease["spec"]["holderIdentity"] = holder.into();
-        lease["metadata"]["annotations"]["hg-operator.dev/previous-holder"] = previous.into();
+        let annotations = lease["metadata"]["annotations"].as_object_mut().unwrap();
+        annotations.extend(promotion.map(|value| (register::PROMOTION.to_owned(), value.to_string().into())));
         Some(of(lease))
     };
-    observed.register = lease(Some("hg-ssh-0"), Some("hg-ssh-1"));
+    let (begun, at) = (1_767_225_600_000_u64, 1_767_225_602_300_u64);
+    let begin = || json!({"from": "hg-ssh-0", "reason": "the master is silent", "begun": begun});
+    let make = |to: &str, proof: &str| {
+        let mut promotion = begin();
+        promotion["made"] = json!({"to": to, "proof": proof, "at": at});
+        Some(promotion)
+    };
+    observed.register = lease(Some("hg-ssh-0"), None);
     let first = report(&observed, &Default::default());
-    assert_eq!(first.last_promotion, None, "what was before this status is not known");
-    observed.register = lease(None, Some("hg-ssh-0"));
+    assert_eq!(first.last_promotion, None);
+    observed.register = lease(None, Some(begin()));
     let frozen = report(&observed, &first);
     assert_eq!((&frozen.master, &frozen.last_promotion), (&None, &None));
-    observed.register = lease(Some("hg-ssh-0"), Some("hg-ssh-0"));
-    assert_eq!(report(&observed, &frozen).last_promotion, None, "it was withdrawn");
-    for before in [&first, &frozen] {
-        observed.register = lease(Some("hg-ssh-1"), Some("hg-ssh-0"));
-        let promotion = report(&observed, before).last_promotion.unwrap();
-        assert_eq!((promotion.from.as_deref(), &*promotion.to), (Some("hg-ssh-0"), "hg-ssh-1"));
+    // Whoever made it, and whatever this operator has seen of it.
+    observed.register = lease(Some("hg-ssh-1"), make("hg-ssh-1", "hg-ssh-1 is sealed"));
+    let promotion = crds::Promotion {
+        at: k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(Timestamp::from_millisecond(at as i64).unwrap()),
+        from: Some("hg-ssh-0".into()),
+        to: "hg-ssh-1".into(),
+        reason: Some("the master is silent".into()),
+        fence_proof: Some("hg-ssh-1 is sealed".into()),
+        seconds: Some(3),
+    };
+    for before in [&Default::default(), &first, &frozen] {
+        assert_eq!(report(&observed, before).last_promotion, Some(promotion.clone()));
     }
+    let told = report(&observed, &first);
+    observed.register = lease(None, Some(begin()));
+    assert_eq!(report(&observed, &told).last_promotion, Some(promotion.clone()), "the next one is under way");
+    observed.register = lease(Some("hg-ssh-1"), None);
+    assert_eq!(report(&observed, &told).last_promotion, Some(promotion), "and was withdrawn");
 }
 
 #[test]
