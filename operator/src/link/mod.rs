@@ -72,6 +72,20 @@ struct Told {
     mirrors_since: Option<Instant>,
     settings: Option<HashMap<RepositoryPath, RepositorySettings>>,
     used: HashSet<InstanceName>,
+    /// Whose newest record is not published yet, and since when that has been known.
+    unpublished: HashMap<RepositoryPath, Instant>,
+}
+
+impl Told {
+    fn note_unpublished(&mut self, changed: &[RepositoryPath], view: &View) {
+        for path in changed {
+            if view.repositories.get(path).is_some_and(|found| found.published < found.newest) {
+                self.unpublished.entry(path.clone()).or_insert_with(Instant::now);
+            } else {
+                self.unpublished.remove(path);
+            }
+        }
+    }
 }
 
 /// What a link works with.
@@ -118,6 +132,11 @@ impl Link {
     /// What the master has of this path. The outer None: not known yet.
     pub fn settings(&self, path: &RepositoryPath) -> Option<Option<RepositorySettings>> {
         self.shared.told().settings.as_ref().map(|all| all.get(path).cloned())
+    }
+
+    /// For how long the newest record of this path has waited for its publication; None: it does not.
+    pub fn unpublished_for(&self, path: &RepositoryPath) -> Option<Duration> {
+        self.shared.told().unpublished.get(path).map(Instant::elapsed)
     }
 
     /// How long mirrors have been as they are.
@@ -216,6 +235,7 @@ async fn look(shared: &Shared, around: &Surroundings) -> Option<bool> {
         if news.mirrors || told.mirrors_since.is_none() {
             told.mirrors_since = Some(Instant::now());
         }
+        told.note_unpublished(&news.repositories, &view);
         told.view = Some(Arc::new(view));
     }
     tell(shared, around, &news);

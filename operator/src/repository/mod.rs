@@ -29,8 +29,8 @@ use crate::world::cache::Name;
 /// While the master fills it from elsewhere.
 const IMPORT_AGAIN: Duration = Duration::from_secs(2);
 
-/// The master's next word, which wakes, is about what it was told, so that one status tells all; this is for when it
-/// is not: for a new repository, and for one that mirrors are slow to follow.
+/// The master's next word wakes; this is for when it does not come: for a new repository, and for one that mirrors are
+/// slow to follow.
 const MADE_WITHIN: Duration = Duration::from_secs(5);
 const PUBLISHED_WITHIN: Duration = Duration::from_millis(150);
 
@@ -46,13 +46,15 @@ pub struct Observed {
 }
 
 impl Observed {
-    /// How long to wait until the master's word is about this record of it, too; None: it is.
-    fn shown_within(&self, told: Offset) -> Option<Duration> {
-        let view = self.link.as_ref().and_then(|link| link.view());
-        let published = view.and_then(|view| Some(view.repositories.get(&self.repository.spec.path)?.published));
-        match published {
-            None => Some(MADE_WITHIN),
-            Some(published) => (published < told).then_some(PUBLISHED_WITHIN),
+    /// How long a status waits for what the master will say soon, so that one tells all; None: it waits for nothing.
+    fn settles_within(&self, told: Option<Offset>) -> Option<Duration> {
+        let (link, path) = (self.link.as_ref()?, &self.repository.spec.path);
+        let view = link.view()?;
+        match (view.repositories.get(path), told) {
+            (None, Some(_)) => Some(MADE_WITHIN),
+            (Some(found), Some(told)) if found.newest < told => Some(PUBLISHED_WITHIN),
+            (Some(_), _) => PUBLISHED_WITHIN.checked_sub(link.unpublished_for(path)?),
+            (None, None) => None,
         }
     }
 
@@ -102,8 +104,7 @@ async fn look(context: &Context, observed: &Observed) -> Result<Outcome, Problem
         done => done,
     };
     let key = Key::Repository(observed.name.clone());
-    let told = done.as_ref().ok().and_then(|done| done.told);
-    if let Some(wait) = told.and_then(|told| observed.shown_within(told)) {
+    if let Some(wait) = done.as_ref().ok().and_then(|done| observed.settles_within(done.told)) {
         return Ok(Outcome::Again(wait));
     }
     // Its finalizer may have been written just now.

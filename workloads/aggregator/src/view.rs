@@ -51,6 +51,11 @@ impl Core {
         self.backlog.published_through()
     }
 
+    /// Whose this record is; None: nobody's, or it is published, or not taken yet.
+    pub fn repository_of(&self, record: Offset) -> Option<CreationId> {
+        self.backlog.get(record)?.repository
+    }
+
     /// The repository's newest published record, zero when there is none yet. None: all that it has was published
     /// before anything that this core has seen.
     pub fn published(&self, repository: CreationId) -> Option<Offset> {

@@ -25,9 +25,16 @@ pub struct LaneView {
     pub recovering: u32,
 }
 
+#[derive(Debug, Default)]
+struct Lanes {
+    /// With the change that made each what it is.
+    views: BTreeMap<CreationId, (u64, LaneView)>,
+    newest: u64,
+}
+
 #[derive(Debug)]
 pub struct LaneTable {
-    lanes: Mutex<BTreeMap<CreationId, LaneView>>,
+    lanes: Mutex<Lanes>,
     /// Grows with every change.
     ticks: watch::Sender<u64>,
 }
@@ -40,18 +47,32 @@ impl Default for LaneTable {
 
 impl LaneTable {
     pub fn get(&self, id: CreationId) -> Option<LaneView> {
-        self.lock().get(&id).cloned()
+        self.lock().views.get(&id).map(|(_, view)| view.clone())
     }
 
     /// Changes one lane's view, making it if it is new, and wakes all who wait.
     pub fn update(&self, id: CreationId, change: impl FnOnce(&mut LaneView)) {
-        change(self.lock().entry(id).or_default());
+        let mut lanes = self.lock();
+        lanes.newest += 1;
+        let newest = lanes.newest;
+        let (when, view) = lanes.views.entry(id).or_default();
+        *when = newest;
+        change(view);
+        drop(lanes);
         self.ticks.send_modify(|n| *n += 1);
     }
 
     pub fn remove(&self, id: CreationId) {
-        self.lock().remove(&id);
+        self.lock().views.remove(&id);
         self.ticks.send_modify(|n| *n += 1);
+    }
+
+    /// The lanes that have changed after this change, and what the next one is to be asked with; the first is 0. Of
+    /// those that were removed nothing is said.
+    pub fn changed_since(&self, change: u64) -> (u64, Vec<CreationId>) {
+        let lanes = self.lock();
+        let changed = lanes.views.iter().filter(|(_, (when, _))| *when > change).map(|(id, _)| *id);
+        (lanes.newest, changed.collect())
     }
 
     /// Wakes at every change of any lane.
@@ -74,7 +95,7 @@ impl LaneTable {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<CreationId, LaneView>> {
+    fn lock(&self) -> MutexGuard<'_, Lanes> {
         // Nothing panics while it is held, and a view is a copy of what the repositories say themselves.
         self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -2,8 +2,8 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
-use protocol::RepositoryPath;
 use protocol::status::RepositoryStatus;
+use protocol::{CreationId, RepositoryPath};
 
 /// Repositories that are gone; whoever asks for what was before them is told everything.
 const GONE: usize = 1_000;
@@ -12,7 +12,7 @@ const GONE: usize = 1_000;
 pub struct Seen {
     newest: u64,
     /// With the change that made each what it is.
-    known: HashMap<RepositoryPath, (u64, RepositoryStatus)>,
+    known: HashMap<CreationId, (u64, RepositoryStatus)>,
     gone: VecDeque<(u64, RepositoryPath)>,
     /// What has gone up to this change is not known any more.
     forgotten: u64,
@@ -24,27 +24,27 @@ impl Seen {
         self.newest
     }
 
-    /// Compares with what there is now.
-    pub fn take(&mut self, now: Vec<RepositoryStatus>) {
-        let (change, count) = (self.newest + 1, now.len());
-        if self.known.len() + now.len() > 0 {
-            let there: HashSet<&RepositoryPath> = now.iter().map(|one| &one.path).collect();
-            let gone = self.known.extract_if(|path, _| !there.contains(path)).map(|(path, _)| (change, path));
-            self.gone.extend(gone);
-        }
-        let mut changed = self.gone.back().is_some_and(|(last, _)| *last == change);
-        for one in now {
-            if self.known.get(&one.path).is_none_or(|(_, before)| *before != one) {
-                changed = true;
-                self.known.insert(one.path.clone(), (change, one));
+    /// Compares those that may have changed with what they are now; None: it is gone.
+    pub fn take(&mut self, now: impl IntoIterator<Item = (CreationId, Option<RepositoryStatus>)>) {
+        let change = self.newest + 1;
+        for (id, now) in now {
+            match now {
+                Some(now) => {
+                    if self.known.get(&id).is_none_or(|(_, before)| *before != now) {
+                        self.newest = change;
+                        self.known.insert(id, (change, now));
+                    }
+                }
+                None => {
+                    if let Some((_, before)) = self.known.remove(&id) {
+                        self.newest = change;
+                        self.gone.push_back((change, before.path));
+                    }
+                }
             }
         }
-        debug_assert_eq!(self.known.len(), count, "a path is named twice");
         while self.gone.len() > GONE {
             self.forgotten = self.gone.pop_front().map_or(self.forgotten, |(change, _)| change);
-        }
-        if changed {
-            self.newest = change;
         }
     }
 
@@ -53,8 +53,12 @@ impl Seen {
         if change < self.forgotten || change > self.newest {
             return None;
         }
-        let gone = self.gone.iter().filter(|(when, path)| *when > change && !self.known.contains_key(path));
-        Some((self.after(change), gone.map(|(_, path)| path.clone()).collect()))
+        let changed = self.after(change);
+        // A path that was there again is told as changed.
+        let back: HashSet<&RepositoryPath> = changed.iter().map(|one| &one.path).collect();
+        let gone = self.gone.iter().filter(|(when, path)| *when > change && !back.contains(path));
+        let gone = gone.map(|(_, path)| path.clone()).collect();
+        Some((changed, gone))
     }
 
     pub fn all(&self) -> Vec<RepositoryStatus> {
@@ -72,10 +76,16 @@ mod tests {
 
     use super::*;
 
-    fn one(path: &str, published: u64) -> RepositoryStatus {
+    /// An id stands for a path.
+    fn one(number: u64, path: &str, published: u64) -> (CreationId, Option<RepositoryStatus>) {
         let (path, published) = (path.parse().unwrap(), Offset(published));
         let newest = published;
-        RepositoryStatus { path, tip: None, heads: 0, changesets: 0, published, newest, last_push: None }
+        let status = RepositoryStatus { path, tip: None, heads: 0, changesets: 0, published, newest, last_push: None };
+        (CreationId(number), Some(status))
+    }
+
+    fn gone(number: u64) -> (CreationId, Option<RepositoryStatus>) {
+        (CreationId(number), None)
     }
 
     fn words(answer: Option<(Vec<RepositoryStatus>, Vec<RepositoryPath>)>) -> Option<(Vec<String>, Vec<String>)> {
@@ -88,30 +98,32 @@ mod tests {
     #[test]
     fn whoever_asks_again_is_told_what_has_changed_since() {
         let mut seen = Seen::default();
-        seen.take(vec![one("a", 1), one("b", 1)]);
+        seen.take([one(1, "a", 1), one(2, "b", 1)]);
         assert_eq!(seen.all().len(), 2);
         let first = seen.newest();
-        seen.take(vec![one("a", 1), one("b", 1)]);
+        seen.take([one(1, "a", 1), one(2, "b", 1), gone(9)]);
         assert_eq!(words(seen.since(first)), Some((vec![], vec![])));
         assert_eq!(seen.newest(), first);
-        seen.take(vec![one("a", 2), one("c", 3)]);
+        seen.take([one(1, "a", 2), gone(2), one(3, "c", 3)]);
         let second = seen.newest();
         assert_eq!(words(seen.since(first)), Some((vec!["a 2".to_owned(), "c 3".to_owned()], vec!["b".to_owned()])));
         assert_eq!(words(seen.since(second)), Some((vec![], vec![])));
-        seen.take(vec![one("a", 2), one("b", 4)]);
-        assert_eq!(words(seen.since(first)).unwrap().1, ["c"], "b is there again");
+        seen.take([gone(3), one(4, "b", 4)]);
+        let since_first = words(seen.since(first)).unwrap();
+        assert_eq!(since_first, (vec!["a 2".to_owned(), "b 4".to_owned()], vec!["c".to_owned()]), "b is there again");
+        assert_eq!(words(seen.since(second)).unwrap().0, ["b 4"]);
         assert_eq!(words(seen.since(seen.newest() + 1)), None, "of another process");
     }
 
     #[test]
     fn what_went_long_ago_is_not_told_one_by_one() {
         let mut seen = Seen::default();
-        let many = |from: usize| (from..GONE + 10).map(|number| one(&format!("r{number}"), 1)).collect::<Vec<_>>();
-        seen.take(many(0));
+        let count = GONE as u64 + 10;
+        seen.take((0..count).map(|number| one(number, &format!("r{number}"), 1)));
         let first = seen.newest();
-        seen.take(many(5));
+        seen.take((0..5).map(gone));
         let second = seen.newest();
-        seen.take(Vec::new());
+        seen.take((5..count).map(gone));
         assert_eq!(words(seen.since(first)), None);
         assert_eq!(seen.since(second), None, "some of them went with the last change, and not all are known");
         assert_eq!(words(seen.since(seen.newest())), Some((vec![], vec![])));

@@ -1,7 +1,7 @@
 //! Drives the aggregator on the master: feeds it both logs and what mirrors and balancer say, appends what it decides,
 //! and answers everyone who asks about mirrors.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use protocol::status::{
     Changes, Cursor, InstanceStatus, MirrorStatus, PushStatus, Refusal, RepositoryStatus, Role, Status,
 };
 use protocol::stream::Progress;
-use protocol::{Entry, Generation, InstanceName, Offset, Record, Registry, Repository};
+use protocol::{CreationId, Entry, Generation, InstanceName, Offset, Record, Registry, Repository};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, interval};
@@ -125,8 +125,9 @@ pub struct Publisher {
     ends: [Offset; 2],
     appending: JoinSet<Result<Offset, log::AppendError>>,
     seen: Seen,
-    /// What `seen` was last compared with: the registry, both logs, and the lanes' table, each as they were then.
-    compared: Option<(Offset, (Offset, Offset), u64)>,
+    /// What may differ from what was seen, beside the lanes that have changed after `lanes_seen`.
+    touched: HashSet<CreationId>,
+    lanes_seen: u64,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -151,8 +152,10 @@ impl Publisher {
         let publication = options.publication.positions().start.previous();
         let core = Core::new(bounds, replication, publication, Duration::ZERO);
         let ends = [&options.replication, &options.publication].map(|log| log.positions().end);
+        let registry = options.settled.registry().clone();
         Publisher {
-            registry: options.settled.registry().clone(),
+            touched: registry.iter().map(|repository| repository.id).collect(),
+            registry,
             options,
             core,
             mirrors: BTreeMap::new(),
@@ -162,7 +165,7 @@ impl Publisher {
             ends,
             appending: JoinSet::new(),
             seen: Seen::default(),
-            compared: None,
+            lanes_seen: 0,
         }
     }
 
@@ -208,6 +211,7 @@ impl Publisher {
         let record = read(&entry)?;
         self.options.settled.note(entry.offset, &record);
         let repository = record.repository(entry.offset);
+        self.touched.extend(repository);
         let before = repository.and_then(|id| self.registry.get(id)).cloned();
         if let Err(error) = self.registry.apply(entry.offset, &record) {
             tracing::warn!(%error, "a record is not counted");
@@ -224,6 +228,9 @@ impl Publisher {
             Record::MirrorActive(active) => tracing::info!(mirror = %active.mirror, "mirror active"),
             Record::MirrorInactive(inactive) => {
                 tracing::warn!(mirror = %inactive.mirror, reason = ?inactive.reason, "mirror inactive");
+            }
+            Record::Published(published) => {
+                self.touched.extend(published.offsets.iter().filter_map(|offset| self.core.repository_of(*offset)));
             }
             _ => {}
         }
@@ -424,10 +431,13 @@ impl Publisher {
 
     /// With what has changed of the repositories only.
     fn since(&mut self, since: Cursor) -> Status {
-        let made_of = (self.registry.through(), self.core.position(), *self.options.table.watch().borrow());
-        if self.compared.replace(made_of) != Some(made_of) {
-            self.seen.take(self.repositories());
-        }
+        let (lanes_seen, lanes) = self.options.table.changed_since(self.lanes_seen);
+        self.lanes_seen = lanes_seen;
+        let mut touched = std::mem::take(&mut self.touched);
+        touched.extend(lanes);
+        let now = |id: CreationId| (id, self.registry.get(id).map(|repository| self.repository(repository)));
+        let now: Vec<_> = touched.into_iter().map(now).collect();
+        self.seen.take(now);
         let generation = self.options.generation;
         let part = self.seen.since(since.change).filter(|_| since.generation == generation);
         let whole = part.is_none();
