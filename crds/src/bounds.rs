@@ -4,7 +4,7 @@
 use protocol::{RepositoryPath, UserName};
 use serde::de::{Deserialize, Deserializer, Error};
 
-use crate::Quantity;
+use crate::{Quantity, Span};
 
 pub(crate) const MAX_DESCRIPTION_CHARACTERS: usize = 1000;
 pub(crate) const MAX_NAME_CHARACTERS: usize = 253;
@@ -27,7 +27,9 @@ pub(crate) mod says {
                                               with a letter or digit first and not .hg or .git last";
     pub(crate) const PATH_STAYS: &str = "the path of a repository never changes: make another HgRepository";
     pub(crate) const SPAN: &str = "h, m and s are allowed, such as 72h or 1h30m";
-    pub(crate) const AMOUNT: &str = "a whole number such as 500Mi or 20Gi is allowed";
+    pub(crate) const RETENTION_AGE: &str = "h, m and s are allowed, 1m to 8784h, such as 72h or 1h30m";
+    pub(crate) const RETENTION_SIZE: &str = "a whole number such as 500Mi or 20Gi is allowed, 1Mi to 1024Ti";
+    pub(crate) const LEASE_SPAN: &str = "h, m and s are allowed, 1s to 24h, such as 15s";
     pub(crate) const VOLUME_SIZE: &str = "a whole number above 0 such as 500Mi or 20Gi is allowed";
     pub(crate) const VOLUME_GROWS: &str = "a volume never shrinks: the old size or more is allowed";
     pub(crate) const GROUP_NAME: &str = "one printable line of 1 to 128 characters is allowed";
@@ -37,6 +39,8 @@ pub(crate) mod says {
     pub(crate) const STORAGE_MODE_STAYS: &str = "storage.mode never changes: make another SshMaster";
     pub(crate) const STRICT_NEEDS_STANDBYS: &str =
         "log.durability: Strict is for storage.mode: PerInstance, where standbys have disks of their own";
+    pub(crate) const STRICT_NEEDS_TWO: &str =
+        "log.durability: Strict is for instances: 2 or 3, for one instance has no standby that could acknowledge";
     pub(crate) const POOLS_HAVE_VOLUMES: &str = "storage.mode: each mirror has its own volume: PerInstance is allowed";
     pub(crate) const LEASE: &str =
         "lease: retryPeriod and a second more must be less than renewDeadline, and that less than duration";
@@ -152,6 +156,30 @@ pub(crate) fn volume_size<'de, D: Deserializer<'de>>(from: D) -> Result<Quantity
         return Ok(size);
     }
     Err(D::Error::custom(format!("'{size}' is not the size of a volume: {}", says::VOLUME_SIZE)))
+}
+
+pub(crate) fn retention_age<'de, D: Deserializer<'de>>(from: D) -> Result<Span, D::Error> {
+    span(from, 60, 366 * 86_400, says::RETENTION_AGE)
+}
+
+pub(crate) fn lease_span<'de, D: Deserializer<'de>>(from: D) -> Result<Span, D::Error> {
+    span(from, 1, 86_400, says::LEASE_SPAN)
+}
+
+fn span<'de, D: Deserializer<'de>>(from: D, low: u64, high: u64, says: &str) -> Result<Span, D::Error> {
+    let span = Span::deserialize(from)?;
+    if (low..=high).contains(&span.seconds) {
+        return Ok(span);
+    }
+    Err(D::Error::custom(format!("'{span}' is out of range: {says}")))
+}
+
+pub(crate) fn retention_size<'de, D: Deserializer<'de>>(from: D) -> Result<Quantity, D::Error> {
+    let size = Quantity::deserialize(from)?;
+    if (1 << 20..=1 << 50).contains(&size.bytes) {
+        return Ok(size);
+    }
+    Err(D::Error::custom(format!("'{size}' is out of range: {}", says::RETENTION_SIZE)))
 }
 
 pub(crate) fn host<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {

@@ -77,6 +77,10 @@ fn is_consistent(master: &SshMasterSpec, places: &Places) -> Result<(), Wrong> {
         let line = places.line("spec.log.durability").max(places.line("spec.storage.mode"));
         return Err((line, format!("spec: {}", says::STRICT_NEEDS_STANDBYS)));
     }
+    if master.instances == 1 && master.log.durability == Durability::Strict {
+        let line = places.line("spec.log.durability").max(places.line("spec.instances"));
+        return Err((line, format!("spec: {}", says::STRICT_NEEDS_TWO)));
+    }
     let Lease { duration, renew_deadline, retry_period } = &master.failover.lease;
     if renew_deadline.seconds >= duration.seconds || retry_period.seconds + 1 >= renew_deadline.seconds {
         return Err((places.line("spec.failover.lease"), format!("spec.failover.{}", says::LEASE)));

@@ -44,7 +44,7 @@ use crate::{Quantity, Span, SshMasterStatus, pods, schema};
 ), schema::rule(
     "self.storage.mode != 'Shared' || self.log.durability != 'Strict'",
     says::STRICT_NEEDS_STANDBYS
-)]))]
+), schema::rule("self.instances > 1 || self.log.durability != 'Strict'", says::STRICT_NEEDS_TWO)]))]
 pub struct SshMasterSpec {
     /// How many SSH instances: one is the master, the others are standbys.
     #[serde(default = "two_instances", deserialize_with = "bounds::instances")]
@@ -176,10 +176,12 @@ pub enum Engine {
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Retention {
     /// The oldest record that is held back, such as 72h.
-    #[schemars(schema_with = "schema::span")]
+    #[serde(deserialize_with = "bounds::retention_age")]
+    #[schemars(schema_with = "schema::retention_age")]
     pub age: Span,
     /// How much is held back, such as 20Gi; less than the volume.
-    #[schemars(schema_with = "schema::amount")]
+    #[serde(deserialize_with = "bounds::retention_size")]
+    #[schemars(schema_with = "schema::retention_size")]
     pub size: Quantity,
 }
 
@@ -233,13 +235,16 @@ impl Default for Failover {
 )]))]
 pub struct Lease {
     /// Not renewed for this long, it has run out: from then on a person's word that the master is off is believed.
-    #[schemars(schema_with = "schema::span")]
+    #[serde(deserialize_with = "bounds::lease_span")]
+    #[schemars(schema_with = "schema::lease_span")]
     pub duration: Span,
     /// Not renewed for this long (less a second), the master refuses writes.
-    #[schemars(schema_with = "schema::span")]
+    #[serde(deserialize_with = "bounds::lease_span")]
+    #[schemars(schema_with = "schema::lease_span")]
     pub renew_deadline: Span,
     /// How often it is renewed.
-    #[schemars(schema_with = "schema::span")]
+    #[serde(deserialize_with = "bounds::lease_span")]
+    #[schemars(schema_with = "schema::lease_span")]
     pub retry_period: Span,
 }
 

@@ -13,7 +13,8 @@ use crate::conditions;
 /// allowed.
 const MAX_GROUPS: usize = 64;
 const MAX_MEMBERS: usize = 256;
-const MAX_MEMBER_CHARACTERS: usize = 128;
+/// A user name has as many bytes as four times this.
+const MAX_MEMBER_CHARACTERS: usize = protocol::MAX_USER_BYTES / 4;
 const MAX_ANNOTATIONS: usize = 64;
 const MAX_ANNOTATION_CHARACTERS: usize = 4096;
 
@@ -88,13 +89,28 @@ pub(crate) fn repository_path(_: &mut SchemaGenerator) -> Schema {
 }
 
 pub(crate) fn span(_: &mut SchemaGenerator) -> Schema {
-    let amounts = "^([0-9]{1,6}h)?([0-9]{1,6}m)?([0-9]{1,6}s)?$";
-    text(24, &[rule(&format!("self != '' && self.matches(r'{amounts}')"), says::SPAN)])
+    text(24, &[rule(SPAN, says::SPAN)])
 }
 
-pub(crate) fn amount(_: &mut SchemaGenerator) -> Schema {
-    let whole = "self.matches(r'^[0-9]+(Ki|Mi|Gi|Ti|k|M|G|T)?$') && quantity(self).isLessThan(quantity('8Ei'))";
-    text(24, &[rule(whole, says::AMOUNT)])
+pub(crate) fn retention_age(_: &mut SchemaGenerator) -> Schema {
+    span_between("1m", "8784h", says::RETENTION_AGE)
+}
+
+pub(crate) fn lease_span(_: &mut SchemaGenerator) -> Schema {
+    span_between("1s", "24h", says::LEASE_SPAN)
+}
+
+const SPAN: &str = "self != '' && self.matches(r'^([0-9]{1,6}h)?([0-9]{1,6}m)?([0-9]{1,6}s)?$')";
+
+fn span_between(low: &str, high: &str, says: &str) -> Schema {
+    let bounds = format!("duration(self) >= duration('{low}') && duration(self) <= duration('{high}')");
+    text(24, &[rule(&format!("{SPAN} && {bounds}"), says)])
+}
+
+pub(crate) fn retention_size(_: &mut SchemaGenerator) -> Schema {
+    let whole = "self.matches(r'^[0-9]+(Ki|Mi|Gi|Ti|k|M|G|T)?$')";
+    let bounds = "quantity(self).compareTo(quantity('1Mi')) >= 0 && quantity(self).compareTo(quantity('1024Ti')) <= 0";
+    text(24, &[rule(&format!("{whole} && {bounds}"), says::RETENTION_SIZE)])
 }
 
 pub(crate) fn volume_size(_: &mut SchemaGenerator) -> Schema {

@@ -66,7 +66,7 @@ pub struct LogStatus {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Promotion {
-    /// When the operator saw it.
+    /// When it was named.
     pub at: Time,
     /// The master before, where one is known.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -139,6 +139,30 @@ const TABLE: &[(&str, &str, &str)] = &[
     ),
     (
         "  sshHost: hg.example.org\n",
+        "  sshHost: h\n  instances: 1\n  log: {durability: Strict}\n",
+        "my.yaml:8: spec: log.durability: Strict is for instances: 2 or 3, for one instance has no standby that could \
+         acknowledge",
+    ),
+    (
+        "  sshHost: hg.example.org\n",
+        "  sshHost: h\n  log: {retention: {age: 59s}}\n",
+        "my.yaml:7: spec.log.retention.age: '59s' is out of range: h, m and s are allowed, 1m to 8784h, such as 72h or \
+         1h30m",
+    ),
+    (
+        "  sshHost: hg.example.org\n",
+        "  sshHost: h\n  log: {retention: {size: 1023Ki}}\n",
+        "my.yaml:7: spec.log.retention.size: '1023Ki' is out of range: a whole number such as 500Mi or 20Gi is \
+         allowed, 1Mi to 1024Ti",
+    ),
+    (
+        "  sshHost: hg.example.org\n",
+        "  sshHost: h\n  failover:\n    lease: {retryPeriod: 0s}\n",
+        "my.yaml:8: spec.failover.lease.retryPeriod: '0s' is out of range: h, m and s are allowed, 1s to 24h, such as \
+         15s",
+    ),
+    (
+        "  sshHost: hg.example.org\n",
         "  sshHost: h\n  failover:\n    lease: {retryPeriod: 9s}\n",
         "my.yaml:8: spec.failover.lease: retryPeriod and a second more must be less than renewDeadline, and that less \
          than duration",

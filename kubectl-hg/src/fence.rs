@@ -3,7 +3,7 @@
 use crds::{SshMaster, StorageMode};
 use kube::api::{Patch, PatchParams};
 use kube::{Api, Client};
-use protocol::InstanceName;
+use protocol::{Generation, InstanceName};
 use register::State;
 use serde_json::json;
 
@@ -16,57 +16,54 @@ const FENCED: &str = "hg-operator.dev/fenced";
 pub async fn fence(client: Client, options: &Fence) -> Result<String, CommandError> {
     let found = find(&client, &options.which).await?;
     let state = &found.state.value;
-    let master = decide(&options.which.name, found.master.spec.storage.mode, state, options.confirm)
+    let (master, generation) = decide(&options.which.name, found.master.spec.storage.mode, state, options.confirm)
         .map_err(CommandError::Refused)?;
     let masters: Api<SshMaster> = Api::namespaced(client, &found.namespace);
-    let patch = json!({"metadata": {"annotations": {FENCED: state.generation.to_string()}}});
+    let patch = json!({"metadata": {"annotations": {FENCED: generation.to_string()}}});
     let parameters = PatchParams { field_manager: Some("kubectl-hg".to_owned()), ..PatchParams::default() };
     masters.patch(&options.which.name, &parameters, &Patch::Merge(&patch)).await?;
     Ok(match options.output {
-        Format::Json => json!({"master": master, "generation": state.generation, "confirmed": true}).to_string(),
-        Format::Table => format!(
-            "{master}, master of generation {}, is taken for off as soon as its lease has run out",
-            state.generation
-        ),
+        Format::Json => json!({"master": master, "generation": generation, "confirmed": true}).to_string(),
+        Format::Table => {
+            format!("{master}, master of generation {generation}, is taken for off as soon as its lease has run out")
+        }
     })
 }
 
-/// Who is fenced; or why nobody is.
-fn decide(name: &str, mode: StorageMode, state: &State, confirm: bool) -> Result<InstanceName, String> {
+/// Who is fenced, as master of which generation; or why nobody is.
+fn decide(name: &str, mode: StorageMode, state: &State, confirm: bool) -> Result<(InstanceName, Generation), String> {
     if mode == StorageMode::PerInstance {
         return Err(format!(
             "each instance of {name} has its own volume (storage.mode: PerInstance): a lost master is replaced \
              without anybody's word, because a standby of the in-sync set is sealed first"
         ));
     }
-    let Some(master) = &state.master else {
-        return Err("there is no master now: a promotion is under way".to_owned());
+    let Some((master, generation)) = state.to_fence() else {
+        return Err("there has been no master yet".to_owned());
     };
     if !confirm {
         return Err(format!(
-            "nothing was done: with --confirm {master}, master of generation {}, would be taken for off, and another \
-             instance would open the volume; make sure first that its pod or its node is off",
-            state.generation
+            "nothing was done: with --confirm {master}, master of generation {generation}, would be taken for off, and \
+             another instance would open the volume; make sure first that its pod or its node is off"
         ));
     }
-    Ok(master.clone())
+    Ok((master, generation))
 }
 
 #[cfg(test)]
 mod tests {
-    use protocol::Generation;
-
     use super::*;
 
     #[test]
     fn nobody_is_fenced_by_mistake() {
         let master: InstanceName = "hg-ssh-0".parse().unwrap();
         let state = State { generation: Generation(7), master: Some(master.clone()), ..State::default() };
-        assert_eq!(decide("hg", StorageMode::Shared, &state, true), Ok(master));
+        assert_eq!(decide("hg", StorageMode::Shared, &state, true), Ok((master.clone(), Generation(7))));
         let refused = |mode, state: &State, confirm| decide("hg", mode, state, confirm).unwrap_err();
         assert!(refused(StorageMode::Shared, &state, false).starts_with("nothing was done: with --confirm hg-ssh-0"));
         assert!(refused(StorageMode::PerInstance, &state, true).contains("has its own volume"));
-        let frozen = State { master: None, ..state };
-        assert!(refused(StorageMode::Shared, &frozen, true).contains("there is no master now"));
+        // A master that hung after the register was frozen: the word is about the generation that it was master of.
+        assert_eq!(decide("hg", StorageMode::Shared, &state.frozen(), true), Ok((master, Generation(7))));
+        assert!(refused(StorageMode::Shared, &State::default(), true).contains("there has been no master yet"));
     }
 }

@@ -2,6 +2,7 @@
 
 use std::sync::LazyLock;
 
+use prometheus::core::Collector;
 use prometheus::{
     GaugeVec, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, register_gauge_vec, register_histogram_vec,
     register_int_counter_vec, register_int_gauge, register_int_gauge_vec,
@@ -45,6 +46,28 @@ pub fn looked(kind: &str, result: &str, seconds: f64) {
     if let Some(metrics) = metrics() {
         metrics.reconciles.with_label_values(&[kind, result]).inc();
         metrics.reconcile_seconds.with_label_values(&[kind]).observe(seconds);
+    }
+}
+
+/// How many records each mirror of a pool does not show yet. Those that are not named are gone, and so is what was said
+/// of them: an alert about a mirror that is gone would never end.
+pub fn told_lag(namespace: &str, pool: &str, lag: &[(String, i64)]) {
+    let Some(metrics) = metrics() else { return };
+    let is_theirs = |label: &prometheus::proto::LabelPair| match label.name() {
+        "namespace" => label.value() == namespace,
+        "pool" => label.value() == pool,
+        _ => true,
+    };
+    for series in metrics.lag_records.collect().iter().flat_map(prometheus::proto::MetricFamily::get_metric) {
+        let mirror =
+            series.get_label().iter().find(|label| label.name() == "mirror").map_or("", |label| label.value());
+        if series.get_label().iter().all(is_theirs) && lag.iter().all(|(name, _)| name != mirror) {
+            // It was there a moment ago, and only we take it away.
+            let _ = metrics.lag_records.remove_label_values(&[namespace, pool, mirror]);
+        }
+    }
+    for (mirror, lag) in lag {
+        metrics.lag_records.with_label_values(&[namespace, pool, mirror.as_str()]).set(*lag);
     }
 }
 
@@ -92,6 +115,29 @@ impl Metrics {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_said_of_a_mirror_goes_with_it() {
+        let told = |pool: &str| {
+            let all = metrics().unwrap().lag_records.collect();
+            let of = |series: &prometheus::proto::Metric| {
+                let label =
+                    |name: &str| series.get_label().iter().find(|l| l.name() == name).unwrap().value().to_owned();
+                (label("namespace") == "told" && label("pool") == pool).then(|| label("mirror"))
+            };
+            let mut mirrors: Vec<String> = all[0].get_metric().iter().filter_map(of).collect();
+            mirrors.sort();
+            mirrors
+        };
+        let lag = |names: &[&str]| names.iter().map(|name| ((*name).to_owned(), 7)).collect::<Vec<_>>();
+        told_lag("told", "a", &lag(&["a-0", "a-1"]));
+        told_lag("told", "b", &lag(&["b-0"]));
+        assert_eq!((told("a"), told("b")), (vec!["a-0".to_owned(), "a-1".to_owned()], vec!["b-0".to_owned()]));
+        told_lag("told", "a", &lag(&["a-1"]));
+        assert_eq!((told("a"), told("b")), (vec!["a-1".to_owned()], vec!["b-0".to_owned()]));
+        told_lag("told", "b", &[]);
+        assert_eq!((told("a"), told("b")), (vec!["a-1".to_owned()], Vec::new()));
+    }
 
     #[test]
     fn every_metric_can_be_registered() {

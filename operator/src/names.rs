@@ -19,6 +19,9 @@ pub const ROLE: &str = "hg-operator.dev/role";
 pub const ACTIVE_GATE: &str = "hg-operator.dev/Active";
 pub const FINALIZER: &str = "hg-operator.dev/delete-repository";
 
+/// Our container of a pod; there may be others, by other people's will.
+pub const CONTAINER: &str = "hgd";
+
 pub const SSH_PORT: u16 = 2222;
 pub const HTTP_PORT: u16 = 8080;
 pub const ADMIN_PORT: u16 = 7000;

@@ -3,9 +3,11 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use kube::Client;
+use kube::client::ClientBuilder;
+use kube::{Client, Config};
 use tokio::sync::watch;
 use tokio::time::Instant;
+use tower::timeout::TimeoutLayer;
 use transport::CancellationToken;
 
 use crate::context::Context;
@@ -20,6 +22,10 @@ use crate::{governor, master, pool, repository};
 
 /// Objects looked at at once: each may have a request to the API server or a master under way.
 const WORKERS: usize = 24;
+/// Until an answer of the API server begins.
+const ANSWER_LIMIT: Duration = Duration::from_secs(20);
+/// For a connection from which something is awaited: longer than a watch, which is asked anew every minute.
+const SILENT_LIMIT: Duration = Duration::from_secs(90);
 /// Between two looks at whether everything was listed.
 const LISTED_EVERY: Duration = Duration::from_millis(50);
 
@@ -48,7 +54,7 @@ pub enum RunError {
 
 pub async fn run(options: Options, stop: watch::Receiver<bool>) -> Result<(), RunError> {
     metrics::start().map_err(|error| RunError::Metrics(error.to_string()))?;
-    let client = Client::try_default().await?;
+    let client = client().await?;
     let (world, queue) = (World::default(), Queue::new(WORKERS));
     let watches = world::watch(&client, &options.namespaces, &world, &queue);
     let health = Health { watches: watches.clone(), queue: queue.clone() };
@@ -57,14 +63,24 @@ pub async fn run(options: Options, stop: watch::Receiver<bool>) -> Result<(), Ru
     tokio::spawn(serving.map_err(|error| RunError::Listen(options.listen, error))?);
     let events = Events::new(client.clone(), options.seat.identity.clone());
     let context = Context::new(client, world, queue, events, &options.image);
+    let register_client = governor::client().await?;
     let (acting, elected) = watch::channel(false);
     let ended = tokio::select! {
         ended = election::stand(options.seat, acting, stop) => ended.map_err(RunError::from),
         () = work(context.clone(), watches.clone(), elected) => Err(RunError::Workers),
-        never = governor::run(context, watches) => match never {},
+        never = governor::run(context, register_client, watches) => match never {},
     };
     served.cancel();
     ended
+}
+
+/// One that waits for no answer without end: of several API servers one may be gone without a word. What fails is tried
+/// again by whoever asked, who looks first whether it was done.
+async fn client() -> Result<Client, RunError> {
+    let mut config = Config::infer().await.map_err(kube::Error::InferConfig)?;
+    config.default_retry = false;
+    config.read_timeout = Some(SILENT_LIMIT);
+    Ok(ClientBuilder::try_from(config)?.with_layer(&TimeoutLayer::new(ANSWER_LIMIT)).build())
 }
 
 /// Both operators watch; only the elected one works, and only after it has listed everything.

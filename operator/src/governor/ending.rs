@@ -1,39 +1,38 @@
 //! Whether the process that holds the register has ended for good, where all instances have one volume: what the
 //! watches have may be older than the register, and a container that was started again since may have opened it.
 
+use std::sync::Arc;
+
 use k8s_openapi::api::coordination::v1::Lease;
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{ContainerStateTerminated, Pod};
 use k8s_openapi::jiff::Timestamp;
 use kube::api::ListParams;
-use kube::{Api, ResourceExt};
+use kube::{Api, Client, ResourceExt};
 use protocol::InstanceName;
 use register::{POD, PREVIOUS_HOLDER};
 
-use super::pods;
-use crate::context::Context;
+use crate::names::CONTAINER;
 use crate::world::cache::Name;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Ending {
+pub enum Ending {
     /// It runs, or nobody knows.
     Unknown,
     /// Its container has ended.
     Ended,
-    /// Its pod is not there, by what is known here.
+    /// Its pod is not there. Whoever removes it by force, or calls its node out of service, has not seen it end.
     Gone,
 }
 
-/// The holder, or of a frozen register the one before, if its process is known to have ended.
-pub async fn ended(context: &Context, name: &Name, lease: &Lease) -> Option<InstanceName> {
+/// What is known of the process of the holder, or of a frozen register of the one before.
+pub async fn ended(client: &Client, name: &Name, lease: &Lease, pods: &[Arc<Pod>]) -> Option<(Ending, InstanceName)> {
     let holder = holder(lease)?;
-    let pods = pods(context, name);
     let pod = pods.iter().find(|pod| pod.name_any() == holder).map(|pod| &**pod);
-    match decide(lease, holder, pod) {
-        Ending::Unknown => None,
-        Ending::Ended => holder.parse().ok(),
-        Ending::Gone if is_gone(context, name, lease, holder).await => holder.parse().ok(),
-        Ending::Gone => None,
-    }
+    let ending = match decide(lease, holder, pod) {
+        Ending::Gone if !is_gone(client, name, lease, holder).await => Ending::Unknown,
+        other => other,
+    };
+    Some((ending, holder.parse().ok()?))
 }
 
 fn holder(lease: &Lease) -> Option<&str> {
@@ -58,19 +57,23 @@ fn decide(lease: &Lease, holder: &str, pod: Option<&Pod>) -> Ending {
     }
 }
 
-/// When its container ended, if it has and is not known to run again.
-fn finished(pod: &Pod) -> Option<Timestamp> {
-    let container = pod.status.as_ref()?.container_statuses.as_ref()?.first()?;
+/// How our container ended, if it has and is not known to run again. What else a pod has by other people's will, such
+/// as a proxy, says nothing.
+pub fn terminated(pod: &Pod) -> Option<&ContainerStateTerminated> {
+    let containers = pod.status.as_ref()?.container_statuses.as_ref()?;
+    let container = containers.iter().find(|container| container.name == CONTAINER)?;
     let state = container.state.as_ref()?;
     let before = container.last_state.as_ref().filter(|_| state.waiting.is_some());
-    let terminated = state.terminated.as_ref().or_else(|| before?.terminated.as_ref())?;
-    terminated.finished_at.as_ref().map(|time| time.0)
+    state.terminated.as_ref().or_else(|| before?.terminated.as_ref())
 }
 
-/// The API server itself says so, now: a pod is gone when its kubelet has confirmed that nothing of it runs, or by the
-/// word of whoever removed it by force or called its node out of service.
-async fn is_gone(context: &Context, name: &Name, lease: &Lease, holder: &str) -> bool {
-    let api: Api<Pod> = Api::namespaced(context.client.clone(), &name.namespace);
+fn finished(pod: &Pod) -> Option<Timestamp> {
+    terminated(pod)?.finished_at.as_ref().map(|time| time.0)
+}
+
+/// The API server itself says so, now.
+async fn is_gone(client: &Client, name: &Name, lease: &Lease, holder: &str) -> bool {
+    let api: Api<Pod> = Api::namespaced(client.clone(), &name.namespace);
     let asked = ListParams::default().fields(&format!("metadata.name={holder}"));
     match api.list(&asked).await {
         Ok(found) => found.items.iter().all(|pod| pod.metadata.uid.as_deref() != seat(lease, holder)),
@@ -131,6 +134,26 @@ mod tests {
         assert_eq!(decide(&after, OLD, None), Ending::Gone);
         assert_eq!(decide(&after, "hg-ssh-1", None), Ending::Unknown, "one that was named has not opened yet");
         assert_eq!(decide(&Lease::default(), OLD, None), Ending::Unknown, "nobody has reigned yet");
+    }
+
+    #[test]
+    fn the_end_of_a_sidecar_is_not_the_end_of_the_master() {
+        let (running, ended) = (json!({"running": {}}), json!({"terminated": {"exitCode": 1, "finishedAt": null}}));
+        let mut pod = pod("first", running.clone(), json!({}));
+        let sidecar = |state| {
+            let mut other = pod_status(state);
+            other.name = "proxy".to_owned();
+            other
+        };
+        pod.status.as_mut().unwrap().container_statuses.as_mut().unwrap().insert(0, sidecar(ended.clone()));
+        assert!(terminated(&pod).is_none());
+        let mut pod = super::tests::pod("first", ended, json!({}));
+        pod.status.as_mut().unwrap().container_statuses.as_mut().unwrap().insert(0, sidecar(running));
+        assert!(terminated(&pod).is_some());
+    }
+
+    fn pod_status(state: Value) -> k8s_openapi::api::core::v1::ContainerStatus {
+        pod("", state, json!({})).status.unwrap().container_statuses.unwrap().remove(0)
     }
 
     #[test]

@@ -10,15 +10,17 @@ use std::time::Duration;
 
 use crds::{SshMaster, StorageMode};
 use failover::driver::{self, Driver, LOOK, Watch};
-use failover::{InstanceReport, Memory, Observed, Policy, Step, Wish, decide};
+use failover::{Memory, Observed, Policy, Step, Wish, decide};
+use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::Pod;
-use kube::{Resource, ResourceExt};
+use kube::{Api, Client, Config, Resource, ResourceExt};
 use protocol::{Generation, InstanceName};
-use register::{LeaseRegister, Register, Versioned};
+use register::{LeaseRegister, Versioned};
 use tokio::task::JoinHandle;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use transport::{Identity, Target};
 
+use self::ending::Ending;
 use crate::context::Context;
 use crate::events::EventReason;
 use crate::link::write_certificate;
@@ -29,16 +31,23 @@ use crate::world::cache::Name;
 
 /// How often it is seen which SshMasters there are.
 const MASTERS_EVERY: Duration = Duration::from_secs(1);
+/// For one request and its answer: a promotion has seconds, and the next request may find an API server that lives.
+const REQUEST: Duration = Duration::from_secs(2);
+/// For what is told of a step, which no step waits for.
+const TELLING: Duration = Duration::from_secs(10);
+
+/// With which registers are written. It does not repeat requests by itself: a write that is sent twice reads its own
+/// first success as somebody else's.
+pub async fn client() -> Result<Client, kube::Error> {
+    let mut config = Config::infer().await.map_err(kube::Error::InferConfig)?;
+    (config.default_retry, config.connect_timeout) = (false, Some(REQUEST));
+    Client::try_from(config)
+}
 
 /// What promotions leave for the status, and what a rollout asks for.
 #[derive(Clone, Debug, Default)]
 pub struct Note {
-    /// Why the last promotion was made, and what proves that the old master writes no more.
-    pub reason: Option<String>,
-    pub proof: Option<String>,
-    pub begun: Option<Instant>,
-    pub seconds: Option<u64>,
-    /// Why there is none though there should be.
+    /// Why there is no promotion though there should be.
     pub trouble: Option<String>,
     /// A rollout wants another master than the one of this generation.
     pub roll: Option<u64>,
@@ -67,7 +76,7 @@ impl Notes {
 }
 
 /// One task for each SshMaster. Never ends.
-pub async fn run(context: Context, watches: Watches) -> std::convert::Infallible {
+pub async fn run(context: Context, client: Client, watches: Watches) -> std::convert::Infallible {
     let mut tasks: HashMap<Name, JoinHandle<()>> = HashMap::new();
     loop {
         tokio::time::sleep(MASTERS_EVERY).await;
@@ -84,26 +93,28 @@ pub async fn run(context: Context, watches: Watches) -> std::convert::Infallible
             keep
         });
         for name in wanted {
-            tasks.entry(name.clone()).or_insert_with(|| tokio::spawn(govern(context.clone(), name)));
+            tasks.entry(name.clone()).or_insert_with(|| tokio::spawn(govern(context.clone(), client.clone(), name)));
         }
     }
 }
 
 /// Ends when the certificate with which instances are asked is not there or cannot be used; it is begun again then.
-async fn govern(context: Context, name: Name) {
+async fn govern(context: Context, client: Client, name: Name) {
     let secret = Name::new(&*name.namespace, operator_secret(&name.name));
     let Ok(folder) = tempfile::tempdir() else { return };
     let Some(certificate) = context.world.secrets.get(&secret) else { return };
     let identity =
         write_certificate(folder.path(), &certificate).ok().and_then(|()| Identity::open(folder.path()).ok());
     let Some(identity) = identity else { return };
-    let register: Register = LeaseRegister::with(context.client.clone(), &name.namespace, &name.name).into();
-    let driver = Driver { register, client: transport::Client::new(identity) };
+    let register = LeaseRegister::with(client.clone(), &name.namespace, &name.name).within(REQUEST);
+    let driver = Driver { register: register.into(), client: transport::Client::new(identity) };
+    let mut registers = Registers { client, behind: false };
     let (mut observed, mut memory, started) = (Observed::default(), Memory::default(), Instant::now());
     let (mut said, mut drained) = (None, None);
     let mut watch = Watch::start(&driver.client, Vec::new());
     loop {
         let Some(master) = context.world.masters.get(&name) else { return };
+        let master = master::holding(master, context.world.registers.get(&name).as_deref());
         let Some(renewed) = context.world.secrets.get(&secret) else { return };
         // The identity reads the files again when they have changed.
         if write_certificate(folder.path(), &renewed).is_err() {
@@ -118,20 +129,26 @@ async fn govern(context: Context, name: Name) {
         }
         tokio::time::sleep(LOOK).await;
         observed.answers = watch.answers(started);
-        observe(&context, &name, &master, &mut observed).await;
-        observed.wish = wished(&context, &name, &master, &observed, drained);
-        let step = decide(started.elapsed(), &observed, &policy(&master), &mut memory);
+        let lease = registers.read(&context, &name).await;
+        observe(&context, &name, &master, lease.as_deref(), &mut observed);
+        if is_shared(&master) {
+            (observed.ended, observed.gone) = registers.endings(&context, &name, lease.as_deref()).await;
+        }
+        let now = started.elapsed();
+        observed.wish = wished(&context, &name, &master, now, &observed, drained);
+        let step = decide(now, &observed, &policy(&master), &mut memory);
         if said.as_ref() != Some(&step) {
             driver::tell(&step);
-            note(&context, &name, &master, &step).await;
+            note(&context, &name, &master, &step);
             said = Some(step.clone());
         }
         let acted = driver.act(&step, &instances).await;
+        registers.behind |= matches!(step, Step::Freeze { .. } | Step::Name { .. } | Step::Withdraw { .. });
         if acted.drained {
             drained = observed.register.as_ref().map(|register| register.value.generation.0);
         }
         if acted.written {
-            made(&context, &name, &master, &step).await;
+            made(&context, &name, &master, &step);
         }
     }
 }
@@ -163,10 +180,53 @@ fn is_shared(master: &SshMaster) -> bool {
     master.spec.storage.mode == StorageMode::Shared
 }
 
-/// The register and the pods as the watches have them: what is old there makes a write fail, and nothing else.
-async fn observe(context: &Context, name: &Name, master: &SshMaster, observed: &mut Observed) {
-    let lease = context.world.registers.get(name);
-    observed.register = lease.and_then(|lease| match register::of_lease(&lease) {
+/// Where registers are read.
+struct Registers {
+    client: Client,
+    /// A write was tried, won or lost, and the watch has not told what came of it.
+    behind: bool,
+}
+
+impl Registers {
+    /// As the watch has it: what is old there makes a write fail, and nothing else. After a write as it is.
+    async fn read(&mut self, context: &Context, name: &Name) -> Option<Arc<Lease>> {
+        let watched = context.world.registers.get(name);
+        if !self.behind {
+            return watched;
+        }
+        let leases: Api<Lease> = Api::namespaced(self.client.clone(), &name.namespace);
+        let read = match timeout(REQUEST, leases.get_opt(&name.name)).await {
+            Ok(Ok(read)) => read,
+            Ok(Err(error)) => {
+                tracing::warn!(master = %name, %error, "what came of the write is not known");
+                return None;
+            }
+            Err(_) => return None,
+        };
+        let version = |lease: &Lease| lease.metadata.resource_version.clone();
+        self.behind = read.as_ref().map(version) != watched.as_deref().map(version);
+        read.map(Arc::new)
+    }
+
+    /// Who was master last, if its process has ended; or if it is gone.
+    async fn endings(
+        &self,
+        context: &Context,
+        name: &Name,
+        lease: Option<&Lease>,
+    ) -> (BTreeSet<InstanceName>, Option<InstanceName>) {
+        let Some(lease) = lease else { return Default::default() };
+        let pods = pods(context, name);
+        match timeout(REQUEST, ending::ended(&self.client, name, lease, &pods)).await {
+            Ok(Some((Ending::Ended, holder))) => (BTreeSet::from([holder]), None),
+            Ok(Some((Ending::Gone, holder))) => (BTreeSet::new(), Some(holder)),
+            Ok(Some((Ending::Unknown, _)) | None) | Err(_) => Default::default(),
+        }
+    }
+}
+
+fn observe(context: &Context, name: &Name, master: &SshMaster, lease: Option<&Lease>, observed: &mut Observed) {
+    observed.register = lease.and_then(|lease| match register::of_lease(lease) {
         Ok(register) => Some(register),
         Err(reason) => {
             tracing::error!(master = %name, reason, "the register cannot be read: nobody can be promoted");
@@ -175,13 +235,6 @@ async fn observe(context: &Context, name: &Name, master: &SshMaster, observed: &
     });
     let word = master.annotations().get(wish::FENCED);
     observed.fenced = word.and_then(|word| word.parse().ok()).map(Generation);
-    if is_shared(master) {
-        observed.ended = match context.world.registers.get(name) {
-            Some(lease) => ending::ended(context, name, &lease).await.into_iter().collect(),
-            None => BTreeSet::new(),
-        };
-        return;
-    }
     let pods = pods(context, name);
     let ended = (0..master.spec.instances).filter_map(|ordinal| workload(name).instance(ordinal)).filter(|instance| {
         let pod = pods.iter().find(|pod| pod.name_any() == instance.as_str());
@@ -199,95 +252,84 @@ fn pods(context: &Context, name: &Name) -> Vec<Arc<Pod>> {
 
 /// Its container has ended and is not started again yet.
 fn has_ended(pod: &Pod) -> bool {
-    let containers = pod.status.as_ref().and_then(|status| status.container_statuses.as_ref());
-    containers.is_some_and(|containers| {
-        containers.iter().any(|container| {
-            let state = container.state.as_ref();
-            let waits = state.is_some_and(|state| state.waiting.is_some());
-            let before = container.last_state.as_ref().is_some_and(|state| state.terminated.is_some());
-            state.is_some_and(|state| state.terminated.is_some()) || (waits && before)
-        })
-    })
+    ending::terminated(pod).is_some()
 }
 
 fn wished(
     context: &Context,
     name: &Name,
     master: &SshMaster,
+    now: Duration,
     observed: &Observed,
     drained: Option<u64>,
 ) -> Option<Wish> {
     let Versioned { value: state, .. } = observed.register.as_ref()?;
-    let holder = state.master.as_ref()?;
-    let going = pods(context, name)
-        .iter()
-        .any(|pod| pod.name_any() == holder.as_str() && pod.metadata.deletion_timestamp.is_some());
+    let is_holder = |name: &str| state.master.as_ref().is_some_and(|holder| holder.as_str() == name);
+    let going =
+        pods(context, name).iter().any(|pod| is_holder(&pod.name_any()) && pod.metadata.deletion_timestamp.is_some());
     let roll = context.notes.get(name).roll == Some(state.generation.0);
     let asked = master.annotations().get(wish::PROMOTE).map(String::as_str);
-    let waits = |(name, (_, report)): (&'_ InstanceName, &(_, InstanceReport))| {
-        (report.released && name != holder).then(|| name.clone())
+    let waits = |name: &&InstanceName| match observed.answer(now, name) {
+        Some(report) if is_shared(master) => report.released && !is_holder(name.as_str()),
+        Some(_) => state.in_sync.contains(*name),
+        None => false,
     };
-    let next = match is_shared(master) {
-        true => observed.answers.iter().find_map(waits),
-        false => state.in_sync.first().cloned(),
-    };
-    let to = wish::decide(state, asked, going || roll, next.as_ref())?;
+    let ready: Vec<InstanceName> = observed.answers.keys().filter(waits).cloned().collect();
+    let to = wish::decide(state, asked, going || roll, &ready)?;
     Some(Wish { to, drained: drained == Some(state.generation.0) })
 }
 
 /// What the status and events say of a step that is decided.
-async fn note(context: &Context, name: &Name, master: &SshMaster, step: &Step) {
-    let trouble = match step {
-        Step::Wait(trouble) => Some(trouble.to_string()),
-        Step::Nothing
-        | Step::Drain(_)
-        | Step::Freeze { .. }
-        | Step::Seal { .. }
-        | Step::Name { .. }
-        | Step::Withdraw { .. } => None,
-    };
+fn note(context: &Context, name: &Name, master: &SshMaster, step: &Step) {
+    let trouble = step.trouble().map(ToString::to_string);
     let changed = context.notes.get(name).trouble != trouble;
     context.notes.change(name, |note| note.trouble.clone_from(&trouble));
     if changed {
         context.queue.retry(crate::world::Key::Master(name.clone()));
         if let Some(trouble) = trouble {
-            context.events.tell_of(&master.object_ref(&()), EventReason::PromotionBlocked, trouble).await;
+            tell(context, master, EventReason::PromotionBlocked, trouble);
         }
     }
 }
 
 /// What the status and events say of a write that was made; labels follow at once, also without an elected operator.
-async fn made(context: &Context, name: &Name, master: &SshMaster, step: &Step) {
-    let about = master.object_ref(&());
+fn made(context: &Context, name: &Name, master: &SshMaster, step: &Step) {
     match step {
         Step::Freeze { why, .. } => {
-            context.notes.change(name, |note| {
-                (note.reason, note.begun) = (Some(why.to_string()), Some(Instant::now()));
-                (note.proof, note.seconds) = (None, None);
-            });
-            label(context, name, None).await;
-            context.events.tell_of(&about, EventReason::PromotionBegun, why.to_string()).await;
+            label(context, name, None);
+            tell(context, master, EventReason::PromotionBegun, why.to_string());
         }
         Step::Name { state, proof, .. } => {
-            context.notes.change(name, |note| {
-                note.proof = Some(proof.to_string());
-                note.seconds = note.begun.map(|begun| begun.elapsed().as_secs().saturating_add(1));
-            });
-            let holder = state.master.as_ref().map(InstanceName::as_str);
-            label(context, name, holder).await;
-            let sentence = format!("{} is named master: {proof}", holder.unwrap_or("nobody"));
-            context.events.tell_of(&about, EventReason::Promoted, sentence).await;
+            label(context, name, state.master.as_ref());
+            let holder = state.master.as_ref().map_or("nobody", InstanceName::as_str);
+            tell(context, master, EventReason::Promoted, format!("{holder} is named master: {proof}"));
         }
         Step::Withdraw { .. } => {
             let sentence = "nobody could be sealed: the old master is named again".to_owned();
-            context.events.tell_of(&about, EventReason::PromotionWithdrawn, sentence).await;
+            tell(context, master, EventReason::PromotionWithdrawn, sentence);
         }
         Step::Nothing | Step::Wait(_) | Step::Drain(_) | Step::Seal { .. } => {}
     }
 }
 
-async fn label(context: &Context, name: &Name, holder: Option<&str>) {
-    if let Err(problem) = master::label(context, name, &pods(context, name), holder).await {
-        tracing::warn!(master = %name, problem = problem.sentence, "labels follow later");
-    }
+/// In a task of its own, as all that is told: an API server that hangs must not hold the next step up.
+fn tell(context: &Context, master: &SshMaster, reason: EventReason, sentence: String) {
+    let (events, about) = (context.events.clone(), master.object_ref(&()));
+    tokio::spawn(async move {
+        let _untold_in_time = timeout(TELLING, events.tell_of(&about, reason, sentence)).await;
+    });
+}
+
+/// One that comes late finds that the register has another holder, and changes nothing.
+fn label(context: &Context, name: &Name, holder: Option<&InstanceName>) {
+    let (context, name, holder) = (context.clone(), name.clone(), holder.cloned());
+    tokio::spawn(async move {
+        let pods = pods(&context, &name);
+        let labelled = master::label(&context, &name, &pods, holder.as_ref().map(InstanceName::as_str));
+        match timeout(TELLING, labelled).await {
+            Ok(Ok(())) => {}
+            Ok(Err(problem)) => tracing::warn!(master = %name, problem = problem.sentence, "labels follow later"),
+            Err(_) => tracing::warn!(master = %name, "labels follow later: the API server does not answer"),
+        }
+    });
 }

@@ -14,6 +14,7 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::Client;
 use protocol::status::{Cursor, Status};
 use protocol::{InstanceName, RepositoryPath, RepositorySettings};
+use tokio::sync::Notify;
 use tokio::time::Instant;
 use transport::{Identity, Target};
 
@@ -27,8 +28,11 @@ use view::View;
 
 /// Between two looks at the master: what a push changes is in the status this much later.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// The same after the master was told of something.
+const LOOK_SOON: Duration = Duration::from_millis(10);
 /// A look that takes long, because there are many repositories, is made less often.
 const PAUSE_PER_LOOK: u32 = 10;
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// What the master knows of settings is read again after this time, in case that somebody else has changed them.
 const READ_REGISTRY_EVERY: Duration = Duration::from_secs(300);
 /// A change in mirrors that stays for less is not worth telling in every repository's status.
@@ -55,6 +59,8 @@ struct Shared {
     client: transport::Client,
     targets: Mutex<Vec<Target>>,
     told: Mutex<Told>,
+    /// The master was told of something that it will soon say more of.
+    expects: Notify,
 }
 
 #[derive(Default)]
@@ -87,8 +93,8 @@ impl Link {
         let folder = tempfile::tempdir()?;
         write_certificate(folder.path(), certificate)?;
         let client = transport::Client::new(Identity::open(folder.path())?);
-        let (targets, told) = (Mutex::new(targets), Mutex::default());
-        let shared = Arc::new(Shared { master, client, targets, told });
+        let (targets, told, expects) = (Mutex::new(targets), Mutex::default(), Notify::new());
+        let shared = Arc::new(Shared { master, client, targets, told, expects });
         let task = tokio::spawn(run(shared.clone(), around));
         Ok(Link { shared, task, folder })
     }
@@ -177,8 +183,11 @@ async fn run(shared: Arc<Shared>, around: Surroundings) {
             registry_read = Some(Instant::now());
             wake_repositories(&shared, &around);
         }
-        let pause = LOOK_EVERY.max(begun.elapsed() * PAUSE_PER_LOOK).min(Duration::from_secs(5));
-        tokio::time::sleep(pause).await;
+        let rest = (begun.elapsed() * PAUSE_PER_LOOK).min(LONGEST_PAUSE);
+        tokio::time::sleep(rest.max(LOOK_SOON)).await;
+        let more = LOOK_EVERY.saturating_sub(rest.max(LOOK_SOON));
+        // Whether it is notified or not, it is looked again.
+        let _ = tokio::time::timeout(more, shared.expects.notified()).await;
     }
 }
 
@@ -218,7 +227,7 @@ fn tell(shared: &Shared, around: &Surroundings, news: &view::News) {
     if news.installation {
         queue.retry(Key::Master(master.clone()));
         let ours = |pool: &crds::MirrorPool| is_of(pool, &pool.spec.master_ref.name, master);
-        world.pools.find(ours).iter().for_each(|pool| queue.wake(Key::Pool(Name::of(pool.as_ref()))));
+        world.pools.find(ours).iter().for_each(|pool| queue.retry(Key::Pool(Name::of(pool.as_ref()))));
     }
     if news.mirrors {
         wake_repositories(shared, around);

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use protocol::{Registry, RepositoryPath, RepositorySettings};
+use protocol::{Offset, Registry, RepositoryPath, RepositorySettings};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -29,6 +29,12 @@ enum Ask<'a> {
     Post(&'a str, &'a Value),
     Put(&'a str, &'a Value),
     Delete(&'a str),
+}
+
+/// A change of the registry, in the log.
+#[derive(Deserialize)]
+struct Written {
+    offset: Offset,
 }
 
 /// Where a repository is filled from.
@@ -112,19 +118,21 @@ fn is_the_masters(status: u16) -> bool {
 }
 
 impl Link {
-    /// Creates or changes a repository; answers when that is committed.
+    /// Creates or changes a repository; answers when that is committed, with its record. What becomes of it is asked
+    /// for soon.
     pub async fn put(
         &self,
         world: &World,
         path: &RepositoryPath,
         settings: &RepositorySettings,
-    ) -> Result<(), AskError> {
+    ) -> Result<Offset, AskError> {
         let (shared, url) = (&self.shared, format!("/v1/registry/{path}"));
-        shared.any::<Value>(world, Ask::Put(&url, &value(settings))).await?;
+        let Written { offset } = shared.any(world, Ask::Put(&url, &value(settings))).await?;
         if let Some(known) = &mut shared.told().settings {
             known.insert(path.clone(), settings.clone());
         }
-        Ok(())
+        shared.expects.notify_one();
+        Ok(offset)
     }
 
     /// Deletes a repository that the master is known to have.

@@ -13,7 +13,7 @@ pub struct View {
     pub log: Option<LogStatus>,
     pub instances: BTreeMap<InstanceName, protocol::status::InstanceStatus>,
     pub mirrors: BTreeMap<InstanceName, MirrorStatus>,
-    pub repositories: Arc<HashMap<RepositoryPath, RepositoryStatus>>,
+    pub repositories: Arc<HashMap<RepositoryPath, Arc<RepositoryStatus>>>,
     /// False: nobody answers as master now; the rest is what the last one said.
     pub answers: bool,
 }
@@ -21,7 +21,7 @@ pub struct View {
 impl View {
     /// What is known after an answer that may only say what has changed since `before`.
     pub fn after(before: &View, status: Status) -> View {
-        let said = status.repositories.into_iter().map(|one| (one.path.clone(), one));
+        let said = status.repositories.into_iter().map(|one| (one.path.clone(), Arc::new(one)));
         let repositories = match &status.changes {
             Some(changes) if !changes.whole => {
                 let mut repositories = before.repositories.clone();
@@ -95,7 +95,12 @@ impl View {
         if Arc::ptr_eq(&self.repositories, &before.repositories) {
             return Vec::new();
         }
-        let changed = self.repositories.iter().filter(|(path, now)| before.repositories.get(*path) != Some(*now));
+        let is_same =
+            |now: &Arc<RepositoryStatus>, before: &Arc<RepositoryStatus>| Arc::ptr_eq(now, before) || now == before;
+        let is_known = |(path, now): &(&RepositoryPath, &Arc<RepositoryStatus>)| {
+            before.repositories.get(*path).is_some_and(|before| is_same(now, before))
+        };
+        let changed = self.repositories.iter().filter(|one| !is_known(one));
         let gone = before.repositories.keys().filter(|path| !self.repositories.contains_key(*path));
         changed.map(|(path, _)| path).chain(gone).cloned().collect()
     }
@@ -137,8 +142,10 @@ mod tests {
             let changes = Some(Changes { cursor, whole, gone });
             View::after(&before, Status { repositories, changes, ..Status::default() })
         };
-        let other =
-            RepositoryStatus { path: "b".parse().unwrap(), ..before.repositories.values().next().unwrap().clone() };
+        let other = RepositoryStatus {
+            path: "b".parse().unwrap(),
+            ..RepositoryStatus::clone(&before.repositories[&"a".parse().unwrap()])
+        };
         let paths = |view: &View| {
             let mut paths: Vec<String> = view.repositories.keys().map(ToString::to_string).collect();
             paths.sort();

@@ -144,6 +144,7 @@ fn role(
         data_directory: DATA_FOLDER.into(),
         shared: shared.then(|| config::Shared {
             run_directory: RUN_FOLDER.into(),
+            lease_seconds: spec.failover.lease.duration.seconds,
             renew_deadline_seconds: spec.failover.lease.renew_deadline.seconds,
             retry_period_seconds: spec.failover.lease.retry_period.seconds,
         }),

@@ -25,7 +25,7 @@ use crate::world::Key;
 use crate::world::cache::Name;
 use observe::Observed;
 use rollout::decide::Step;
-pub use steps::label;
+pub use steps::{holding, label};
 
 /// Also without a sign: certificates are renewed in time.
 const LOOK_AGAIN: Duration = Duration::from_secs(300);
@@ -52,7 +52,11 @@ pub async fn reconcile(context: &Context, name: &Name) -> Outcome {
 
 async fn look(context: &Context, name: &Name, master: &Arc<SshMaster>) -> Result<Outcome, Problem> {
     let observed = observe::observe(context, master.clone()).await?;
-    let done = if observed.master.spec.suspend { Ok(Done::default()) } else { act(context, &observed).await };
+    let done = match serve(context, &observed).await {
+        Ok(()) if observed.master.spec.suspend => Ok(Done::default()),
+        Ok(()) => act(context, &observed).await,
+        Err(problem) => Err(problem),
+    };
     let done = match done {
         Err(problem) if problem.class == Class::Behind => return Err(problem),
         done => done,
@@ -82,8 +86,13 @@ impl Done {
     }
 }
 
-async fn act(context: &Context, observed: &Observed) -> Result<Done, Problem> {
+/// What runs is served, whatever is amiss with the resource, and also while it is suspended.
+async fn serve(context: &Context, observed: &Observed) -> Result<(), Problem> {
     steps::label(context, &observed.name, &observed.pods, observed.holder()).await?;
+    steps::link(context, observed)
+}
+
+async fn act(context: &Context, observed: &Observed) -> Result<Done, Problem> {
     validate::validate(observed)?;
     let Some(owner) = Owner::of(observed.master.as_ref()) else { return Ok(Done::default()) };
     let owner = owner.given(observed.all_pools.clone());
@@ -93,6 +102,12 @@ async fn act(context: &Context, observed: &Observed) -> Result<Done, Problem> {
     let made = steps::certificates(context, observed, &foundations.authority)?;
     let objects = build::build(observed, made, &context.image)?;
     let mut wrote = apply(context, &hand, objects).await?;
+    if wrote {
+        // They may have waited for its certificates.
+        let pool = |pool: &observe::Pool| Key::Pool(Name::of(pool.pool.as_ref()));
+        observed.pools.iter().for_each(|one| context.queue.retry(pool(one)));
+    }
+    // With a certificate that was made or renewed just now.
     steps::link(context, observed)?;
     wrote |= steps::grow(context, observed, &hand).await?;
     hand.must_be_at_peace()?;
@@ -161,6 +176,10 @@ async fn report(
 ) -> Result<Option<Duration>, Problem> {
     let key = Key::Master(observed.name.clone());
     let before = observed.master.status.clone().unwrap_or_default();
+    // The link is new: what the master says comes soon, and wakes.
+    if done.is_ok() && observed.view.is_none() && before.observed_generation.is_some() {
+        return Ok(Some(LOOK_AGAIN_SOON));
+    }
     let note = context.notes.get(&observed.name);
     let status = report::report(observed, &before, &note, done.as_ref(), Timestamp::now());
     if status == before {

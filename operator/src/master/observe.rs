@@ -8,7 +8,7 @@ use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod, Secret};
 use kube::{Api, ResourceExt};
 
-use super::steps::is_ready;
+use super::steps::{self, is_ready};
 use crate::apply::{Premise, refused};
 use crate::context::Context;
 use crate::link::view::View;
@@ -17,7 +17,10 @@ use crate::problem::Problem;
 use crate::world::cache::Name;
 
 pub struct Observed {
+    /// With as many instances as there are to be now.
     pub master: Arc<SshMaster>,
+    /// What the resource says.
+    pub wanted_instances: u32,
     pub name: Name,
     /// Those that follow it, the oldest first.
     pub pools: Vec<Pool>,
@@ -88,17 +91,20 @@ pub async fn observe(context: &Context, master: Arc<SshMaster>) -> Result<Observ
         let stateful_set = world.stateful_sets.get(&Name::new(name.namespace.clone(), mirrors.object()));
         Pool { pool, stateful_set }
     };
+    let register = world.registers.get(&name);
+    let wanted_instances = master.spec.instances;
     Ok(Observed {
         pools: pools.into_iter().map(pool).collect(),
         all_pools,
         users,
         named_host_keys,
         stateful_set: world.stateful_sets.get(&Name::new(name.namespace.clone(), workload.object())),
-        register: world.registers.get(&name),
         pods: world.pods.find(|pod| ours(pod.labels(), pod.namespace())),
         claims: world.claims.find(|claim| ours(claim.labels(), claim.namespace())),
         view: context.link(&name).and_then(|link| link.view()),
-        master,
+        master: steps::holding(master, register.as_deref()),
+        wanted_instances,
+        register,
         name,
     })
 }

@@ -34,19 +34,6 @@ pub fn report(
         }
         None => before.standbys.clone(),
     };
-    // In between, while the register is frozen, the status names no master.
-    let from = before.master.clone().or_else(|| previous_holder(observed).filter(|_| before.generation.is_some()));
-    let promotion = match (from, &master) {
-        (Some(from), Some(to)) if from != *to => Some(Promotion {
-            at: Time(now),
-            from: Some(from),
-            to: to.clone(),
-            reason: note.reason.clone(),
-            fence_proof: note.proof.clone(),
-            seconds: note.seconds.map(signed),
-        }),
-        _ => before.last_promotion.clone(),
-    };
     let log = view.map(log);
     let host_keys = done.ok().map(|done| done.host_keys.clone()).filter(|keys| !keys.is_empty());
     SshMasterStatus {
@@ -55,7 +42,7 @@ pub fn report(
         standbys,
         generation: register_generation(observed).or(before.generation),
         log: log.or_else(|| before.log.clone()),
-        last_promotion: promotion,
+        last_promotion: last_promotion(observed).or_else(|| before.last_promotion.clone()),
         host_key_fingerprints: host_keys.unwrap_or_else(|| before.host_key_fingerprints.clone()),
         repositories: view.map(|view| signed(view.repositories.len() as u64)).or(before.repositories),
         mirrors: Some(mirrors(observed)),
@@ -75,8 +62,19 @@ fn signed(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 
-fn previous_holder(observed: &Observed) -> Option<String> {
-    observed.register.as_ref()?.annotations().get(register::PREVIOUS_HOLDER).cloned()
+/// As the one who made it has written it to the register. None while one is under way, and after one was withdrawn:
+/// the newest is the one before.
+fn last_promotion(observed: &Observed) -> Option<Promotion> {
+    let promotion = register::of_lease(observed.register.as_ref()?).ok()?.value.promotion?;
+    let made = promotion.made?;
+    Some(Promotion {
+        at: Time(Timestamp::from_millisecond(signed(made.at)).ok()?),
+        from: promotion.from.map(|from| from.to_string()),
+        to: made.to.to_string(),
+        reason: Some(promotion.reason),
+        fence_proof: Some(made.proof),
+        seconds: Some(signed(made.at.saturating_sub(promotion.begun).div_ceil(1000))),
+    })
 }
 
 fn register_generation(observed: &Observed) -> Option<i64> {

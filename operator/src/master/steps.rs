@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use crds::SshMaster;
 use crds::conditions::Reason;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::apps::v1::StatefulSet;
@@ -24,10 +25,13 @@ use crate::certificates::{self, Data, Holder, SUPERVISOR};
 use crate::context::Context;
 use crate::link::Link;
 use crate::metrics;
-use crate::names::{FIELD_MANAGER, ROLE, ca_secret, host_keys_secret, operator_secret, selector};
+use crate::names::{Component, FIELD_MANAGER, ROLE, Workload, ca_secret, host_keys_secret, operator_secret, selector};
 use crate::problem::Problem;
 use crate::storage;
 use crate::world::cache::Name;
+
+/// As many as spec.instances allows.
+const MOST_INSTANCES: u32 = 3;
 
 /// What is made once and stays.
 pub struct Foundations {
@@ -94,6 +98,29 @@ fn new_register(observed: &Observed, mut metadata: ObjectMeta) -> Lease {
     );
     let spec = LeaseSpec { holder_identity: Some(workload.pod(0)), ..LeaseSpec::default() };
     Lease { metadata, spec: Some(spec) }
+}
+
+/// As it is built for: the pod of the master stays, also when fewer instances are wanted and it is one of the last,
+/// until another is master.
+pub fn holding(master: Arc<SshMaster>, register: Option<&Lease>) -> Arc<SshMaster> {
+    let (namespace, name) = (master.namespace().unwrap_or_default(), master.name_any());
+    let workload = Workload { component: Component::Ssh, namespace: &namespace, name: &name };
+    let held = register.and_then(holder_or_previous).and_then(|holder| workload.ordinal(holder));
+    match held {
+        Some(ordinal) if (master.spec.instances..MOST_INSTANCES).contains(&ordinal) => {
+            let mut held = SshMaster::clone(&master);
+            held.spec.instances = ordinal + 1;
+            Arc::new(held)
+        }
+        _ => master,
+    }
+}
+
+/// The master, or, while the register names none, the last one.
+fn holder_or_previous(register: &Lease) -> Option<&str> {
+    let named = |name: &&str| !name.is_empty();
+    let holder = register.spec.as_ref().and_then(|spec| spec.holder_identity.as_deref()).filter(named);
+    holder.or_else(|| register.annotations().get(register::PREVIOUS_HOLDER).map(String::as_str))
 }
 
 pub fn fingerprints(observed: &Observed, host_keys: &Secret) -> Vec<String> {
@@ -206,6 +233,7 @@ pub fn rollout(context: &Context, observed: &Observed) -> Step {
     rollout::decide(&rollout::State {
         pods: &pods,
         instances: observed.master.spec.instances,
+        is_surplus: observed.wanted_instances < observed.master.spec.instances,
         revision: seen.and_then(|status| status.update_revision.as_deref()),
         master: observed.holder(),
         switchover: switchover(observed),

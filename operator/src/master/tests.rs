@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crds::MirrorPool;
 use crds::conditions::Reason;
+use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::jiff::Timestamp;
 use protocol::Offset;
@@ -13,7 +14,7 @@ use serde_json::{Value, json};
 use super::build::{Made, build};
 use super::observe::{Observed, Pool};
 use super::validate::validate;
-use super::{Done, report};
+use super::{Done, holding, report};
 use crate::apply::Premise;
 use crate::certificates::Leaves;
 use crate::governor::Note;
@@ -31,8 +32,10 @@ fn secret(name: &str, keys: &[(&str, &str)]) -> Secret {
 }
 
 fn observed(change: Value) -> Observed {
+    let master = Arc::new(master(change));
     Observed {
-        master: Arc::new(master(change)),
+        wanted_instances: master.spec.instances,
+        master,
         name: Name::new("code", "hg"),
         pools: Vec::new(),
         all_pools: Premise::all::<MirrorPool>([]),
@@ -274,30 +277,49 @@ fn the_same_world_gives_the_same_status() {
 }
 
 #[test]
-fn a_promotion_is_told_also_when_nobody_was_master_in_between() {
+fn a_promotion_is_told_as_the_register_tells_it() {
     let mut observed = observed(json!({}));
     let report = |observed: &Observed, before: &crds::SshMasterStatus| {
         report::report(observed, before, &Note::default(), Ok(&Done::default()), Timestamp::UNIX_EPOCH)
     };
-    let lease = |holder: Option<&str>, previous: Option<&str>| {
+    let lease = |holder: Option<&str>, promotion: Option<Value>| {
         let mut lease = register();
         lease["spec"]["holderIdentity"] = holder.into();
-        lease["metadata"]["annotations"]["hg-operator.dev/previous-holder"] = previous.into();
+        let annotations = lease["metadata"]["annotations"].as_object_mut().unwrap();
+        annotations.extend(promotion.map(|value| (register::PROMOTION.to_owned(), value.to_string().into())));
         Some(of(lease))
     };
-    observed.register = lease(Some("hg-ssh-0"), Some("hg-ssh-1"));
+    let (begun, at) = (1_767_225_600_000_u64, 1_767_225_602_300_u64);
+    let begin = || json!({"from": "hg-ssh-0", "reason": "the master is silent", "begun": begun});
+    let make = |to: &str, proof: &str| {
+        let mut promotion = begin();
+        promotion["made"] = json!({"to": to, "proof": proof, "at": at});
+        Some(promotion)
+    };
+    observed.register = lease(Some("hg-ssh-0"), None);
     let first = report(&observed, &Default::default());
-    assert_eq!(first.last_promotion, None, "what was before this status is not known");
-    observed.register = lease(None, Some("hg-ssh-0"));
+    assert_eq!(first.last_promotion, None);
+    observed.register = lease(None, Some(begin()));
     let frozen = report(&observed, &first);
     assert_eq!((&frozen.master, &frozen.last_promotion), (&None, &None));
-    observed.register = lease(Some("hg-ssh-0"), Some("hg-ssh-0"));
-    assert_eq!(report(&observed, &frozen).last_promotion, None, "it was withdrawn");
-    for before in [&first, &frozen] {
-        observed.register = lease(Some("hg-ssh-1"), Some("hg-ssh-0"));
-        let promotion = report(&observed, before).last_promotion.unwrap();
-        assert_eq!((promotion.from.as_deref(), &*promotion.to), (Some("hg-ssh-0"), "hg-ssh-1"));
+    // Whoever made it, and whatever this operator has seen of it.
+    observed.register = lease(Some("hg-ssh-1"), make("hg-ssh-1", "hg-ssh-1 is sealed"));
+    let promotion = crds::Promotion {
+        at: k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(Timestamp::from_millisecond(at as i64).unwrap()),
+        from: Some("hg-ssh-0".into()),
+        to: "hg-ssh-1".into(),
+        reason: Some("the master is silent".into()),
+        fence_proof: Some("hg-ssh-1 is sealed".into()),
+        seconds: Some(3),
+    };
+    for before in [&Default::default(), &first, &frozen] {
+        assert_eq!(report(&observed, before).last_promotion, Some(promotion.clone()));
     }
+    let told = report(&observed, &first);
+    observed.register = lease(None, Some(begin()));
+    assert_eq!(report(&observed, &told).last_promotion, Some(promotion.clone()), "the next one is under way");
+    observed.register = lease(Some("hg-ssh-1"), None);
+    assert_eq!(report(&observed, &told).last_promotion, Some(promotion), "and was withdrawn");
 }
 
 #[test]
@@ -312,6 +334,25 @@ fn the_log_is_told_as_the_master_tells_it_and_stays_when_nobody_does() {
     assert_eq!(told.log, Some(crds::LogStatus { head: 40, start: Some(5), bytes: Some(4096) }));
     observed.view = None;
     assert_eq!(report(&observed, &told).log, told.log);
+}
+
+#[test]
+fn the_masters_pod_stays_when_fewer_instances_are_wanted() {
+    let instances = |wanted: u32, holder: &str, before: &str| {
+        let mut register = register();
+        register["spec"]["holderIdentity"] = json!(holder);
+        register["metadata"]["annotations"][register::PREVIOUS_HOLDER] = json!(before);
+        let register: Arc<Lease> = of(register);
+        holding(Arc::new(master(json!({"instances": wanted}))), Some(&register)).spec.instances
+    };
+    assert_eq!(instances(1, "hg-ssh-0", "hg-ssh-1"), 1);
+    assert_eq!(instances(1, "hg-ssh-1", "hg-ssh-0"), 2);
+    assert_eq!(instances(1, "hg-ssh-2", ""), 3);
+    assert_eq!(instances(2, "hg-ssh-1", ""), 2);
+    // While another takes its place.
+    assert_eq!(instances(1, "", "hg-ssh-1"), 2);
+    assert_eq!(instances(1, "hg-ssh-4000000000", ""), 1, "no name of ours");
+    assert_eq!(holding(Arc::new(master(json!({"instances": 1}))), None).spec.instances, 1);
 }
 
 #[test]

@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 
 use crate::apply::Wanted;
 use crate::names::{
-    ACTIVE_GATE, ADMIN_PORT, CONFIG_FOLDER, CONFIG_HASH, Component, DATA_FOLDER, HTTP_PORT, PROBE_PORT, SSH_PORT,
-    TLS_FOLDER, Workload, selector,
+    ACTIVE_GATE, ADMIN_PORT, CONFIG_FOLDER, CONFIG_HASH, CONTAINER, Component, DATA_FOLDER, HTTP_PORT, PROBE_PORT,
+    SSH_PORT, TLS_FOLDER, Workload, selector,
 };
 
 /// Of the image's user and group.
@@ -169,7 +169,7 @@ fn container(template: &Template<'_>) -> Value {
             .map(|(_, folder)| json!({"name": volume(folder), "mountPath": folder, "readOnly": true})),
     );
     let mut container = json!({
-        "name": "hgd",
+        "name": CONTAINER,
         "image": template.knobs.image.unwrap_or(&template.image),
         "imagePullPolicy": "IfNotPresent",
         "command": ["/usr/local/bin/hgd"],

@@ -19,6 +19,7 @@ use crate::apply::{Hand, Owner, Premise};
 use crate::certificates::{self, Holder, Leaves};
 use crate::context::Context;
 use crate::link::view::View;
+use crate::metrics;
 use crate::names::{Component, Workload, ca_secret, is_selected};
 use crate::objects::words;
 use crate::problem::{Class, Problem};
@@ -72,7 +73,10 @@ impl Observed {
 
 pub async fn reconcile(context: &Context, name: &Name) -> Outcome {
     let pool = context.world.pools.get(name).filter(|pool| pool.metadata.deletion_timestamp.is_none());
-    let Some(pool) = pool else { return Outcome::Done };
+    let Some(pool) = pool else {
+        metrics::told_lag(&name.namespace, &name.name, &[]);
+        return Outcome::Done;
+    };
     match look(context, name, &pool).await {
         Ok(outcome) => outcome,
         Err(problem) => {

@@ -3,12 +3,13 @@
 use crds::conditions::{ConditionType, Finding, Reason, conditions};
 use crds::{MAX_REPORTED_MIRRORS, MirrorPoolStatus, PoolMirror};
 use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 use protocol::status::{MirrorState, MirrorStatus};
 
 use super::Observed;
-use crate::metrics::metrics;
+use crate::metrics;
 use crate::problem::{Class, Problem};
 
 pub fn report(
@@ -21,6 +22,11 @@ pub fn report(
     let mirrors = mirrors(observed);
     let active = mirrors.iter().filter(|mirror| mirror.state == MirrorState::Active).count();
     let published = observed.view.as_ref().and_then(|view| view.active().map(|mirror| mirror.published.0).min());
+    let mut conditions = conditions(&before.conditions, &findings(observed, problem, active), generation, now);
+    if observed.view.is_none() {
+        keep_followed(&mut conditions, &before.conditions);
+    }
+    let active = if observed.view.is_some() { count(active) } else { before.active_replicas };
     let found = observed.view.as_ref().map(|_| mirrors.iter().map(|mirror| mirror.lag).max().unwrap_or(0));
     let seconds = observed.view.as_ref().map(|_| own(observed).map(|mirror| mirror.lag_seconds).max().unwrap_or(0));
     let (name, namespace) = ("app.kubernetes.io/instance", "app.kubernetes.io/component");
@@ -28,13 +34,27 @@ pub fn report(
         observed_generation: generation,
         replicas: count(observed.pods.len()),
         ready_replicas: count(observed.pods.iter().filter(|pod| is_ready(pod)).count()),
-        active_replicas: count(active),
+        active_replicas: active,
         selector: Some(format!("{namespace}=mirror,{name}={}", observed.name.name)),
         published_offset: published.map(signed).or(before.published_offset),
         max_lag_records: found.or(before.max_lag_records),
         max_lag_seconds: seconds.map(coarse).or(before.max_lag_seconds),
-        conditions: conditions(&before.conditions, &findings(observed, problem, active), generation, now),
-        mirrors: mirrors.into_iter().take(MAX_REPORTED_MIRRORS).collect(),
+        conditions,
+        mirrors: match observed.view {
+            Some(_) => mirrors.into_iter().take(MAX_REPORTED_MIRRORS).collect(),
+            None => before.mirrors.clone(),
+        },
+    }
+}
+
+/// An operator that has just started has not asked the master yet: what only the master knows stays as it was told.
+fn keep_followed(conditions: &mut [Condition], before: &[Condition]) {
+    for about in [ConditionType::Replicating, ConditionType::AtFloor] {
+        let is_it = |one: &&Condition| one.type_ == about.as_str();
+        let known = before.iter().find(is_it);
+        if let (Some(known), Some(new)) = (known, conditions.iter_mut().find(|one| one.type_ == about.as_str())) {
+            new.clone_from(known);
+        }
     }
 }
 
@@ -60,11 +80,9 @@ pub fn without_lag(status: &MirrorPoolStatus) -> MirrorPoolStatus {
 
 /// Live lag is a metric.
 pub fn tell_lag(observed: &Observed) {
-    let (Some(metrics), Some(view)) = (metrics(), &observed.view) else { return };
-    for mirror in own(observed) {
-        let labels = [&*observed.name.namespace, &observed.name.name, mirror.name.as_str()];
-        metrics.lag_records.with_label_values(&labels).set(signed(view.lag(mirror)));
-    }
+    let Some(view) = &observed.view else { return };
+    let lag: Vec<_> = own(observed).map(|mirror| (mirror.name.to_string(), signed(view.lag(mirror)))).collect();
+    metrics::told_lag(&observed.name.namespace, &observed.name.name, &lag);
 }
 
 fn own(observed: &Observed) -> impl Iterator<Item = &MirrorStatus> {

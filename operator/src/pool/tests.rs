@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crds::MirrorPoolStatus;
 use crds::conditions::Reason;
 use k8s_openapi::jiff::Timestamp;
 use protocol::Offset;
@@ -134,4 +135,15 @@ fn the_worst_mirror_is_first_and_lag_alone_is_not_told_again() {
             "AtFloor=True FloorReached",
         ]
     );
+}
+
+/// An operator that has just started.
+#[test]
+fn what_the_master_alone_knows_stays_as_it_was_told_until_it_is_asked() {
+    let report =
+        |observed: &Observed, before: &MirrorPoolStatus| report::report(observed, before, None, Timestamp::UNIX_EPOCH);
+    let before = report(&followed(3), &MirrorPoolStatus::default());
+    assert_eq!(report(&Observed { view: None, ..followed(3) }, &before), before);
+    let new = report(&Observed { view: None, ..followed(3) }, &MirrorPoolStatus::default());
+    assert_eq!(new.conditions.len(), before.conditions.len());
 }

@@ -11,6 +11,7 @@ use crds::{DeletionPolicy, HgRepository, SshMaster};
 use k8s_openapi::jiff::Timestamp;
 use kube::api::{Patch, PatchParams};
 use kube::{Api, ResourceExt};
+use protocol::Offset;
 use serde_json::json;
 
 use crate::apply::{Owner, is_absent, refused};
@@ -29,8 +30,9 @@ use crate::world::cache::Name;
 const IMPORT_AGAIN: Duration = Duration::from_secs(2);
 
 /// The master's next word, which wakes, is about what it was told, so that one status tells all; this is for when it
-/// is not.
-const SHOWN_WITHIN: Duration = Duration::from_secs(5);
+/// is not: for a new repository, and for one that mirrors are slow to follow.
+const MADE_WITHIN: Duration = Duration::from_secs(5);
+const PUBLISHED_WITHIN: Duration = Duration::from_millis(150);
 
 pub struct Observed {
     pub repository: Arc<HgRepository>,
@@ -44,10 +46,14 @@ pub struct Observed {
 }
 
 impl Observed {
-    /// The master's last word is about it, too.
-    fn is_shown(&self) -> bool {
+    /// How long to wait until the master's word is about this record of it, too; None: it is.
+    fn shown_within(&self, told: Offset) -> Option<Duration> {
         let view = self.link.as_ref().and_then(|link| link.view());
-        view.is_some_and(|view| view.repositories.contains_key(&self.repository.spec.path))
+        let published = view.and_then(|view| Some(view.repositories.get(&self.repository.spec.path)?.published));
+        match published {
+            None => Some(MADE_WITHIN),
+            Some(published) => (published < told).then_some(PUBLISHED_WITHIN),
+        }
     }
 
     fn suspended(&self) -> bool {
@@ -63,8 +69,8 @@ impl Observed {
 #[derive(Debug, Default)]
 pub struct Done {
     pub import: import::Import,
-    /// The master was told of it just now.
-    told: bool,
+    /// The master was told of it just now, and has recorded that.
+    told: Option<Offset>,
 }
 
 pub async fn reconcile(context: &Context, name: &Name) -> Outcome {
@@ -96,8 +102,9 @@ async fn look(context: &Context, observed: &Observed) -> Result<Outcome, Problem
         done => done,
     };
     let key = Key::Repository(observed.name.clone());
-    if done.as_ref().is_ok_and(|done| done.told) && !observed.is_shown() {
-        return Ok(Outcome::Again(SHOWN_WITHIN));
+    let told = done.as_ref().ok().and_then(|done| done.told);
+    if let Some(wait) = told.and_then(|told| observed.shown_within(told)) {
+        return Ok(Outcome::Again(wait));
     }
     // Its finalizer may have been written just now.
     let known = context.world.repositories.get(&observed.name);
@@ -156,14 +163,14 @@ async fn act(context: &Context, observed: &Observed) -> Result<Done, Problem> {
     let link = observed.link.as_ref().ok_or_else(no_master)?;
     let wanted = spec.settings();
     let known = link.settings(&spec.path).ok_or_else(no_master)?;
-    let differs = known.as_ref() != Some(&wanted);
-    if differs {
+    let mut recorded = None;
+    if known.as_ref() != Some(&wanted) {
         must_be_current(context, observed).await?;
-        link.put(&context.world, &spec.path, &wanted).await.map_err(told)?;
+        recorded = Some(link.put(&context.world, &spec.path, &wanted).await.map_err(told)?);
         tracing::info!(repository = %observed.name, path = %spec.path, "the master has it as it is wanted");
     }
     let import = import::import(&context.world, link, observed).await?;
-    Ok(Done { import, told: differs })
+    Ok(Done { import, told: recorded })
 }
 
 /// What the master is told outlives the resource: an old list must neither bring a repository back, nor take one away

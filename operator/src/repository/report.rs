@@ -1,6 +1,8 @@
 //! What an HgRepository's status says. It changes on transitions and pushes only; while the master does not answer, it
 //! stays as it was: the SshMaster's status tells that once, not ten thousand times.
 
+use std::sync::Arc;
+
 use crds::conditions::{ConditionStatus, ConditionType, Finding, Reason, conditions};
 use crds::{HgRepositoryStatus, LastPush, Urls};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -19,16 +21,17 @@ pub fn report(
     now: Timestamp,
 ) -> HgRepositoryStatus {
     let generation = observed.repository.metadata.generation;
-    if let Err(problem) = done
-        && problem.reason == Reason::MasterNotReady
-        && before.observed_generation == generation
-        && was_ready(before)
-    {
-        return before.clone();
-    }
     let ours = done.is_ok();
     let view = observed.link.as_ref().filter(|_| ours).and_then(|link| link.view());
-    let found = view.as_ref().and_then(|view| view.repositories.get(&observed.repository.spec.path));
+    // Nobody answers, or nobody was asked yet.
+    let unknown = match done {
+        Ok(_) => view.is_none(),
+        Err(problem) => problem.reason == Reason::MasterNotReady,
+    };
+    if unknown && before.observed_generation == generation && was_ready(before) {
+        return before.clone();
+    }
+    let found = view.as_ref().and_then(|view| view.repositories.get(&observed.repository.spec.path)).map(Arc::as_ref);
     let count = |number: u64| Some(i64::try_from(number).unwrap_or(i64::MAX));
     let found_conditions = findings(observed, view.as_deref().zip(found), done);
     HgRepositoryStatus {

@@ -42,6 +42,14 @@ impl<K> Change<K> {
     }
 }
 
+impl<K: ResourceExt> Change<K> {
+    /// It came, or says something else of what is wanted.
+    pub fn is_new_spec(&self) -> bool {
+        let generation = |object: &Option<Arc<K>>| object.as_ref().map(|object| object.meta().generation);
+        generation(&self.before) != generation(&self.after)
+    }
+}
+
 /// A shared handle.
 pub struct Cache<K> {
     objects: Arc<RwLock<HashMap<Name, Arc<K>>>>,

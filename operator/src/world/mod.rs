@@ -181,8 +181,12 @@ impl Start<'_> {
             };
             let plan = Plan { api, namespace: namespace.cloned(), labels, slim, cache: cache.clone() };
             let (world, queue) = (self.world.clone(), self.queue.clone());
+            let ours = labels.is_none();
             let changed = move |change: &Change<K>| {
-                concerns(&world, change).into_iter().for_each(|key| queue.wake(key));
+                // What a person has changed may be mended.
+                let retry = ours && change.is_new_spec();
+                let look = |key| if retry { queue.retry(key) } else { queue.wake(key) };
+                concerns(&world, change).into_iter().for_each(look);
             };
             self.watches.push(watch::start(plan, changed));
         }

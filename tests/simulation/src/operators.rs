@@ -46,9 +46,8 @@ impl World {
         }
         let ended = self.ask_instances(which);
         let register = self.read_register(node);
-        let wish = self.wish_for_master();
-        let mut observed =
-            Observed { register, answers: self.operators[which].answers.clone(), ended, wish, fenced: None };
+        let (wish, answers) = (self.wish_for_master(), self.operators[which].answers.clone());
+        let mut observed = Observed { register, answers, ended, wish, ..Observed::default() };
         if self.bug == Some(Bug::PromoteOutOfSync) {
             self.take_everybody_for_in_sync(&mut observed);
         }
@@ -71,7 +70,7 @@ impl World {
                     self.happened("withdrawn promotions");
                 }
             }
-            Step::Seal { generation, members } => self.seal(which, generation, &members),
+            Step::Seal { generation, members, .. } => self.seal(which, generation, &members),
         }
     }
 

@@ -60,6 +60,9 @@ pub struct SshRole {
 pub struct Shared {
     /// For sockets and what is only for the life of a process; this instance's own, on this machine.
     pub run_directory: PathBuf,
+    /// Seen unrenewed for this long, the register of a master that is gone is taken over.
+    #[serde(deserialize_with = "bounds::seconds")]
+    pub lease_seconds: u64,
     /// Without a renewal of the register for this long the master refuses writes.
     #[serde(deserialize_with = "bounds::seconds")]
     pub renew_deadline_seconds: u64,

@@ -10,7 +10,7 @@ use protocol::status::Role;
 use protocol::{Generation, InstanceName};
 use register::{State, Version, Versioned};
 
-use crate::{InstanceReport, LogEnd};
+use crate::{InstanceReport, LogEnd, Renewals};
 
 /// An answer that is older says nothing about now.
 const FRESH: Duration = Duration::from_secs(1);
@@ -60,9 +60,27 @@ pub struct Observed {
     pub answers: BTreeMap<InstanceName, (Duration, InstanceReport)>,
     /// Instances whose process is seen to have ended, and does not run again.
     pub ended: BTreeSet<InstanceName>,
+    /// Where all instances have one volume: whoever was master last, if it is said to be gone. Nobody has seen it end.
+    pub gone: Option<InstanceName>,
     pub wish: Option<Wish>,
     /// A person's word: whoever was master of this generation is off, and writes nothing more.
     pub fenced: Option<Generation>,
+}
+
+impl Observed {
+    /// What it says now. The last word of one that has ended since is not that.
+    pub fn answer(&self, now: Duration, name: &InstanceName) -> Option<&InstanceReport> {
+        let (at, report) = self.answers.get(name)?;
+        (is_fresh(now, *at) && !self.ended.contains(name)).then_some(report)
+    }
+
+    fn nobody_answers(&self, now: Duration) -> bool {
+        !self.answers.values().any(|(at, _)| is_fresh(now, *at))
+    }
+}
+
+fn is_fresh(now: Duration, at: Duration) -> bool {
+    now.saturating_sub(at) < FRESH
 }
 
 /// What the one who decides remembers. A new one remembers nothing, which only makes it wait longer.
@@ -70,10 +88,12 @@ pub struct Observed {
 pub struct Memory {
     /// What the register held, and since when this one has seen that.
     holding: Option<(State, Duration)>,
-    /// When the last promotion was made, and whether its master has opened since.
+    /// When the register was seen to name another master, whoever wrote that, and whether that one has opened since.
     promoted: Option<(Duration, bool)>,
-    /// Which version of the register was seen last, and when it was new: a master that lives renews it.
-    renewed: Option<(Version, Duration)>,
+    /// When a promotion was seen to be withdrawn.
+    withdrawn: Option<Duration>,
+    /// A master that lives renews the register.
+    renewals: Renewals,
     /// With which proof this one has frozen a register, by the generation that it has since.
     proven: Option<(Generation, Proof)>,
 }
@@ -94,6 +114,8 @@ pub enum Step {
     Seal {
         generation: Generation,
         members: BTreeSet<InstanceName>,
+        /// They were asked in vain for a while, and there is nobody else.
+        trouble: Option<Trouble>,
     },
     Name {
         expected: Version,
@@ -107,6 +129,17 @@ pub enum Step {
     },
 }
 
+impl Step {
+    /// What is in the way, for the condition.
+    pub fn trouble(&self) -> Option<&Trouble> {
+        match self {
+            Step::Wait(trouble) => Some(trouble),
+            Step::Seal { trouble, .. } => trouble.as_ref(),
+            Step::Nothing | Step::Drain(_) | Step::Freeze { .. } | Step::Name { .. } | Step::Withdraw { .. } => None,
+        }
+    }
+}
+
 /// Why the old master can acknowledge nothing any more.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Proof {
@@ -116,7 +149,9 @@ pub enum Proof {
     Released(InstanceName),
     /// Its process is seen to have ended.
     Ended(InstanceName),
-    /// A person says so.
+    /// Its pod is said to be gone, and its lease has run out.
+    Gone(InstanceName),
+    /// A person says so, and its lease has run out.
     Word(InstanceName),
 }
 
@@ -124,6 +159,7 @@ pub enum Proof {
 pub enum Reason {
     Silent,
     Ended,
+    Gone,
     /// A person says that it is off.
     Fenced,
     /// It answers with another disk than the register means.
@@ -137,6 +173,8 @@ pub enum Reason {
 pub enum Trouble {
     /// One of the two paths to the master is cut.
     Partition,
+    /// The one who decides hears nobody: it may be cut off itself.
+    Blind,
     /// The master is gone, and nobody in the in-sync set can be promoted.
     NobodyInSync,
     /// A promotion was made a short while ago.
@@ -146,9 +184,11 @@ pub enum Trouble {
     NotInSync(InstanceName),
     /// No in-sync member answers a seal.
     Sealing,
+    /// A promotion could seal nobody, and was withdrawn a short while ago.
+    Withdrawn,
     /// The volume is everybody's, and the master may still write to it.
     Unproven(InstanceName),
-    /// A person's word says that the master is off, and its lease has been renewed a short while ago.
+    /// The master is said to be off or gone, and its lease has been renewed a short while ago.
     LeaseRuns(InstanceName),
     /// The volume is everybody's, and nobody is there to open it.
     NobodyAnswers,
@@ -160,6 +200,7 @@ impl std::fmt::Display for Proof {
             Proof::Sealed(name) => write!(f, "{name} is sealed"),
             Proof::Released(name) => write!(f, "{name} has let go of the volume"),
             Proof::Ended(name) => write!(f, "the process of {name} has ended"),
+            Proof::Gone(name) => write!(f, "the pod of {name} is gone, and its lease has run out"),
             Proof::Word(name) => write!(f, "a person's word that {name} is off"),
         }
     }
@@ -170,6 +211,7 @@ impl std::fmt::Display for Reason {
         f.write_str(match self {
             Reason::Silent => "the master is silent",
             Reason::Ended => "the master's process has ended",
+            Reason::Gone => "the master's pod is gone",
             Reason::Fenced => "a person says that the master is off",
             Reason::Emptied => "the master has come back with another disk",
             Reason::NotOpened => "the master that was named has not opened",
@@ -182,6 +224,9 @@ impl std::fmt::Display for Trouble {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Trouble::Partition => f.write_str("the master is heard on one of two paths only: nothing is done"),
+            Trouble::Blind => {
+                f.write_str("no instance can be reached, neither the master nor another: nothing is done")
+            }
             Trouble::NobodyInSync => f.write_str(
                 "the master is gone, and no standby of the in-sync set answers with the disk that the register means: \
                  bring one of them back, or the master",
@@ -191,7 +236,11 @@ impl std::fmt::Display for Trouble {
             Trouble::NotInSync(name) => {
                 write!(f, "{name} cannot be made master: it is not in the in-sync set, or does not answer")
             }
-            Trouble::Sealing => f.write_str("a promotion has begun, and no in-sync standby answers yet"),
+            Trouble::Sealing => f.write_str("a promotion has begun, and no in-sync standby answers and can be sealed"),
+            Trouble::Withdrawn => f.write_str(
+                "a promotion was withdrawn a short while ago, because no in-sync standby could be sealed: it is not \
+                 tried again so soon",
+            ),
             Trouble::Unproven(name) => write!(
                 f,
                 "{name} is silent, and nothing proves that it writes nothing more to the volume: make sure that its \
@@ -200,8 +249,8 @@ impl std::fmt::Display for Trouble {
             ),
             Trouble::LeaseRuns(name) => write!(
                 f,
-                "{name} is said to be off, and its lease has been renewed a short while ago: it is waited until that \
-                 has run out"
+                "{name} is said to be off or gone, and its lease has been renewed a short while ago: it is waited \
+                 until that has run out"
             ),
             Trouble::NobodyAnswers => {
                 f.write_str("the master is gone, and no other instance answers that could open the volume")
@@ -213,15 +262,37 @@ impl std::fmt::Display for Trouble {
 /// The next step. Call it again after each one was carried out, with what is observed after that.
 pub fn decide(now: Duration, observed: &Observed, policy: &Policy, memory: &mut Memory) -> Step {
     let Some(register) = &observed.register else { return Step::Nothing };
-    let held = memory.holding.as_ref().filter(|(state, _)| *state == register.value);
-    let since = held.map_or(now, |(_, since)| *since);
-    memory.holding = Some((register.value.clone(), since));
+    let since = memory.look(now, &register.value, policy.shared.is_some());
     let look = Look { now, observed, register, since };
     match (&register.value.master, policy.shared) {
-        (None, None) => look.frozen(memory),
+        (None, None) => look.frozen(),
         (Some(master), None) => look.reigning(master, policy, memory),
         (None, Some(lease)) => look.frozen_shared(lease, memory),
         (Some(master), Some(lease)) => look.reigning_shared(master, lease, policy, memory),
+    }
+}
+
+impl Memory {
+    /// Since when the register holds this. A new master counts, whoever has named it.
+    fn look(&mut self, now: Duration, state: &State, shared: bool) -> Duration {
+        let Some((before, since)) = &self.holding else {
+            self.holding = Some((state.clone(), now));
+            return now;
+        };
+        if before == state {
+            return *since;
+        }
+        if let Some(master) = &state.master {
+            let last = before.master.as_ref().or(before.previous.as_ref());
+            let named_again = before.master.is_none() && last == Some(master);
+            if last != Some(master) || (named_again && shared) {
+                self.promoted = Some((now, false));
+            } else if named_again {
+                self.withdrawn = Some(now);
+            }
+        }
+        self.holding = Some((state.clone(), now));
+        now
     }
 }
 
@@ -239,7 +310,7 @@ impl Look<'_> {
             if let Some((_, opened)) = &mut memory.promoted {
                 *opened = true;
             }
-            return self.wished(master);
+            return self.wished(master, policy, memory);
         }
         // No disk is known before the first reign: nobody has had a push yet, and nobody could be promoted.
         if self.register.value.disks.is_empty() {
@@ -249,7 +320,9 @@ impl Look<'_> {
             Ok(why) => why,
             Err(trouble) => return trouble.map_or(Step::Nothing, Step::Wait),
         };
-        if !policy.enabled {
+        if why == Reason::Silent && self.observed.nobody_answers(self.now) {
+            Step::Wait(Trouble::Blind)
+        } else if !policy.enabled {
             Step::Wait(Trouble::Disabled)
         } else if self.is_soon(policy, memory) {
             Step::Wait(Trouble::TooSoon)
@@ -284,14 +357,16 @@ impl Look<'_> {
         if self.now.saturating_sub(last) >= policy.detection {
             return Ok(Reason::Silent);
         }
-        let partition = heard.is_some_and(|at| self.now.saturating_sub(at) < FRESH);
+        let partition = heard.is_some_and(|at| is_fresh(self.now, at));
         Err(partition.then_some(Trouble::Partition))
     }
 
-    fn wished(&self, master: &InstanceName) -> Step {
+    fn wished(&self, master: &InstanceName, policy: &Policy, memory: &Memory) -> Step {
         let Some(wish) = self.observed.wish.as_ref().filter(|wish| wish.to != *master) else { return Step::Nothing };
         if !self.candidates().contains(&wish.to) {
             Step::Wait(Trouble::NotInSync(wish.to.clone()))
+        } else if memory.withdrawn.is_some_and(|at| self.now - at < policy.min_interval) {
+            Step::Wait(Trouble::Withdrawn)
         } else if !wish.drained {
             Step::Drain(master.clone())
         } else {
@@ -303,40 +378,40 @@ impl Look<'_> {
         Step::Freeze { expected: self.register.version.clone(), state: self.register.value.frozen(), why }
     }
 
-    fn frozen(&self, memory: &mut Memory) -> Step {
+    fn frozen(&self) -> Step {
         let state = &self.register.value;
         let candidates = self.candidates();
         let sealed = |name: &&InstanceName| self.answer(name).is_some_and(|report| report.sealed >= state.generation);
         let (done, open): (BTreeSet<&InstanceName>, BTreeSet<&InstanceName>) = candidates.iter().partition(sealed);
         let waited = self.now.saturating_sub(self.since);
+        let expected = || self.register.version.clone();
+        // Also where somebody answers: its disk may be full.
+        let hopeless = done.is_empty() && waited >= HOPELESS;
+        let answers = |old: &&InstanceName| self.answer(old).is_some_and(|report| self.is_meant(old, report));
+        if let Some(old) = state.previous.as_ref().filter(answers).filter(|_| hopeless) {
+            return Step::Withdraw { expected: expected(), state: state.withdrawn(old) };
+        }
         if !open.is_empty() && (done.is_empty() || waited < SEALING) {
             let members = open.into_iter().cloned().collect();
-            return Step::Seal { generation: state.generation, members };
+            let trouble = hopeless.then_some(Trouble::Sealing);
+            return Step::Seal { generation: state.generation, members, trouble };
         }
-        let expected = || self.register.version.clone();
-        if let Some(best) = self.most_advanced(&done) {
-            memory.promoted = Some((self.now, false));
-            return Step::Name { expected: expected(), state: state.naming(best), proof: Proof::Sealed(best.clone()) };
-        }
-        let old = state
-            .previous
-            .as_ref()
-            .filter(|old| self.answer(old).is_some_and(|report| self.is_meant(old, report)) && waited >= HOPELESS);
-        match old {
-            Some(old) => {
-                Step::Withdraw { expected: expected(), state: State { master: Some(old.clone()), ..state.clone() } }
+        match self.most_advanced(&done) {
+            Some(best) => {
+                Step::Name { expected: expected(), state: state.naming(best), proof: Proof::Sealed(best.clone()) }
             }
             None => Step::Wait(Trouble::Sealing),
         }
     }
 
-    /// Of those who are sealed, the one who holds most; the one who is wished for, if it holds as much.
+    /// Of those who are sealed, the one who holds most; of equal ones the one who is wished for, or the first.
     fn most_advanced<'a>(&self, sealed: &BTreeSet<&'a InstanceName>) -> Option<&'a InstanceName> {
         let ends = |name: &InstanceName| -> Option<[LogEnd; 2]> {
             self.answer(name).map(|report| [report.replication, report.publication])
         };
         let wished = self.observed.wish.as_ref().map(|wish| &wish.to);
-        sealed.iter().copied().max_by_key(|name| (ends(name), Some(*name) == wished))
+        // The last of equal ones is taken.
+        sealed.iter().rev().copied().max_by_key(|name| (ends(name), Some(*name) == wished))
     }
 
     /// Members of the in-sync set that answer, on the disks that the register means.
@@ -369,11 +444,8 @@ impl Look<'_> {
         heard.max()
     }
 
-    /// What it says now. The last word of one that has ended since is not that.
     fn answer(&self, name: &InstanceName) -> Option<&InstanceReport> {
-        let (at, report) = self.observed.answers.get(name)?;
-        let fresh = self.now.saturating_sub(*at) < FRESH && !self.observed.ended.contains(name);
-        fresh.then_some(report)
+        self.observed.answer(self.now, name)
     }
 }
 

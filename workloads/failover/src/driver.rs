@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use futures::future::join_all;
 use protocol::{Generation, InstanceName};
@@ -90,12 +90,14 @@ impl Driver {
         match step {
             Step::Nothing | Step::Wait(_) => Acted::default(),
             Step::Drain(master) => Acted { drained: self.drain(master, instances).await, written: false },
-            Step::Freeze { expected, state, .. }
-            | Step::Name { expected, state, .. }
-            | Step::Withdraw { expected, state } => {
-                Acted { written: self.write(expected, state.clone(), instances).await, drained: false }
+            Step::Freeze { expected, state, why } => {
+                self.write(expected, state.clone().begun(why.to_string(), milliseconds()), instances).await
             }
-            Step::Seal { generation, members } => {
+            Step::Name { expected, state, proof } => {
+                self.write(expected, state.clone().made(proof.to_string(), milliseconds()), instances).await
+            }
+            Step::Withdraw { expected, state } => self.write(expected, state.clone(), instances).await,
+            Step::Seal { generation, members, .. } => {
                 self.seal(*generation, members, instances).await;
                 Acted::default()
             }
@@ -103,10 +105,10 @@ impl Driver {
     }
 
     /// Everybody is told to look, so that nobody waits for his next look.
-    async fn write(&self, expected: &Version, state: State, instances: &[Target]) -> bool {
+    async fn write(&self, expected: &Version, state: State, instances: &[Target]) -> Acted {
         if let Err(error) = self.register.write(expected, state).await {
             tracing::warn!(%error, "the register was not written; it is looked at again");
-            return false;
+            return Acted::default();
         }
         for instance in instances {
             let (client, instance) = (self.client.clone(), instance.clone());
@@ -116,7 +118,7 @@ impl Driver {
                 let _not_heard = timeout(ANSWER, told).await;
             });
         }
-        true
+        Acted { written: true, drained: false }
     }
 
     async fn seal(&self, generation: Generation, members: &BTreeSet<InstanceName>, instances: &[Target]) {
@@ -147,6 +149,12 @@ impl Driver {
     }
 }
 
+/// Since 1970.
+fn milliseconds() -> u64 {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
+}
+
 /// One line for each step, when it is another than before.
 pub fn tell(step: &Step) {
     match step {
@@ -156,7 +164,10 @@ pub fn tell(step: &Step) {
         Step::Freeze { state, why, .. } => {
             tracing::warn!(generation = %state.generation, %why, "promotion: the register is frozen");
         }
-        Step::Seal { generation, members } => tracing::warn!(%generation, ?members, "promotion: sealing"),
+        Step::Seal { generation, members, trouble: None } => {
+            tracing::warn!(%generation, ?members, "promotion: sealing");
+        }
+        Step::Seal { trouble: Some(trouble), .. } => tracing::error!(%trouble, "promotion: sealing"),
         Step::Name { state, proof, .. } => {
             tracing::warn!(master = ?state.master, %proof, in_sync = ?state.in_sync, "promotion: a master is named");
         }

@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use register::Version;
+
 /// Between the last moment in which the master writes and the one in which its lease is given up: for what is on its
 /// way to the disk.
 const MARGIN: Duration = Duration::from_secs(1);
@@ -30,6 +32,20 @@ impl Lease {
     }
 }
 
+/// For how long a register has not been renewed, as far as this one has seen: whoever has only just begun to look takes
+/// it for renewed.
+#[derive(Clone, Debug, Default)]
+pub struct Renewals(Option<(Version, Duration)>);
+
+impl Renewals {
+    /// It is seen to be of this version now.
+    pub fn still_for(&mut self, now: Duration, version: &Version) -> Duration {
+        let known = self.0.take().filter(|(known, _)| known == version);
+        let (_, since) = self.0.insert(known.unwrap_or_else(|| (version.clone(), now)));
+        now.saturating_sub(*since)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -44,5 +60,15 @@ mod tests {
         let hasty = Lease { renew_deadline: MARGIN, retry_period: Duration::from_millis(100) };
         assert_eq!(hasty.good_until(seconds(100)), seconds(100), "never before it was sent");
         assert_eq!(hasty.next(seconds(100), false), Duration::from_millis(100_100));
+    }
+
+    #[test]
+    fn a_register_is_unrenewed_for_as_long_as_this_one_has_seen() {
+        let seconds = Duration::from_secs;
+        let mut renewals = Renewals::default();
+        assert_eq!(renewals.still_for(seconds(100), &Version::File(1)), seconds(0));
+        assert_eq!(renewals.still_for(seconds(114), &Version::File(1)), seconds(14));
+        assert_eq!(renewals.still_for(seconds(115), &Version::File(2)), seconds(0));
+        assert_eq!(renewals.still_for(seconds(130), &Version::File(2)), seconds(15));
     }
 }

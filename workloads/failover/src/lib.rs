@@ -17,5 +17,5 @@ mod report;
 
 pub use decide::{Memory, Observed, Policy, Proof, Step, Wish, decide};
 pub use keeper::Keeper;
-pub use lease::Lease;
+pub use lease::{Lease, Renewals};
 pub use report::{Drained, InstanceReport, LogEnd};

@@ -22,6 +22,8 @@ pub const IN_SYNC: &str = "hg-operator.dev/in-sync";
 pub const DISKS: &str = "hg-operator.dev/disks";
 /// Who held it before a write gave it to another.
 pub const PREVIOUS_HOLDER: &str = "hg-operator.dev/previous-holder";
+/// The newest change of master, as JSON: for whoever tells of it.
+pub const PROMOTION: &str = "hg-operator.dev/promotion";
 
 /// `ssh-0=UID`: who wrote last as holder that renews the Lease, and from which pod.
 pub const POD: &str = "hg-operator.dev/pod";
@@ -41,6 +43,8 @@ pub struct LeaseRegister {
     place: String,
     /// Each write says when it was made (`renewTime`), and in which pod.
     stamps: Option<Stamp>,
+    /// For one request and its answer.
+    deadline: Duration,
 }
 
 /// Of a holder that renews its Lease.
@@ -61,7 +65,18 @@ impl LeaseRegister {
     /// With a client that does not repeat requests by itself.
     pub fn with(client: Client, namespace: &str, name: &str) -> LeaseRegister {
         let place = format!("Lease {namespace}/{name}");
-        LeaseRegister { api: Api::namespaced(client, namespace), name: name.to_owned(), place, stamps: None }
+        LeaseRegister {
+            api: Api::namespaced(client, namespace),
+            name: name.to_owned(),
+            place,
+            stamps: None,
+            deadline: DEADLINE,
+        }
+    }
+
+    /// For somebody who has less time for each request.
+    pub fn within(self, deadline: Duration) -> LeaseRegister {
+        LeaseRegister { deadline, ..self }
     }
 
     /// For the holder of a register that is renewed: each of its writes says when it was made, and in which pod.
@@ -75,9 +90,19 @@ impl LeaseRegister {
         Ok(Some(Versioned { version: version(&lease), value }))
     }
 
+    /// As [`LeaseRegister::read`]; and whether the last one who wrote as `name` did so in another pod than this one.
+    pub(crate) async fn read_as(&self, name: &InstanceName) -> Result<Option<(Versioned<State>, bool)>, ReadError> {
+        let Some(lease) = self.get().await? else { return Ok(None) };
+        let value = state(&lease).map_err(|reason| ReadError::Damaged { place: self.place.clone(), reason })?;
+        let own = self.stamps.as_ref().and_then(|stamp| stamp.pod.as_deref());
+        let seat = lease.metadata.annotations.as_ref().and_then(|all| all.get(POD)?.split_once('='));
+        let elsewhere = seat.is_some_and(|(who, pod)| who == name.as_str() && Some(pod) != own);
+        Ok(Some((Versioned { version: version(&lease), value }, elsewhere)))
+    }
+
     async fn get(&self) -> Result<Option<Lease>, ReadError> {
-        let silence = || ReadError::Silence { place: self.place.clone(), seconds: DEADLINE.as_secs() };
-        let answer = bounded(self.api.get_opt(&self.name)).await.ok_or_else(silence)?;
+        let silence = || ReadError::Silence { place: self.place.clone(), seconds: self.deadline.as_secs() };
+        let answer = self.bounded(self.api.get_opt(&self.name)).await.ok_or_else(silence)?;
         answer.map_err(|error| ReadError::Api { place: self.place.clone(), source: Box::new(error) })
     }
 
@@ -96,7 +121,7 @@ impl LeaseRegister {
             annotations.extend(seat.map(|seat| (POD.to_owned(), seat)));
         }
         let unknown = |reason: String| WriteError::Unknown { place: self.place.clone(), reason };
-        let answer = bounded(self.api.replace(&self.name, &PostParams::default(), &lease)).await;
+        let answer = self.bounded(self.api.replace(&self.name, &PostParams::default(), &lease)).await;
         match answer {
             Some(Ok(lease)) => Ok(version(&lease)),
             Some(Err(kube::Error::Api(status))) if status.code == 409 => {
@@ -107,19 +132,18 @@ impl LeaseRegister {
                 Err(WriteError::Refused { place: self.place.clone(), source: Box::new(error) })
             }
             Some(Err(error)) => Err(unknown(error.to_string())),
-            None => Err(unknown(format!("the API server did not answer within {} s", DEADLINE.as_secs()))),
+            None => Err(unknown(format!("the API server did not answer within {} s", self.deadline.as_secs()))),
         }
+    }
+    /// None: no answer in time.
+    async fn bounded<T>(&self, request: impl Future<Output = T>) -> Option<T> {
+        tokio::time::timeout(self.deadline, request).await.ok()
     }
 }
 
 /// What a Lease holds; the error says what is wrong with it.
 pub fn of_lease(lease: &Lease) -> Result<Versioned<State>, String> {
     Ok(Versioned { version: version(lease), value: state(lease)? })
-}
-
-/// None: no answer in time.
-async fn bounded<T>(request: impl Future<Output = T>) -> Option<T> {
-    tokio::time::timeout(DEADLINE, request).await.ok()
 }
 
 fn version(lease: &Lease) -> Version {
@@ -137,7 +161,9 @@ fn state(lease: &Lease) -> Result<State, String> {
     let holder = lease.spec.as_ref().and_then(|spec| spec.holder_identity.as_deref());
     let master = holder.filter(|holder| !holder.is_empty()).map(name).transpose()?;
     let previous = annotation(PREVIOUS_HOLDER).map(String::as_str).map(name).transpose()?;
-    Ok(State { generation: Generation(generation), master, in_sync, disks, previous })
+    // Nothing is decided by it: one that cannot be read is none.
+    let promotion = annotation(PROMOTION).and_then(|text| serde_json::from_str(text).ok());
+    Ok(State { generation: Generation(generation), master, in_sync, disks, previous, promotion })
 }
 
 fn disk(text: &str) -> Result<(InstanceName, DiskId), String> {
@@ -161,10 +187,14 @@ fn set(lease: &mut Lease, new: &State) {
     annotations.insert(GENERATION.to_owned(), new.generation.to_string());
     annotations.insert(IN_SYNC.to_owned(), names.join(","));
     annotations.insert(DISKS.to_owned(), disks.join(","));
-    match &new.previous {
-        Some(previous) => annotations.insert(PREVIOUS_HOLDER.to_owned(), previous.to_string()),
-        None => annotations.remove(PREVIOUS_HOLDER),
-    };
+    let promotion = new.promotion.as_ref().and_then(|promotion| serde_json::to_string(promotion).ok());
+    let previous = new.previous.as_ref().map(ToString::to_string);
+    for (key, value) in [(PREVIOUS_HOLDER, previous), (PROMOTION, promotion)] {
+        match value {
+            Some(value) => annotations.insert(key.to_owned(), value),
+            None => annotations.remove(key),
+        };
+    }
 }
 
 impl From<LeaseRegister> for Register {

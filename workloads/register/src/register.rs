@@ -43,6 +43,15 @@ impl Register {
         }
     }
 
+    /// As [`Register::read`]; and whether the last one who wrote as `name` did so in another pod than this one. A file
+    /// knows of no pods.
+    pub async fn read_as(&self, name: &InstanceName) -> Result<Option<(Versioned<State>, bool)>, ReadError> {
+        match self {
+            Register::File(file) => Ok(file.read()?.map(|found| (found, false))),
+            Register::Lease(lease) => lease.read_as(name).await,
+        }
+    }
+
     /// Writes `state` if the register still holds `expected` (for the first write of a file: [`Version::None`]).
     pub async fn write(&self, expected: &Version, state: State) -> Result<Version, WriteError> {
         match self {

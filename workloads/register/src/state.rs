@@ -19,6 +19,33 @@ pub struct State {
     /// Who was master before the last change of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub previous: Option<InstanceName>,
+    /// Written with the change of master itself, so that whoever tells of it later tells the right one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub promotion: Option<Promotion>,
+}
+
+/// The newest change of master, as far as it has come. Times are milliseconds since 1970, by the clock of the writer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Promotion {
+    pub from: Option<InstanceName>,
+    /// Why it was begun.
+    pub reason: String,
+    /// When the register was frozen.
+    pub begun: u64,
+    /// None: nobody has been named yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub made: Option<Made>,
+}
+
+/// How a promotion was made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Made {
+    pub to: InstanceName,
+    /// What showed that the master before could write nothing any more.
+    pub proof: String,
+    pub at: u64,
 }
 
 impl State {
@@ -27,6 +54,15 @@ impl State {
         match self.disks.get(name) {
             Some(meant) => meant == disk,
             None => self.disks.is_empty(),
+        }
+    }
+
+    /// Who is meant by somebody who says that the master is off, and as master of which generation. Also of a frozen
+    /// register, where it may still write.
+    pub fn to_fence(&self) -> Option<(InstanceName, Generation)> {
+        match &self.master {
+            Some(master) => Some((master.clone(), self.generation)),
+            None => Some((self.previous.clone()?, Generation(self.generation.0.saturating_sub(1)))),
         }
     }
 
@@ -46,13 +82,30 @@ impl State {
     /// A promotion begins: the old master can change the register no more.
     pub fn frozen(&self) -> State {
         let previous = self.master.clone().or_else(|| self.previous.clone());
-        State { generation: self.generation.next(), master: None, previous, ..self.clone() }.slim()
+        State { generation: self.generation.next(), master: None, previous, promotion: None, ..self.clone() }.slim()
+    }
+
+    /// Tells why it was frozen, and when.
+    pub fn begun(self, reason: String, at: u64) -> State {
+        let promotion = Promotion { from: self.previous.clone(), reason, begun: at, made: None };
+        State { promotion: Some(promotion), ..self }
+    }
+
+    /// Tells with which proof its master was named, and when. An older program has frozen it without a word.
+    pub fn made(self, proof: String, at: u64) -> State {
+        let made = self.master.clone().map(|to| Made { to, proof, at });
+        State { promotion: self.promotion.map(|promotion| Promotion { made, ..promotion }), ..self }
     }
 
     /// A frozen register names its new master. The others of the set stay in it.
     pub fn naming(&self, master: &InstanceName) -> State {
         let in_sync = self.in_sync.iter().filter(|name| *name != master).cloned().collect();
         State { master: Some(master.clone()), in_sync, ..self.clone() }.slim()
+    }
+
+    /// A frozen register names its old master again: there was no promotion.
+    pub fn withdrawn(&self, old: &InstanceName) -> State {
+        State { master: Some(old.clone()), promotion: None, ..self.clone() }
     }
 
     /// A frozen register of instances that have one volume: its next master opens the disk of the last one.

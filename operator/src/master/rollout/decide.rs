@@ -15,6 +15,8 @@ pub struct Pod {
 pub struct State<'a> {
     pub pods: &'a [Pod],
     pub instances: u32,
+    /// Fewer instances are wanted, and the master is one of those that go.
+    pub is_surplus: bool,
     /// Of the template as it is wanted now; None: the StatefulSet's controller has not said it yet.
     pub revision: Option<&'a str>,
     pub master: Option<&'a str>,
@@ -49,6 +51,16 @@ pub enum Step {
 }
 
 pub fn decide(state: &State<'_>) -> Step {
+    if let (true, Some(master)) = (state.is_surplus, state.master) {
+        return match state.switchover {
+            Some(Switchover { ready: true, generation }) => Step::Switchover { generation },
+            Some(_) => Step::Wait("no standby is in sync yet, and the master is to go".to_owned()),
+            None => Step::Wait(format!(
+                "{master} is master and would go with spec.instances: another has to be made master first \
+                 (kubectl hg promote)"
+            )),
+        };
+    }
     let Some(revision) = state.revision else {
         return Step::Wait("the StatefulSet's controller has not seen the new template yet".to_owned());
     };
@@ -59,8 +71,11 @@ pub fn decide(state: &State<'_>) -> Step {
             None => Step::Done,
         };
     };
-    // One that does not work has nothing to lose, and is perhaps why there is a new template.
-    let broken = state.pods.iter().filter(old).find(|pod| !pod.ready && Some(pod.name.as_str()) != state.master);
+    // One that does not work has nothing to lose, and is perhaps why there is a new template. The master is left to a
+    // promotion where there can be one; where not, nobody else becomes ready before it is.
+    let promotable = state.switchover.is_some_and(|switchover| switchover.ready);
+    let is_standby = |pod: &Pod| Some(pod.name.as_str()) != state.master;
+    let broken = state.pods.iter().filter(old).find(|pod| !pod.ready && (is_standby(pod) || !promotable));
     if let Some(pod) = broken {
         return Step::Restart { pod: pod.name.clone() };
     }
@@ -70,12 +85,12 @@ pub fn decide(state: &State<'_>) -> Step {
     if let Some(pod) = state.pods.iter().find(|pod| pod.going) {
         return Step::Wait(format!("{} is ending", pod.name));
     }
-    let standbys_ready = state.pods.iter().filter(|pod| Some(pod.name.as_str()) != state.master).all(|pod| pod.ready);
+    let standbys_ready = state.pods.iter().filter(|pod| is_standby(pod)).all(|pod| pod.ready);
     let all = u32::try_from(state.pods.len()).is_ok_and(|there| there >= state.instances);
     if !standbys_ready || !all {
         return Step::Wait("an instance that was replaced is not ready yet".to_owned());
     }
-    let standby = state.pods.iter().filter(old).find(|pod| Some(pod.name.as_str()) != state.master);
+    let standby = state.pods.iter().filter(old).find(|pod| is_standby(pod));
     match (standby, state.switchover) {
         (None, Some(Switchover { ready: false, .. })) => Step::Wait("no standby is in sync yet".to_owned()),
         (None, Some(Switchover { generation, .. })) => Step::Switchover { generation },
@@ -95,7 +110,15 @@ mod tests {
     }
 
     fn state(pods: &[Pod]) -> State<'_> {
-        State { pods, instances: 2, revision: Some("2"), master: Some("a"), switchover: None, rolling_pool: None }
+        State {
+            pods,
+            instances: 2,
+            is_surplus: false,
+            revision: Some("2"),
+            master: Some("a"),
+            switchover: None,
+            rolling_pool: None,
+        }
     }
 
     fn restart(pod: &str) -> Step {
@@ -128,6 +151,33 @@ mod tests {
         let pods = [pod("a", "1", true), pod("b", "1", false)];
         assert_eq!(decide(&State { rolling_pool: Some("web"), ..state(&pods) }), restart("b"));
         assert!(matches!(decide(&State { revision: None, ..state(&pods) }), Step::Wait(_)));
+    }
+
+    #[test]
+    fn a_master_that_does_not_work_is_replaced_when_nobody_can_take_its_place() {
+        let pods = [pod("a", "1", false), pod("b", "2", false)];
+        let with = |ready| State {
+            switchover: Some(Switchover { generation: 7, ready }),
+            rolling_pool: Some("web"),
+            ..state(&pods)
+        };
+        assert_eq!(decide(&with(false)), restart("a"));
+        assert!(matches!(decide(&with(true)), Step::Wait(_)), "a promotion replaces it");
+        assert_eq!(decide(&State { switchover: None, ..with(true) }), restart("a"));
+        let both = [pod("a", "1", false), pod("b", "1", true)];
+        assert_eq!(decide(&State { pods: &both, ..with(false) }), restart("a"));
+    }
+
+    #[test]
+    fn a_master_that_is_to_go_gives_way_first() {
+        let pods = [pod("a", "2", true), pod("b", "2", true)];
+        let surplus = State { is_surplus: true, master: Some("b"), ..state(&pods) };
+        let with = |ready| State { switchover: Some(Switchover { generation: 7, ready }), ..surplus.clone() };
+        assert_eq!(decide(&with(true)), Step::Switchover { generation: 7 });
+        assert_eq!(decide(&with(false)), Step::Wait("no standby is in sync yet, and the master is to go".into()));
+        assert!(matches!(decide(&surplus), Step::Wait(reason) if reason.contains("kubectl hg promote")));
+        // In between, while the register names nobody.
+        assert_eq!(decide(&State { master: None, ..surplus }), Step::Done);
     }
 
     #[test]

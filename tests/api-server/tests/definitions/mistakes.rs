@@ -50,7 +50,11 @@ const IMAGE: &str = "an image reference is allowed, such as registry.example.org
 const PATH: &str = "letters, digits, '.', '_' and '-' are allowed in each part between '/', with a letter or digit \
                     first and not .hg or .git last";
 const SPAN: &str = "h, m and s are allowed, such as 72h or 1h30m";
-const AMOUNT: &str = "a whole number such as 500Mi or 20Gi is allowed";
+const AGE: &str = "h, m and s are allowed, 1m to 8784h, such as 72h or 1h30m";
+const LEASE_SPAN: &str = "h, m and s are allowed, 1s to 24h, such as 15s";
+const SIZE: &str = "a whole number such as 500Mi or 20Gi is allowed, 1Mi to 1024Ti";
+const STRICT_ALONE: &str =
+    "log.durability: Strict is for instances: 2 or 3, for one instance has no standby that could acknowledge";
 const VOLUME: &str = "a whole number above 0 such as 500Mi or 20Gi is allowed";
 const GROUP: &str = "one printable line of 1 to 128 characters is allowed";
 const MEMBER: &str = "a user name or \"*\" is allowed";
@@ -88,16 +92,24 @@ pub const MISTAKES: &[(Kind, &str, &str)] = &[
     (Kind::SshMaster, r#"{"spec":{"storage":{"mode":"Shared"},"log":{"durability":"Strict"}}}"#, STRICT),
     (Kind::SshMaster, r#"{"spec":{"failover":{"lease":{"duration":"10s"}}}}"#, LEASE),
     (Kind::SshMaster, r#"{"spec":{"failover":{"lease":{"retryPeriod":"9s"}}}}"#, LEASE),
-    (Kind::SshMaster, r#"{"spec":{"failover":{"lease":{"renewDeadline":"soon"}}}}"#, SPAN),
+    (Kind::SshMaster, r#"{"spec":{"failover":{"lease":{"renewDeadline":"soon"}}}}"#, LEASE_SPAN),
+    (Kind::SshMaster, r#"{"spec":{"failover":{"lease":{"retryPeriod":"0s"}}}}"#, LEASE_SPAN),
+    (Kind::SshMaster, r#"{"spec":{"failover":{"lease":{"duration":"24h1s"}}}}"#, LEASE_SPAN),
+    (Kind::SshMaster, r#"{"spec":{"failover":{"minInterval":"a minute"}}}"#, SPAN),
     (Kind::SshMaster, r#"{"spec":{"storage":{"size":"20GB"}}}"#, VOLUME),
     (Kind::SshMaster, r#"{"spec":{"storage":{"size":"0"}}}"#, VOLUME),
     (Kind::SshMaster, r#"{"spec":{"storage":{"size":"99999999Ti"}}}"#, VOLUME),
     (Kind::SshMaster, r#"{"spec":{"storage":{"storageClassName":"Fast!"}}}"#, NAME),
     (Kind::SshMaster, r#"{"spec":{"storage":{"size":"20Gi"}}}"#, RETENTION),
     (Kind::SshMaster, r#"{"spec":{"log":{"retention":{"size":"50Gi"}}}}"#, RETENTION),
-    (Kind::SshMaster, r#"{"spec":{"log":{"retention":{"size":"much"}}}}"#, AMOUNT),
-    (Kind::SshMaster, r#"{"spec":{"log":{"retention":{"age":"3 days"}}}}"#, SPAN),
-    (Kind::SshMaster, r#"{"spec":{"log":{"retention":{"age":""}}}}"#, SPAN),
+    (Kind::SshMaster, r#"{"spec":{"log":{"retention":{"size":"much"}}}}"#, SIZE),
+    (Kind::SshMaster, r#"{"spec":{"log":{"retention":{"size":"1023Ki"}}}}"#, SIZE),
+    (Kind::SshMaster, r#"{"spec":{"log":{"retention":{"size":"1025Ti"}},"storage":{"size":"9999Ti"}}}"#, SIZE),
+    (Kind::SshMaster, r#"{"spec":{"log":{"retention":{"age":"59s"}}}}"#, AGE),
+    (Kind::SshMaster, r#"{"spec":{"log":{"retention":{"age":"8785h"}}}}"#, AGE),
+    (Kind::SshMaster, r#"{"spec":{"instances":1,"log":{"durability":"Strict"}}}"#, STRICT_ALONE),
+    (Kind::SshMaster, r#"{"spec":{"log":{"retention":{"age":"3 days"}}}}"#, AGE),
+    (Kind::SshMaster, r#"{"spec":{"log":{"retention":{"age":""}}}}"#, AGE),
     (Kind::SshMaster, r#"{"spec":{"log":{"engine":"JetStream"}}}"#, "supported values: \"Embedded\""),
     (Kind::SshMaster, r#"{"spec":{"log":{"durability":"Lax"}}}"#, "supported values: \"Strict\", \"Degraded\""),
     (Kind::SshMaster, r#"{"spec":{"service":{"type":"Ingress"}}}"#, "\"ClusterIP\", \"NodePort\", \"LoadBalancer\""),

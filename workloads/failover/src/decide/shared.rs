@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use protocol::InstanceName;
 
-use super::{FRESH, HOPELESS, Look, Memory, OPENING, Policy, Proof, Reason, Step, Trouble};
+use super::{HOPELESS, Look, Memory, OPENING, Policy, Proof, Reason, Step, Trouble, is_fresh};
 
 impl Look<'_> {
     pub(super) fn reigning_shared(
@@ -31,7 +31,7 @@ impl Look<'_> {
             Err(trouble) => return trouble.map_or(Step::Nothing, Step::Wait),
         };
         let by_word = matches!(proof, Proof::Word(_));
-        if by_word && lease_runs {
+        if (by_word || matches!(proof, Proof::Gone(_))) && lease_runs {
             Step::Wait(Trouble::LeaseRuns(master.clone()))
         } else if !policy.enabled && !by_word {
             Step::Wait(Trouble::Disabled)
@@ -53,16 +53,22 @@ impl Look<'_> {
         lease_runs: bool,
         policy: &Policy,
     ) -> Result<(Reason, Proof), Option<Trouble>> {
+        let gone = self.observed.gone.as_ref() == Some(master);
         if let Some(report) = self.answer(master) {
             // It lives and does not lead: it is opening, or cannot.
             return match (self.now.saturating_sub(self.since) >= OPENING, report.released) {
                 (false, _) => Err(None),
                 (true, true) => Ok((Reason::NotOpened, Proof::Released(master.clone()))),
+                // Another process of that name answers.
+                (true, false) if gone => Ok((Reason::NotOpened, Proof::Gone(master.clone()))),
                 (true, false) => Err(Some(Trouble::Unproven(master.clone()))),
             };
         }
         if self.observed.ended.contains(master) {
             return Ok((Reason::Ended, Proof::Ended(master.clone())));
+        }
+        if gone {
+            return Ok((Reason::Gone, Proof::Gone(master.clone())));
         }
         if self.observed.fenced == Some(self.register.value.generation) {
             return Ok((Reason::Fenced, Proof::Word(master.clone())));
@@ -71,7 +77,11 @@ impl Look<'_> {
         if self.now.saturating_sub(answered) < policy.detection {
             return Err(None);
         }
-        Err(Some(if lease_runs { Trouble::Partition } else { Trouble::Unproven(master.clone()) }))
+        Err(Some(match (lease_runs, self.observed.nobody_answers(self.now)) {
+            (true, _) => Trouble::Partition,
+            (false, true) => Trouble::Blind,
+            (false, false) => Trouble::Unproven(master.clone()),
+        }))
     }
 
     fn wished_shared(&self, master: &InstanceName) -> Step {
@@ -96,9 +106,9 @@ impl Look<'_> {
         let waits = |trouble| if begins { Step::Nothing } else { Step::Wait(trouble) };
         let Some(proof) = proof else { return waits(Trouble::Unproven(old.clone())) };
         let wished = self.observed.wish.as_ref().map(|wish| &wish.to);
-        let best = self.openers().max_by_key(|name| (Some(*name) == wished, *name != old));
+        // The first of equal ones.
+        let best = self.openers().min_by_key(|name| (Some(*name) != wished, *name == old));
         let Some(best) = best else { return waits(Trouble::NobodyAnswers) };
-        memory.promoted = Some((self.now, false));
         Step::Name { expected: self.register.version.clone(), state: state.handed_to(best), proof }
     }
 
@@ -111,26 +121,24 @@ impl Look<'_> {
         if self.observed.ended.contains(old) {
             return Some(Proof::Ended(old.clone()));
         }
+        if self.observed.gone.as_ref() == Some(old) && !lease_runs {
+            return Some(Proof::Gone(old.clone()));
+        }
         let word = self.observed.fenced.is_some_and(|fenced| fenced.next() == self.register.value.generation);
         (word && !lease_runs).then(|| Proof::Word(old.clone()))
     }
 
     /// Who answers, and could open the volume: also another process of the instance whose last one has ended.
     fn openers(&self) -> impl Iterator<Item = &InstanceName> {
-        let fresh = |at: Duration| self.now.saturating_sub(at) < FRESH;
         self.observed
             .answers
             .iter()
-            .filter(move |(_, (at, report))| fresh(*at) && report.released)
+            .filter(|(_, (at, report))| is_fresh(self.now, *at) && report.released)
             .map(|(name, _)| name)
     }
 
-    /// Whoever has only just begun to look takes it for renewed.
     fn lease_runs(&self, lease: Duration, memory: &mut Memory) -> bool {
-        let known = memory.renewed.as_ref().filter(|(version, _)| *version == self.register.version);
-        let at = known.map_or(self.now, |(_, at)| *at);
-        memory.renewed = Some((self.register.version.clone(), at));
-        self.now.saturating_sub(at) < lease
+        memory.renewals.still_for(self.now, &self.register.version) < lease
     }
 }
 

@@ -85,7 +85,7 @@ fn a_silent_master_is_replaced_by_a_sealed_standby() {
     assert_eq!((expected, frozen.generation, frozen.master.clone()), (Version::File(1), Generation(8), None));
     world.write(frozen);
     let members = [name("ssh-1")].into();
-    assert_eq!(world.decide(), Step::Seal { generation: Generation(8), members });
+    assert_eq!(world.decide(), Step::Seal { generation: Generation(8), members, trouble: None });
     world.answers("ssh-1", |report| report.sealed = Generation(8));
     let Step::Name { state: named, proof, .. } = world.decide() else { panic!("a name") };
     assert_eq!(
@@ -117,6 +117,9 @@ fn one_path_alone_is_a_partition_and_no_death() {
 fn one_who_sees_nobody_promotes_nobody() {
     let mut world = World::new(&["ssh-1"]);
     world.now += seconds(60.0);
+    assert_eq!(world.decide(), Step::Wait(Trouble::Blind));
+    // One that is not in the set is somebody, too.
+    world.answers("ssh-2", |_| ());
     assert_eq!(world.decide(), Step::Wait(Trouble::NobodyInSync));
     world.observed.register = None;
     assert_eq!(world.decide(), Step::Nothing);
@@ -161,7 +164,7 @@ fn the_most_advanced_of_the_sealed_is_named_and_the_others_stay_members() {
     world.answers("ssh-2", |report| (report.sealed, report.replication.offset) = (Generation(8), Offset(11)));
     world.answers("ssh-3", |report| report.replication.offset = Offset(99));
     let members = [name("ssh-3")].into();
-    assert_eq!(world.decide(), Step::Seal { generation: Generation(8), members });
+    assert_eq!(world.decide(), Step::Seal { generation: Generation(8), members, trouble: None });
     world.now += SEALING;
     let Step::Name { state: named, .. } = world.decide() else { panic!("a name") };
     assert_eq!(named.master, Some(name("ssh-2")));
@@ -183,11 +186,40 @@ fn a_promotion_that_can_seal_nobody_is_withdrawn() {
 }
 
 #[test]
+fn a_standby_that_answers_and_cannot_be_sealed_does_not_hold_the_promotion_up_for_ever() {
+    let mut world = World::new(&["ssh-1"]);
+    world.write(state(&["ssh-1"]).frozen());
+    let sealing = |trouble| Step::Seal { generation: Generation(8), members: [name("ssh-1")].into(), trouble };
+    assert_eq!(world.decide(), sealing(None));
+    world.now += HOPELESS;
+    world.observed.answers.clear();
+    world.answers("ssh-1", |_| ());
+    assert_eq!(world.decide(), sealing(Some(Trouble::Sealing)), "the old master is not there either");
+    assert_eq!(world.decide().trouble(), Some(&Trouble::Sealing));
+    world.answers("ssh-0", |report| report.role = Role::Standby);
+    let Step::Withdraw { state: again, .. } = world.decide() else { panic!("a withdrawal") };
+    assert_eq!(again.master, Some(name("ssh-0")));
+    // A switchover would only stop pushes again.
+    world.write(again.opened(&name("ssh-0"), &disk("ssh-0")));
+    let generation = world.observed.register.as_ref().unwrap().value.generation;
+    let leads = |report: &mut InstanceReport| {
+        (report.role, report.open, report.generation) = (Role::Master, true, generation);
+    };
+    world.answers("ssh-0", leads);
+    world.observed.wish = Some(Wish { to: name("ssh-1"), drained: true });
+    assert_eq!(world.decide(), Step::Wait(Trouble::Withdrawn));
+    world.now += POLICY.min_interval;
+    world.answers("ssh-0", leads);
+    world.answers("ssh-1", |_| ());
+    assert!(matches!(world.decide(), Step::Freeze { why: Reason::Asked, .. }));
+}
+
+#[test]
 fn a_second_promotion_comes_late_or_when_the_first_was_in_vain() {
     let mut world = World::new(&["ssh-1"]);
     let named = state(&["ssh-1"]).frozen().naming(&name("ssh-1"));
     let reign = named.opened(&name("ssh-1"), &disk("ssh-1")).with_set(&[(name("ssh-0"), disk("ssh-0"))].into());
-    world.memory.promoted = Some((world.now, false));
+    // Whoever has made it.
     world.write(reign.clone());
     world.observed.answers.clear();
     world.observed.ended.insert(name("ssh-1"));
@@ -221,8 +253,11 @@ fn a_switchover_drains_first_and_names_the_one_that_was_asked_for() {
     for other in ["ssh-1", "ssh-2"] {
         world.answers(other, |report| report.sealed = Generation(8));
     }
-    let Step::Name { state: named, .. } = world.decide() else { panic!("a name") };
-    assert_eq!(named.master, Some(name("ssh-1")));
+    for (wished, expected) in [(Some("ssh-1"), "ssh-1"), (Some("ssh-2"), "ssh-2"), (None, "ssh-1")] {
+        world.observed.wish = wished.and_then(|to| wish(to, true));
+        let Step::Name { state: named, .. } = world.decide() else { panic!("a name") };
+        assert_eq!(named.master, Some(name(expected)), "{wished:?}");
+    }
 }
 
 #[test]

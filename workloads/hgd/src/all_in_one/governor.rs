@@ -7,6 +7,7 @@ use failover::decide::Trouble;
 use failover::driver::{self, Driver, LOOK, Watch};
 use failover::{Memory, Observed, Policy, Step, Wish, decide};
 use protocol::{Generation, InstanceName};
+use register::State;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
@@ -82,7 +83,7 @@ impl Governor {
             if wished.is_none()
                 && let Ok(asked) = asked.try_recv()
             {
-                wished = self.accept(asked, &mut observed);
+                wished = self.accept(asked, started.elapsed(), &mut observed);
             }
             tokio::time::sleep(LOOK).await;
             observed.answers = watch.answers(started);
@@ -102,7 +103,7 @@ impl Governor {
         }
     }
 
-    fn accept(&self, asked: Asked, observed: &mut Observed) -> Option<Wished> {
+    fn accept(&self, asked: Asked, now: Duration, observed: &mut Observed) -> Option<Wished> {
         let (to, answer) = match asked {
             Asked::Promote { to, answer } => (to, answer),
             Asked::Fence { confirm, answer } => {
@@ -110,7 +111,7 @@ impl Governor {
                 return None;
             }
         };
-        match self.wish(to, observed) {
+        match self.wish(to, now, observed) {
             Ok((to, from)) => Some(Wished { wish: Wish { to, drained: false }, from, since: Instant::now(), answer }),
             Err(why) => {
                 let _gone = answer.send(Err(why.to_owned()));
@@ -123,13 +124,23 @@ impl Governor {
     fn wish(
         &self,
         to: Option<InstanceName>,
+        now: Duration,
         observed: &Observed,
     ) -> Result<(InstanceName, InstanceName), &'static str> {
         let state = observed.register.as_ref().map(|register| &register.value);
         let (state, from) = state.and_then(|state| Some((state, state.master.clone()?))).ok_or(NO_MASTER)?;
-        let other = || self.instances.iter().map(|instance| &instance.name).find(|name| **name != from);
-        let ready = || if self.policy.shared.is_some() { other() } else { state.in_sync.first() };
-        let to = to.or_else(|| ready().cloned());
+        let shared = self.policy.shared.is_some();
+        let ready = |name: &&InstanceName| match observed.answer(now, name) {
+            Some(report) => {
+                if shared {
+                    report.released && **name != from
+                } else {
+                    state.in_sync.contains(*name)
+                }
+            }
+            None => false,
+        };
+        let to = to.or_else(|| self.instances.iter().map(|instance| &instance.name).find(ready).cloned());
         Ok((to.ok_or("no standby is in sync: wait until one has caught up")?, from))
     }
 
@@ -137,8 +148,8 @@ impl Governor {
         if self.policy.shared.is_none() {
             return Err(NOT_NEEDED.to_owned());
         }
-        let state = observed.register.as_ref().map(|register| &register.value).ok_or(NO_MASTER)?;
-        let (master, generation) = (state.master.clone().ok_or(NO_MASTER)?, state.generation);
+        let state = observed.register.as_ref().map(|register| &register.value);
+        let (master, generation) = state.and_then(State::to_fence).ok_or(NO_MASTER)?;
         if confirm {
             tracing::warn!(%master, %generation, "a person says that the master is off");
             observed.fenced = Some(generation);
@@ -186,7 +197,7 @@ fn settle(wished: Option<Wished>, observed: &Observed) -> Option<Wished> {
 
 /// One who cannot be promoted is not waited for.
 fn refuse(wished: Option<Wished>, step: &Step) -> Option<Wished> {
-    let Step::Wait(trouble @ Trouble::NotInSync(_)) = step else { return wished };
+    let Some(trouble @ (Trouble::NotInSync(_) | Trouble::Withdrawn)) = step.trouble() else { return wished };
     let _gone = wished?.answer.send(Err(trouble.to_string()));
     None
 }

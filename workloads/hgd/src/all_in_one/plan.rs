@@ -145,6 +145,7 @@ impl Maker<'_> {
             data_directory: self.volume.map_or_else(|| self.data.join(name.as_str()), Path::to_owned),
             shared: self.volume.map(|_| config::Shared {
                 run_directory: self.data.join(name.as_str()).join("run"),
+                lease_seconds: master.failover.lease.duration.seconds,
                 renew_deadline_seconds: master.failover.lease.renew_deadline.seconds,
                 retry_period_seconds: master.failover.lease.retry_period.seconds,
             }),

@@ -4,17 +4,19 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::routing::{get, post};
 use axum::{Json, Router, middleware};
 use config::SshRole;
-use failover::{InstanceReport, LogEnd};
+use failover::{InstanceReport, LogEnd, Renewals};
 use protocol::status::Role;
 use protocol::{Generation, InstanceName};
 use register::{Register, Seal, Versioned, instance};
 use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
 use tower::ServiceExt;
 use transport::{CancellationToken, Client};
 
@@ -26,7 +28,7 @@ use crate::process::{self, Shutdown};
 
 struct Waiting {
     name: InstanceName,
-    /// Nothing of the volume is open here.
+    /// Nothing of the volume is open here, nor in a pod of this name that nobody has seen end.
     released: AtomicBool,
     /// Somebody says that the register has changed.
     look: Notify,
@@ -44,13 +46,13 @@ pub async fn run(
     };
     let identity = process::identity(&role.tls)?;
     let admin = listen(role.admin_listen).await?;
-    let waiting = Arc::new(Waiting { name: role.name.clone(), released: AtomicBool::new(true), look: Notify::new() });
+    let waiting = Arc::new(Waiting { name: role.name.clone(), released: AtomicBool::new(false), look: Notify::new() });
     let (serves, served) = watch::channel(waiting.clone().router().merge(probes.router()));
     let cancel = CancellationToken::new();
     let server = tokio::spawn(transport::serve(admin, identity.clone(), current(served), cancel.clone()));
     probes.ready();
     tokio::select! {
-        () = waiting.named(&register) => {}
+        () = waiting.named(&register, Duration::from_secs(settings.lease_seconds)) => {}
         () = process::asked(&mut shutdown) => return Ok(()),
     }
     waiting.released.store(false, Ordering::SeqCst);
@@ -125,12 +127,26 @@ impl Waiting {
         }
     }
 
-    /// Until the register names this instance as master.
-    async fn named(&self, register: &Register) {
+    /// Until the register names this instance as master. That an earlier pod of this name is gone proves nothing: its
+    /// node may only be cut off. So its lease must have run out, as seen from here.
+    async fn named(&self, register: &Register, lease: Duration) {
+        let (started, mut renewals, mut said) = (Instant::now(), Renewals::default(), false);
         loop {
-            match register.read().await {
-                Ok(Some(Versioned { value, .. })) if value.master.as_ref() == Some(&self.name) => return,
-                Ok(_) => {}
+            match register.read_as(&self.name).await {
+                Ok(Some((Versioned { version, value }, elsewhere))) => {
+                    let still = renewals.still_for(started.elapsed(), &version);
+                    let free = !elsewhere || still >= lease;
+                    self.released.store(free, Ordering::SeqCst);
+                    if free && value.master.as_ref() == Some(&self.name) {
+                        return;
+                    }
+                    if !free && !std::mem::replace(&mut said, true) {
+                        tracing::warn!(
+                            "an earlier pod of this name was master: it is waited until its lease has run out"
+                        );
+                    }
+                }
+                Ok(None) => {}
                 Err(error) => tracing::warn!(%error, "the register cannot be read"),
             }
             let _either = tokio::time::timeout(REGISTER_LOOK, self.look.notified()).await;

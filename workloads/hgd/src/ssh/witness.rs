@@ -85,8 +85,12 @@ mod tests {
         /// A log that is led in generation 7 on a volume that is sealed so.
         async fn new() -> World {
             let folder = tempfile::tempdir().unwrap();
-            let settings =
-                config::Shared { run_directory: PathBuf::new(), renew_deadline_seconds: 10, retry_period_seconds: 2 };
+            let settings = config::Shared {
+                run_directory: PathBuf::new(),
+                lease_seconds: 15,
+                renew_deadline_seconds: 10,
+                retry_period_seconds: 2,
+            };
             let tenure = Tenure::new(&settings);
             let options = log::Options {
                 directory: folder.path().join("log"),

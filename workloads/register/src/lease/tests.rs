@@ -157,6 +157,49 @@ async fn the_holder_before_is_remembered() {
 }
 
 #[tokio::test]
+async fn how_a_promotion_was_made_stays_until_the_next_one() {
+    let cluster = Cluster::with_lease("4", Some("ssh-0"), "ssh-1");
+    let register = cluster.register();
+    let found = register.read().await.unwrap().unwrap();
+    let frozen = found.value.frozen().begun("it is silent".to_owned(), 1_000);
+    let version = register.write(&found.version, frozen.clone()).await.unwrap();
+    assert_eq!(register.read().await.unwrap().unwrap().value, frozen);
+    let ssh_1 = "ssh-1".parse().unwrap();
+    let named = frozen.naming(&ssh_1).made("ssh-1 is sealed".to_owned(), 2_500);
+    register.write(&version, named.clone()).await.unwrap();
+    let opened = register.take_generation(&ssh_1, &disk("two")).await.unwrap();
+    let promotion = opened.value.promotion.clone().unwrap();
+    assert_eq!((promotion.from, promotion.reason.as_str()), (Some("ssh-0".parse().unwrap()), "it is silent"));
+    let made = crate::Made { to: ssh_1, proof: "ssh-1 is sealed".to_owned(), at: 2_500 };
+    assert_eq!((promotion.begun, promotion.made), (1_000, Some(made)));
+    // The next one, and its withdrawal, have nothing of it.
+    let frozen = opened.value.frozen();
+    assert_eq!(frozen.promotion, None);
+    let withdrawn = frozen.clone().begun("again".to_owned(), 3_000).withdrawn(&"ssh-1".parse().unwrap());
+    register.write(&opened.version, withdrawn.clone()).await.unwrap();
+    assert_eq!((register.read().await.unwrap().unwrap().value, withdrawn.promotion.clone()), (withdrawn, None));
+    // What people write there keeps nobody from reading the rest.
+    cluster.object.lock().unwrap().as_mut().unwrap()["metadata"]["annotations"][PROMOTION] = json!("{");
+    assert_eq!(register.read().await.unwrap().unwrap().value.promotion, None);
+}
+
+#[tokio::test]
+async fn who_wrote_from_another_pod_is_known() {
+    let cluster = Cluster::with_lease("4", Some("ssh-0"), "");
+    let (name, other) = ("ssh-0".parse().unwrap(), "ssh-1".parse().unwrap());
+    let elsewhere = async |register: &Register, name| register.read_as(name).await.unwrap().unwrap().1;
+    let [first, second] = ["first", "second"].map(|pod| cluster.register().stamping(Some(pod.to_owned())));
+    assert!(!elsewhere(&second, &name).await, "nobody has written yet");
+    first.take_generation(&name, &disk("one")).await.unwrap();
+    assert!(elsewhere(&second, &name).await && !elsewhere(&first, &name).await);
+    assert!(!elsewhere(&second, &other).await);
+    // Also of a frozen register.
+    let found = first.read().await.unwrap().unwrap();
+    cluster.register().write(&found.version, found.value.frozen()).await.unwrap();
+    assert!(elsewhere(&second, &name).await && !elsewhere(&first, &name).await);
+}
+
+#[tokio::test]
 async fn a_lost_answer_is_unknown_and_a_later_opening_takes_a_later_generation() {
     let cluster = Cluster::with_lease("0", Some("ssh-0"), "");
     let register = cluster.register();

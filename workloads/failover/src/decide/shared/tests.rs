@@ -161,6 +161,58 @@ fn whoever_takes_over_a_frozen_register_needs_a_proof_of_its_own() {
 }
 
 #[test]
+fn a_pod_that_is_gone_proves_nothing_until_its_lease_has_run_out() {
+    let mut world = World::new();
+    world.observed.gone = Some(name("ssh-0"));
+    world.write(world.state());
+    assert_eq!(world.passes(1), Step::Wait(Trouble::LeaseRuns(name("ssh-0"))));
+    // Its node is only cut off from us.
+    world.write(world.state());
+    assert_eq!(world.passes(LEASE.as_secs() - 1), Step::Wait(Trouble::LeaseRuns(name("ssh-0"))));
+    world.passes(LEASE.as_secs());
+    world.freezes(Reason::Gone);
+    let frozen = world.observed.register.clone();
+    world.names("ssh-1", Proof::Gone(name("ssh-0")));
+    // Another operator goes on.
+    (world.memory, world.observed.register) = (Memory::default(), frozen);
+    assert_eq!(world.passes(1), Step::Nothing);
+    world.passes(LEASE.as_secs());
+    world.names("ssh-1", Proof::Gone(name("ssh-0")));
+    // Another pod of that name waits, too, and has not opened.
+    let mut world = World::new();
+    world.observed.gone = Some(name("ssh-0"));
+    world.answers("ssh-0", |_| ());
+    assert_eq!(world.decide(), Step::Nothing);
+    world.now += OPENING;
+    world.waits("ssh-1");
+    world.answers("ssh-0", |_| ());
+    world.freezes(Reason::NotOpened);
+    world.names("ssh-1", Proof::Gone(name("ssh-0")));
+}
+
+#[test]
+fn of_three_the_one_that_was_asked_for_opens_or_the_first() {
+    let mut world = World::new();
+    world.waits("ssh-2");
+    world.observed.ended.insert(name("ssh-0"));
+    world.freezes(Reason::Ended);
+    for (wished, expected) in [(None, "ssh-1"), (Some("ssh-2"), "ssh-2")] {
+        world.observed.wish = wished.map(|to| Wish { to: name(to), drained: true });
+        let Step::Name { state, .. } = world.decide() else { panic!("a name") };
+        assert_eq!(state.master, Some(name(expected)));
+    }
+}
+
+#[test]
+fn one_who_reaches_nobody_advises_nobody_to_fence() {
+    let mut world = World::new();
+    world.now += LEASE - Duration::from_secs(1);
+    assert_eq!(world.decide(), Step::Wait(Trouble::Partition), "its lease may be renewed");
+    world.now += Duration::from_secs(1);
+    assert_eq!(world.decide(), Step::Wait(Trouble::Blind));
+}
+
+#[test]
 fn a_persons_word_counts_for_one_generation_and_after_the_lease_has_run_out() {
     let mut world = World::new();
     world.observed.fenced = Some(Generation(6));
