@@ -13,7 +13,7 @@ mod validate;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crds::SshMaster;
+use crds::{Promotion, SshMaster};
 use k8s_openapi::jiff::Timestamp;
 
 use crate::apply::{Hand, Owner};
@@ -190,8 +190,9 @@ async fn report(
         return Ok(Some(LOG_AGAIN));
     }
     context.report(&context.world.masters, key, observed.master.as_ref(), &status).await?;
-    if let (Some(from), Some(to)) = (&before.master, &status.master)
-        && from != to
+    // Not by `status.master`, which names nobody in between.
+    if status.last_promotion != before.last_promotion
+        && let Some(Promotion { from: Some(from), to, .. }) = &status.last_promotion
     {
         let note = format!("{to} is master after {from}");
         context.events.tell(observed.master.as_ref(), EventReason::MasterChanged, note).await;

@@ -113,6 +113,8 @@ fn the_status_says_it(installation: &Installation, disk: &Disk) {
     let left = volume.f_bavail * volume.f_frsize;
     rustix::fs::fallocate(&ballast, rustix::fs::FallocateFlags::empty(), 0, left).unwrap();
     refuses(Some(Refusal::VolumeFull));
+    // What is open is not gone.
+    drop(ballast);
     std::fs::remove_file(disk.0.join("ballast")).unwrap();
     refuses(None);
 }
