@@ -43,8 +43,8 @@ fn decide(name: &str, mode: StorageMode, state: &State, confirm: bool) -> Result
     };
     if !confirm {
         return Err(format!(
-            "nothing was done: with --confirm {master}, master of generation {generation}, would be taken for off, and \
-             another instance would open the volume; make sure first that its pod or its node is off"
+            "nothing was done: with --confirm {master}, master of generation {generation}, would be taken for off, \
+             and another instance would open the volume; make sure first that its pod or its node is off"
         ));
     }
     Ok((master, generation))

@@ -28,6 +28,7 @@ fn newest() -> Mercurial {
 struct Setting {
     installation: Installation,
     developers: Developers,
+    instances: usize,
 }
 
 impl Setting {
@@ -36,11 +37,16 @@ impl Setting {
     }
 
     fn with(master: &str, hgrc: String) -> Setting {
+        Setting::of(2, master, hgrc)
+    }
+
+    fn of(instances: usize, master: &str, hgrc: String) -> Setting {
         let mut options = Options::new(&newest(), &["one", "draft/two"]);
         options.master = master.into();
         options.hgrc = hgrc;
         let installation = Installation::start(options);
-        let setting = Setting { developers: Developers::start(&installation, &newest(), &PATHS), installation };
+        let developers = Developers::start(&installation, &newest(), &PATHS);
+        let setting = Setting { installation, developers, instances };
         setting.in_sync();
         setting.developers.go_on(PUSHES);
         setting
@@ -59,7 +65,8 @@ impl Setting {
         wait_for("every instance is in sync", || {
             let status = self.status();
             let well = |role| role == Role::Master || role == Role::Standby;
-            let all = status.instances.len() == 2 && status.instances.iter().all(|i| i.in_sync && well(i.role));
+            let all =
+                status.instances.len() == self.instances && status.instances.iter().all(|i| i.in_sync && well(i.role));
             if all { Ok(()) } else { Err(format!("{status:?}")) }
         });
     }
@@ -77,6 +84,21 @@ impl Setting {
         since.elapsed()
     }
 
+    /// What the register tells of the newest change of master.
+    fn promotion(&self) -> Value {
+        let text = std::fs::read_to_string(self.installation.data().join("register.json")).unwrap();
+        let register: Value = serde_json::from_str(&text).unwrap();
+        register["promotion"].clone()
+    }
+
+    /// Of `processes`, which a master that is one no more had started.
+    fn none_is_left(&self, processes: &[u32]) {
+        wait_for("nobody of the old master's processes is left", || {
+            let left: Vec<&u32> = processes.iter().filter(|pid| runs(**pid)).collect();
+            if left.is_empty() { Ok(()) } else { Err(format!("{left:?}")) }
+        });
+    }
+
     /// Pushes go on, everybody is in sync again, and all copies are equal.
     fn ends_well(mut self) {
         self.developers.go_on(PUSHES);
@@ -89,15 +111,54 @@ impl Setting {
     }
 }
 
+/// What has ended and is not yet waited for counts as ended.
+fn runs(pid: u32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with('Z'))
+}
+
 #[test]
 fn a_killed_master_is_replaced() {
     let setting = Setting::new(AT_ONCE);
     // Twice in a row: the second time it is the first one's turn again.
     for old in ["ssh-0", "ssh-1"] {
         assert_eq!(setting.master(), old);
+        let family = descendants(setting.installation.pid(old));
         signal(setting.installation.pid(old), Signal::KILL);
         let seconds = setting.replaced(old, Instant::now());
         assert!(seconds <= UNPLANNED, "{seconds:?}");
+        let (promotion, new) = (setting.promotion(), setting.master());
+        assert_eq!((&promotion["from"], &promotion["made"]["to"]), (&Value::from(old), &Value::from(new.as_str())));
+        assert_eq!(promotion["reason"], "the master's process has ended");
+        assert_eq!(promotion["made"]["proof"], format!("{new} is sealed"));
+        let [begun, made] = [&promotion["begun"], &promotion["made"]["at"]].map(|at| at.as_u64().unwrap());
+        assert!((begun..begun + 6_000).contains(&made), "{promotion}");
+        setting.developers.go_on(PUSHES);
+        setting.in_sync();
+        setting.none_is_left(&family);
+    }
+    setting.ends_well();
+}
+
+/// Nothing goes on without a copy here, and two of the three make one; who is asked for is named, not the first.
+#[test]
+fn of_three_strict_instances_one_may_be_lost() {
+    let master = "  instances: 3\n  log: {durability: Strict}\n  failover: {minInterval: 0s}\n";
+    let setting = Setting::of(3, master, String::new());
+    let data = setting.installation.data();
+    assert_eq!(setting.master(), "ssh-0");
+    signal(setting.installation.pid("ssh-0"), Signal::KILL);
+    let seconds = setting.replaced("ssh-0", Instant::now());
+    assert!(seconds <= UNPLANNED, "{seconds:?}");
+    setting.developers.go_on(PUSHES);
+    setting.in_sync();
+    // The last, and then the one that is neither first nor last.
+    for to in ["ssh-2", "ssh-1"].into_iter().filter(|to| setting.master() != *to) {
+        let done = setting.installation.hgd(&["promote", "--data-dir", data.to_str().unwrap(), to, "-o", "json"]).ok();
+        let done: Value = serde_json::from_str(&done).unwrap();
+        assert_eq!(done["to"], to);
+        assert_eq!(setting.master(), to);
+        assert_eq!(setting.promotion()["reason"], "a switchover was asked for");
         setting.developers.go_on(PUSHES);
         setting.in_sync();
     }
@@ -126,6 +187,7 @@ fn a_frozen_master_is_replaced_and_refused_when_it_thaws() {
             pid if pid != old => Ok(()),
             _ => Err("it still runs".into()),
         });
+        setting.none_is_left(&family);
         setting.in_sync();
     }
     setting.ends_well();

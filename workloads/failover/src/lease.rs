@@ -32,8 +32,8 @@ impl Lease {
     }
 }
 
-/// For how long a register has not been renewed, as far as this one has seen: whoever has only just begun to look takes
-/// it for renewed.
+/// For how long a register has not been renewed, as far as this one has seen: whoever has only just begun to look
+/// takes it for renewed.
 #[derive(Clone, Debug, Default)]
 pub struct Renewals(Option<(Version, Duration)>);
 

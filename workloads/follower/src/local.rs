@@ -67,6 +67,8 @@ pub enum LocalError {
     Driver(#[from] DriverError),
     #[error("the lanes stopped: {0}")]
     Ended(String),
+    #[error("the lanes cannot read this instance's log: {0}")]
+    Log(SubscribeError),
 }
 
 pub struct Local {
@@ -85,6 +87,8 @@ pub struct Local {
     replication: mpsc::Sender<Input>,
     publication: mpsc::Sender<Input>,
     ended: watch::Receiver<Option<String>>,
+    /// Why the lanes get nothing more from this instance's own log.
+    unfed: watch::Receiver<Option<SubscribeError>>,
     stop: CancellationToken,
     driver: Mutex<Option<JoinHandle<()>>>,
 }
@@ -134,9 +138,7 @@ impl Local {
         let driver = Driver::new(lanes, executor, outputs, data.clone(), at);
         let stop = CancellationToken::new();
         let (replication, publication, ended, driver) = spawn(driver, stop.clone());
-        if let Some(log) = &options.own_log {
-            tokio::spawn(feed(log.subscribe(start.replication.next(), Level::Committed), replication.clone()));
-        }
+        let unfed = fed(options.own_log.as_ref(), start.replication.next(), replication.clone());
         Ok(Local {
             options,
             mercurial,
@@ -153,6 +155,7 @@ impl Local {
             replication,
             publication,
             ended,
+            unfed,
             stop,
             driver,
         })
@@ -237,14 +240,9 @@ impl Local {
         })
     }
 
-    /// Ready when the lanes have stopped though nobody asked them to.
+    /// Ready when the lanes have stopped, or get nothing more, though nobody asked them to.
     pub async fn failed(&self) -> LocalError {
-        let mut ended = self.ended.clone();
-        let why = match ended.wait_for(Option::is_some).await {
-            Ok(why) => why.clone().unwrap_or_default(),
-            Err(_) => "their task is gone".to_owned(),
-        };
-        LocalError::Ended(why)
+        failed(self.ended.clone(), self.unfed.clone()).await
     }
 
     /// Lets running actions end and writes a last checkpoint.
@@ -304,27 +302,56 @@ async fn start_mercurial(options: &LocalOptions) -> Result<Mercurial, mercurial:
     .await
 }
 
-/// Feeds the lanes from the instance's own log.
-async fn feed(mut entries: Subscription, to: mpsc::Sender<Input>) {
+async fn failed(
+    mut ended: watch::Receiver<Option<String>>,
+    mut unfed: watch::Receiver<Option<SubscribeError>>,
+) -> LocalError {
+    let unreadable = async {
+        match unfed.wait_for(Option::is_some).await.map(|why| why.clone()) {
+            Ok(Some(why)) => why,
+            // Where nothing is read, or not any more.
+            Ok(None) | Err(_) => std::future::pending().await,
+        }
+    };
+    let stopped = async {
+        match ended.wait_for(Option::is_some).await {
+            Ok(why) => why.clone().unwrap_or_default(),
+            Err(_) => "their task is gone".to_owned(),
+        }
+    };
+    tokio::select! {
+        why = unreadable => LocalError::Log(why),
+        why = stopped => LocalError::Ended(why),
+    }
+}
+
+/// Feeds the lanes from the instance's own log, if it has one; tells why it cannot go on.
+fn fed(log: Option<&Log>, from: Offset, to: mpsc::Sender<Input>) -> watch::Receiver<Option<SubscribeError>> {
+    let (told, unfed) = watch::channel(None);
+    if let Some(log) = log {
+        let entries = log.subscribe(from, Level::Committed);
+        tokio::spawn(async move { told.send_replace(feed(entries, to).await) });
+    }
+    unfed
+}
+
+/// None: it was closed, or the lanes have ended.
+async fn feed(mut entries: Subscription, to: mpsc::Sender<Input>) -> Option<SubscribeError> {
     loop {
         let entry = match entries.next().await {
             Ok(Event::Entry(entry)) => entry,
             Ok(Event::Committed(_)) => continue,
-            Err(SubscribeError::Closed) => return,
-            Err(error) => {
-                tracing::error!(%error, "the lanes cannot read this instance's log");
-                return;
-            }
+            Err(SubscribeError::Closed) => return None,
+            Err(error) => return Some(error),
         };
         let input = match entry.record() {
             Ok(record) => Input::Entry(LogName::Replication, entry.offset, Box::new(record)),
             Err(error) => {
-                tracing::error!(offset = %entry.offset, %error, "a committed record cannot be read");
-                return;
+                return Some(SubscribeError::Damaged { offset: entry.offset, why: error.to_string().into() });
             }
         };
         if to.send(input).await.is_err() {
-            return;
+            return None;
         }
     }
 }
@@ -360,4 +387,48 @@ fn make_folder(path: &Path) -> Result<(), LocalError> {
 
 fn io_error(path: &Path, source: std::io::Error) -> LocalError {
     LocalError::Io { path: path.display().to_string(), source }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::time::Duration;
+
+    use protocol::{Generation, Record};
+
+    use super::*;
+
+    fn record() -> Record {
+        let manifest = "x".repeat(100);
+        Record::CloneBundlesChanged(protocol::record::CloneBundlesChanged { repository: CreationId(1), manifest })
+    }
+
+    /// Until then it looked as if nothing were pushed.
+    #[tokio::test]
+    async fn a_log_that_cannot_be_read_is_a_failure_of_the_lanes() {
+        let home = tempfile::tempdir().unwrap();
+        let open = || {
+            let retention = log::Retention { age: Duration::from_secs(3600), bytes: 1 << 30 };
+            let (directory, segment_bytes) = (home.path().to_owned(), log::DEFAULT_SEGMENT_BYTES);
+            Log::open(log::Options { directory, name: LogName::Replication, segment_bytes, retention }).unwrap()
+        };
+        let log = open();
+        log.lead(Generation(1), BTreeSet::new()).await.unwrap();
+        log.append(Generation(1), &record()).await.unwrap();
+        drop(log);
+        let log = open();
+        let files = std::fs::read_dir(home.path()).unwrap().map(|entry| entry.unwrap().path());
+        let segment = files.into_iter().find(|path| path.extension().is_some_and(|end| end == "segment")).unwrap();
+        let mut bytes = std::fs::read(&segment).unwrap();
+        *bytes.last_mut().unwrap() ^= 1;
+        std::fs::write(&segment, bytes).unwrap();
+        log.lead(Generation(2), BTreeSet::new()).await.unwrap();
+        log.append(Generation(2), &record()).await.unwrap();
+
+        let (to, _inputs) = mpsc::channel(8);
+        let (_running, ended) = watch::channel(None);
+        let failed = failed(ended, fed(Some(&log), Offset(1), to));
+        let why = tokio::time::timeout(Duration::from_secs(20), failed).await.expect("it is told");
+        assert!(matches!(why, LocalError::Log(SubscribeError::Damaged { offset: Offset(1), .. })), "{why}");
+    }
 }

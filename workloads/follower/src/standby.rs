@@ -221,3 +221,6 @@ pub(crate) async fn report(mut progress: watch::Receiver<Option<Progress>>, send
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

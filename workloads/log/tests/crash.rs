@@ -142,3 +142,34 @@ async fn what_is_not_a_log_of_this_version_is_refused_clearly() {
     let error = try_open(home.path()).map(|log| log.positions()).unwrap_err();
     assert!(matches!(&error, OpenError::NewerFormat { found, known: 1, .. } if found == "2"), "{error}");
 }
+
+/// Where one volume is everybody's, an old master that was stopped in a write may go on after another has begun.
+#[tokio::test]
+async fn what_an_old_master_writes_behind_a_later_generation_is_cut() {
+    let shared = |directory: &Path| Log::open_shared(options(directory, 1 << 20), Box::new(|| true));
+    for garbage in [false, true] {
+        let (home, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        log_of(home.path(), 3).await;
+        log_of(other.path(), 5).await;
+        let log = shared(home.path()).unwrap();
+        lead(&log, 2).await;
+        for turn in [10, 11] {
+            commit(&log, 2, &record(turn, 20)).await;
+        }
+        drop(log);
+        let (old, longer) = (segment_files(home.path()).remove(0), segment_files(other.path()).remove(0));
+        let before = std::fs::read(&old).unwrap();
+        let mut late = std::fs::read(&longer).unwrap();
+        assert!(late.starts_with(&before), "the same records");
+        if garbage {
+            late.truncate(late.len() - 3);
+        }
+        std::fs::write(&old, late).unwrap();
+        assert!(try_open(home.path()).is_err(), "nobody else can have written to a volume of one's own");
+        let log = shared(home.path()).unwrap();
+        assert_eq!(read(&log, 1, 5).await, [0, 1, 2, 10, 11]);
+        assert_eq!(std::fs::read(&old).unwrap(), before);
+        lead(&log, 3).await;
+        assert_eq!(commit(&log, 3, &record(12, 20)).await, Offset(6));
+    }
+}

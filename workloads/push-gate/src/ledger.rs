@@ -1,6 +1,7 @@
 //! The one writer of the replication log while this instance is master: every record passes here, one at a time, and
 //! is checked against everything appended before it, committed or not.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use log::{AppendError, Log};
@@ -10,7 +11,7 @@ use protocol::{
     ChangesetId, CreationId, Generation, Offset, Push, PushId, Record, Registry, RepositoryFormat, RepositoryPath,
     RepositorySettings, Timestamp, UserName,
 };
-use tokio::sync::{Mutex, watch};
+use tokio::sync::{Mutex, OwnedMutexGuard, watch};
 use tokio::time::Instant;
 
 /// How long a record may wait for the in-sync standbys before the person reads that the outcome is unknown.
@@ -47,7 +48,7 @@ pub struct Ledger {
     log: Log,
     generation: Generation,
     /// The registry with every appended record folded in.
-    appended: Mutex<Registry>,
+    appended: Arc<Mutex<Registry>>,
     /// Every in-sync standby is connected, and pushes are taken.
     writable: watch::Receiver<Writable>,
 }
@@ -55,7 +56,7 @@ pub struct Ledger {
 impl Ledger {
     /// `appended` has every record of the log folded in; `writable` says whether all in-sync standbys listen.
     pub fn new(log: Log, generation: Generation, appended: Registry, writable: watch::Receiver<Writable>) -> Ledger {
-        Ledger { log, generation, appended: Mutex::new(appended), writable }
+        Ledger { log, generation, appended: Arc::new(Mutex::new(appended)), writable }
     }
 
     /// What is committed now is on this disk only, though there are standbys.
@@ -100,16 +101,14 @@ impl Ledger {
         if matches!(*self.writable.borrow(), Writable::No(_)) {
             return Err(LedgerError::NotAvailable);
         }
-        let mut registry = self.appended.lock().await;
+        let registry = self.appended.clone().lock_owned().await;
         let known = registry.get(repository).ok_or(LedgerError::NoSuchRepository(repository.to_string()))?;
         if known.last != applied {
             return Err(LedgerError::Behind { applied, last: known.last });
         }
         let push_id = has_changesets.then(|| PushId(known.last_push.0 + 1));
         let push = make(push_id, Timestamp::from_system(std::time::SystemTime::now()));
-        let record = Record::Push(push);
-        let offset = self.append(&mut registry, &record).await?;
-        let Record::Push(push) = record else { unreachable!("the record was made as a push") };
+        let offset = self.append(registry, Record::Push(push.clone())).await?;
         Ok((offset, push))
     }
 
@@ -117,7 +116,7 @@ impl Ledger {
     /// repository's newest record.
     pub async fn put(&self, path: RepositoryPath, settings: RepositorySettings) -> Result<Offset, LedgerError> {
         self.writable().await?;
-        let mut registry = self.appended.lock().await;
+        let registry = self.appended.clone().lock_owned().await;
         let record = match registry.by_path(&path) {
             Some(known) if known.settings == settings => {
                 let last = known.last;
@@ -128,19 +127,17 @@ impl Ledger {
             Some(known) => Record::RepositoryUpdated(RepositoryUpdated { repository: known.id, settings }),
             None => Record::RepositoryCreated(RepositoryCreated { path, format: RepositoryFormat::V1, settings }),
         };
-        let offset = self.append(&mut registry, &record).await?;
-        drop(registry);
+        let offset = self.append(registry, record).await?;
         self.committed(offset).await?;
         Ok(offset)
     }
 
     pub async fn delete(&self, path: &RepositoryPath) -> Result<Offset, LedgerError> {
         self.writable().await?;
-        let mut registry = self.appended.lock().await;
+        let registry = self.appended.clone().lock_owned().await;
         let repository = find(&registry, path)?;
         let record = Record::RepositoryDeleted(RepositoryDeleted { repository });
-        let offset = self.append(&mut registry, &record).await?;
-        drop(registry);
+        let offset = self.append(registry, record).await?;
         self.committed(offset).await?;
         Ok(offset)
     }
@@ -152,10 +149,9 @@ impl Ledger {
         user: UserName,
     ) -> Result<Offset, LedgerError> {
         self.writable().await?;
-        let mut registry = self.appended.lock().await;
+        let registry = self.appended.clone().lock_owned().await;
         let record = Record::Strip(Strip { repository: find(&registry, path)?, changesets, user });
-        let offset = self.append(&mut registry, &record).await?;
-        drop(registry);
+        let offset = self.append(registry, record).await?;
         self.committed(offset).await?;
         Ok(offset)
     }
@@ -193,12 +189,18 @@ impl Ledger {
         tokio::time::timeout_at(deadline, level).await.is_ok_and(|level| level.is_ok())
     }
 
-    async fn append(&self, registry: &mut Registry, record: &Record) -> Result<Offset, LedgerError> {
-        let offset = self.log.append(self.generation, record).await?;
-        if let Err(error) = registry.apply(offset, record) {
-            tracing::error!(%offset, %error, "a record that the registry does not accept was appended");
-        }
-        Ok(offset)
+    /// In a task of its own: whoever asked may be gone before the log has answered, and what is in the log must be
+    /// known here before the next record is checked.
+    async fn append(&self, mut registry: OwnedMutexGuard<Registry>, record: Record) -> Result<Offset, LedgerError> {
+        let (log, generation) = (self.log.clone(), self.generation);
+        let appended = tokio::spawn(async move {
+            let offset = log.append(generation, &record).await?;
+            if let Err(error) = registry.apply(offset, &record) {
+                tracing::error!(%offset, %error, "a record that the registry does not accept was appended");
+            }
+            Ok(offset)
+        });
+        appended.await.unwrap_or_else(|ended| Err(AppendError::Unknown(ended.to_string().into()).into()))
     }
 }
 
@@ -206,3 +208,6 @@ fn find(registry: &Registry, path: &RepositoryPath) -> Result<CreationId, Ledger
     let known = registry.by_path(path).ok_or_else(|| LedgerError::NoSuchRepository(path.to_string()))?;
     Ok(known.id)
 }
+
+#[cfg(test)]
+mod tests;

@@ -31,7 +31,7 @@ use axum::http::StatusCode;
 use axum::response::IntoResponse;
 use config::SshRole;
 use follower::lanes::Origin;
-use follower::{Local, LocalOptions, Standby, StandbyError};
+use follower::{Local, LocalError, LocalOptions, Standby, StandbyError};
 use log::Log;
 use log::blobs::Blobs;
 use protocol::{DiskId, Generation, InstanceName, LogName, Offset};
@@ -147,7 +147,7 @@ pub async fn run(config: PathBuf) -> Result<(), SshError> {
     let _its_end_is_enough = server.await;
     let Base { role, client, local, replication, publication, .. } = base;
     local.stop().await;
-    if let Err(SshError::Standby(StandbyError::OutOfRange { .. })) = &ended {
+    if ended.as_ref().is_err_and(is_out_of_range) {
         begin_anew(&role, &client, [&replication, &publication]).await?;
     }
     ended
@@ -273,6 +273,17 @@ async fn stand_by(base: &Base, register: &Register, shutdown: &mut Shutdown) -> 
         error = log_stopped(base) => Err(error),
         never = base.probes.follow(follows, NOT_FOLLOWING) => match never {},
     }
+}
+
+/// What this standby needs next is neither in the master's logs nor in its own. The latter when an earlier beginning
+/// ended before the logs were reset.
+fn is_out_of_range(error: &SshError) -> bool {
+    let own = match error {
+        SshError::Standby(StandbyError::OutOfRange { .. }) => return true,
+        SshError::Trim(trim::TrimError::Read(error)) | SshError::Local(LocalError::Log(error)) => error,
+        _ => return false,
+    };
+    matches!(own, log::SubscribeError::OutOfRange { .. })
 }
 
 /// What the master's logs do not hold any more is taken from its registry, and repositories from peers, at the next

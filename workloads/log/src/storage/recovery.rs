@@ -38,7 +38,11 @@ impl Storage {
         let mut generations = Generations::empty(Offset(1), Generation(0));
         for (at, first) in firsts.iter().enumerate() {
             let path = directory.join(file_name(*first));
-            let found = read_segment(&path, name, *first, at + 1 == firsts.len())?;
+            let until = match firsts.get(at + 1) {
+                Some(next) if !alone => overtaken(&path, &directory.join(file_name(*next)), *next),
+                _ => None,
+            };
+            let found = read_segment(&path, name, *first, at + 1 == firsts.len(), until)?;
             if found.starts_anew || at == 0 {
                 remove(directory, &folder, &mut segments).map_err(io)?;
                 generations = Generations::empty(*first, found.segment.before);
@@ -156,7 +160,22 @@ struct Found {
     starts_anew: bool,
 }
 
-fn read_segment(path: &Path, name: LogName, first: Offset, last: bool) -> Result<Found, OpenError> {
+/// Where other processes write the log, too, an old master may have written behind what a later generation has taken
+/// over, without acknowledging it. Where the later one begins, if it is one.
+fn overtaken(path: &Path, next: &Path, begins: Offset) -> Option<Offset> {
+    let header = |path: &Path| Some(Scanner::begin(File::open(path).ok()?).ok()?.0);
+    let (this, next) = (header(path)?, header(next)?);
+    (!next.starts_anew && next.generation > this.generation).then_some(begins)
+}
+
+/// Of a segment that another has overtaken, nothing is read from `until` on.
+fn read_segment(
+    path: &Path,
+    name: LogName,
+    first: Offset,
+    last: bool,
+    until: Option<Offset>,
+) -> Result<Found, OpenError> {
     let io = |why| OpenError::Io { path: path.to_owned(), why };
     let damaged = |damage| OpenError::Damaged { path: path.to_owned(), damage };
     let file = open_to_write(path).map_err(io)?;
@@ -167,7 +186,7 @@ fn read_segment(path: &Path, name: LogName, first: Offset, last: bool) -> Result
         rustix::fs::fadvise(&file, 0, None, Advice::DontNeed).map_err(|why| io(why.into()))?;
     }
     let modified = file.metadata().and_then(|data| data.modified()).map_err(io)?;
-    let (header, scanner) = match Scanner::begin(BufReader::with_capacity(READ_BYTES, &file)) {
+    let (header, mut scanner) = match Scanner::begin(BufReader::with_capacity(READ_BYTES, &file)) {
         Err(Damage { reason: Reason::Header(HeaderError::Newer(found)), .. }) => {
             let (path, found) = (path.to_owned(), found.to_string());
             return Err(OpenError::NewerFormat { path, found, known: FORMAT_VERSION });
@@ -182,7 +201,8 @@ fn read_segment(path: &Path, name: LogName, first: Offset, last: bool) -> Result
         return Err(damaged(Damage { position: 0, reason }));
     }
     let mut segment = Segment::empty(&header, modified);
-    for frame in scanner {
+    while until.is_none_or(|until| scanner.expected() < until) {
+        let Some(frame) = scanner.next() else { break };
         match frame {
             Ok(frame) => segment.grow(frame.entry.bytes.len()),
             Err(damage) if last && is_torn(&file, &damage, &segment).map_err(io)? => {
@@ -192,6 +212,11 @@ fn read_segment(path: &Path, name: LogName, first: Offset, last: bool) -> Result
             }
             Err(damage) => return Err(damaged(damage)),
         }
+    }
+    if until == Some(segment.next) && file.metadata().map_err(io)?.len() > segment.length {
+        tracing::warn!(file = %path.display(), from = %segment.next,
+            "cut what an old master wrote behind the beginning of a later generation; it was never acknowledged");
+        file.set_len(segment.length).and_then(|()| file.sync_all()).map_err(io)?;
     }
     Ok(Found { segment, starts_anew: header.starts_anew })
 }
