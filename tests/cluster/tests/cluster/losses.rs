@@ -1,0 +1,109 @@
+//! A master hangs, its process is killed, its volume is gone; a standby is lost.
+
+use cluster::{Cluster, Developer, Pod, Reader, eventually};
+
+use crate::partitions::{LEFT, alone};
+use crate::promotion::{ENDED, MASTER, SILENT, UNPLANNED, at_once, ends_well, in_sync, pod, promoted, replaced};
+
+const NOT_AVAILABLE: &str = "all writes disabled";
+
+/// With the Mercurial processes of pushes under way, for as long as another reigns; then all of it goes on.
+pub fn a_frozen_master_is_replaced_and_thaws(cluster: &Cluster, developer: &mut Developer) {
+    at_once(cluster);
+    let reader = Reader::start(cluster);
+    let old = cluster.role("master").unwrap();
+    let before = pod(cluster, &old);
+    let frozen = promoted(cluster, developer, &SILENT, |cluster, _| cluster.freeze(&before));
+    assert_eq!(pod(cluster, &old).restarts, before.restarts, "the kubelet waits for longer");
+    let tip = developer.push();
+    let writing = developer.writer.start();
+    drop(frozen);
+    has_ended_itself(cluster, &old, &before);
+    // An old master that wakes up is in nobody's way.
+    writing.end(&mut developer.writer).stood_still_within(UNPLANNED);
+    developer.shown(cluster, &[0, 1], &tip);
+    ends_well(cluster, developer);
+    assert_ne!(cluster.role("master").unwrap(), old);
+    reader.is_content();
+}
+
+/// The container, not the pod, has been started again.
+fn has_ended_itself(cluster: &Cluster, name: &str, before: &Pod) {
+    eventually("the old master has ended itself", || match cluster.pods(MASTER)?.remove(name) {
+        Some(pod) if pod.uid == before.uid && pod.restarts > before.restarts => Ok(()),
+        other => Err(format!("{other:?}")),
+    });
+}
+
+/// The container is started again at once: whoever is first, pushes go on.
+pub fn a_masters_process_is_killed(cluster: &Cluster, developer: &mut Developer) {
+    let mut before = None;
+    replaced(cluster, developer, &ENDED, |cluster, master| {
+        let pod = pod(cluster, master);
+        cluster.kill_processes(&pod);
+        before = Some((master.to_owned(), pod));
+    });
+    let (name, before) = before.unwrap();
+    has_ended_itself(cluster, &name, &before);
+}
+
+/// The pod comes back with another disk, and hence as another instance.
+pub fn a_masters_volume_is_emptied(cluster: &Cluster, developer: &mut Developer) {
+    // A new volume may be anywhere, and the last node is for mirrors only.
+    cluster.kubectl("cordon n3");
+    let claim = |name: &str| cluster.get(&format!("pvc/data-{name}")).map(|claim| claim["metadata"]["uid"].clone());
+    let mut before = None;
+    replaced(cluster, developer, &ENDED, |cluster, master| {
+        before = Some((master.to_owned(), claim(master).unwrap()));
+        let what = format!("pod/{master} pvc/data-{master}");
+        cluster.kubectl(&format!("delete --wait=false --grace-period=0 --force {what}"));
+    });
+    cluster.kubectl("uncordon n3");
+    let (name, before) = before.unwrap();
+    assert_ne!(claim(&name).unwrap(), before);
+}
+
+/// `Degraded`: the master goes on alone, warns, and takes the standby back.
+pub fn a_standby_hangs(cluster: &Cluster, developer: &mut Developer) {
+    at_once(cluster);
+    let reader = Reader::start(cluster);
+    let writing = developer.writer.start();
+    let standby = pod(cluster, &cluster.role("standby").unwrap());
+    let frozen = cluster.freeze(&standby);
+    alone(cluster);
+    let said = developer.push_and_listen();
+    assert!(said.contains("remote: warning: no standby is in sync"), "{said}");
+    let standby_in_sync = cluster.condition("sshmaster/hg", "StandbyInSync").unwrap();
+    assert_eq!(standby_in_sync.status, "False", "{standby_in_sync:?}");
+    writing.goes_on();
+    drop(frozen);
+    in_sync(cluster);
+    writing.end(&mut developer.writer).stood_still_within(LEFT);
+    ends_well(cluster, developer);
+    reader.is_content();
+}
+
+/// `Strict`: rather no push than one on one disk only.
+pub fn a_standby_hangs_and_is_needed(cluster: &Cluster, developer: &mut Developer) {
+    durability(cluster, "Strict");
+    let reader = Reader::start(cluster);
+    let writing = developer.writer.start();
+    let standby = pod(cluster, &cluster.role("standby").unwrap());
+    let frozen = cluster.freeze(&standby);
+    writing.is_refused(NOT_AVAILABLE);
+    let (before, refused) = (cluster.role("master").unwrap(), developer.is_refused());
+    assert!(refused.contains(NOT_AVAILABLE), "{refused}");
+    drop(frozen);
+    writing.end(&mut developer.writer);
+    in_sync(cluster);
+    assert_eq!(cluster.role("master").unwrap(), before);
+    ends_well(cluster, developer);
+    reader.is_content();
+    durability(cluster, "Degraded");
+}
+
+fn durability(cluster: &Cluster, which: &str) {
+    cluster.kubectl(&format!(r#"patch sshmaster/hg --type=merge -p {{"spec":{{"log":{{"durability":"{which}"}}}}}}"#));
+    cluster.is_ready("sshmaster/hg");
+    at_once(cluster);
+}
