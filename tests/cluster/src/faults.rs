@@ -1,8 +1,14 @@
 //! What is done to a cluster, and undone when the answer is dropped.
 
+use std::process::Command;
+
 use rustix::process::{Pid, Signal, kill_process};
 
+use crate::testbed::said;
 use crate::{Cluster, Pod};
+
+/// The address that all of them come from.
+const READERS: &str = "10.200.0.1";
 
 impl Cluster {
     /// Pulls a node's cable, until the answer is dropped.
@@ -30,6 +36,23 @@ impl Cluster {
     pub fn kill_api_server(&self) -> NoApiServer<'_> {
         self.testbed("cluster api-server", &["down"]);
         NoApiServer(self)
+    }
+
+    /// The Service `web-http` leads a client to the mirror that it had before; from now on all of them have had this one.
+    /// kube-proxy keeps a set of clients for each.
+    pub fn readers_go_to(&self, mirror: &Pod) {
+        let nft = |line: &str| {
+            let mut command = Command::new("nsenter");
+            command.arg(format!("--net={}", self.namespace())).arg("nft");
+            said(command.args(line.split(' '))).unwrap()
+        };
+        let sets = nft("list sets ip");
+        let sets = sets.lines().filter_map(|line| line.trim().strip_prefix("set ")?.strip_suffix(" {"));
+        let sets: Vec<_> = sets.filter(|set| set.contains("/web-http/")).collect();
+        sets.iter().for_each(|set| drop(nft(&format!("flush set ip kube-proxy {set}"))));
+        let own =
+            sets.iter().find(|set| set.contains(&format!("__{}/", mirror.address))).expect("it is in the Service");
+        nft(&format!("add element ip kube-proxy {own} {{ {READERS} }}"));
     }
 
     /// Stops everything in a pod where it is, Mercurial's processes included, until the answer is dropped.

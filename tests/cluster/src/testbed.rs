@@ -102,14 +102,17 @@ impl Cluster {
         assert!(status.success(), "testbed {command}: {status}");
     }
 
+    /// The file of the network namespace from which readers and writers come.
+    pub(crate) fn namespace(&self) -> String {
+        let pid = std::fs::read_to_string(self.directory.join("pids/forward-quickstart")).unwrap();
+        let line = std::fs::read_to_string(format!("/proc/{}/cmdline", pid.trim())).unwrap();
+        line.split('\0').find_map(|word| word.strip_prefix("--namespace=")).unwrap().to_owned()
+    }
+
     /// The pods' own addresses, by name; the testbed forwards only to those of the beginning.
     fn forward(&mut self) {
-        let pid = std::fs::read_to_string(self.directory.join("pids/forward-quickstart")).unwrap();
-        let pid = pid.split_whitespace().next().unwrap().to_owned();
-        let line = std::fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap();
-        let namespace = line.split('\0').find(|word| word.starts_with("--namespace=")).unwrap();
         let mut command = Command::new(self.programs.join("testbed"));
-        command.args(["forward", namespace, "--name-server", NAME_SERVER]);
+        command.args(["forward", &format!("--namespace={}", self.namespace()), "--name-server", NAME_SERVER]);
         let free = || TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let ssh = free();
         self.one_ssh = ssh.port();
@@ -196,7 +199,7 @@ impl Drop for Cluster {
     }
 }
 
-fn said(command: &mut Command) -> Result<String, String> {
+pub(crate) fn said(command: &mut Command) -> Result<String, String> {
     let output = command.output().unwrap();
     let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
     match output.status.success() {

@@ -30,12 +30,12 @@ pub fn are_measured(cluster: &Cluster, developer: &mut Developer) {
     developer.push();
     developer.nothing_is_lost();
     let load = std::fs::read_to_string("/proc/loadavg").unwrap();
-    let build = if cfg!(debug_assertions) { "debug" } else { "release" };
+    let build = std::env::var("HGOP_PROFILE").unwrap_or_else(|_| "debug".to_owned());
     eprintln!(
         "\n| what happens | median | worst | goal for the worst |\n| --- | --- | --- | --- |\n{}",
         table.join("\n")
     );
-    eprintln!("\n{TIMES} times each, a {build} build; load at the end: {}", load.trim());
+    eprintln!("\n{TIMES} times each, images of the {build} build; load at the end: {}", load.trim());
 }
 
 fn gap(cluster: &Cluster, developer: &mut Developer, event: Event) -> f64 {

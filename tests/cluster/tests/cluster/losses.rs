@@ -3,7 +3,9 @@
 use cluster::{Cluster, Developer, Pod, Reader, eventually};
 
 use crate::partitions::{LEFT, alone};
-use crate::promotion::{ENDED, MASTER, SILENT, UNPLANNED, at_once, ends_well, in_sync, pod, promoted, replaced};
+use crate::promotion::{
+    EMPTIED, KILLED, MASTER, SILENT, UNPLANNED, at_once, ends_well, in_sync, pod, promoted, replaced,
+};
 
 const NOT_AVAILABLE: &str = "all writes disabled";
 
@@ -38,7 +40,7 @@ fn has_ended_itself(cluster: &Cluster, name: &str, before: &Pod) {
 /// The container is started again at once: whoever is first, pushes go on.
 pub fn a_masters_process_is_killed(cluster: &Cluster, developer: &mut Developer) {
     let mut before = None;
-    replaced(cluster, developer, &ENDED, |cluster, master| {
+    replaced(cluster, developer, &KILLED, |cluster, master| {
         let pod = pod(cluster, master);
         cluster.kill_processes(&pod);
         before = Some((master.to_owned(), pod));
@@ -53,7 +55,7 @@ pub fn a_masters_volume_is_emptied(cluster: &Cluster, developer: &mut Developer)
     cluster.kubectl("cordon n3");
     let claim = |name: &str| cluster.get(&format!("pvc/data-{name}")).map(|claim| claim["metadata"]["uid"].clone());
     let mut before = None;
-    replaced(cluster, developer, &ENDED, |cluster, master| {
+    replaced(cluster, developer, &EMPTIED, |cluster, master| {
         before = Some((master.to_owned(), claim(master).unwrap()));
         let what = format!("pod/{master} pvc/data-{master}");
         cluster.kubectl(&format!("delete --wait=false --grace-period=0 --force {what}"));
@@ -90,9 +92,13 @@ pub fn a_standby_hangs_and_is_needed(cluster: &Cluster, developer: &mut Develope
     let writing = developer.writer.start();
     let standby = pod(cluster, &cluster.role("standby").unwrap());
     let frozen = cluster.freeze(&standby);
-    writing.is_refused(NOT_AVAILABLE);
-    let (before, refused) = (cluster.role("master").unwrap(), developer.is_refused());
-    assert!(refused.contains(NOT_AVAILABLE), "{refused}");
+    let before = cluster.role("master").unwrap();
+    let counts = [(); 2].map(|()| {
+        let refused = developer.is_refused();
+        assert!(refused.contains(NOT_AVAILABLE), "{refused}");
+        writing.acknowledged()
+    });
+    assert_eq!(counts[0], counts[1], "acknowledged by one disk");
     drop(frozen);
     writing.end(&mut developer.writer);
     in_sync(cluster);

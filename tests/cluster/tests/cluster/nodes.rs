@@ -17,6 +17,8 @@ pub fn a_node_is_cut_off(cluster: &Cluster, developer: &mut Developer) {
     assert!(!mirrors.there.is_empty() && !mirrors.here.is_empty(), "{mirrors:?}");
     assert!(cluster.pods("hg").unwrap().values().all(|pod| pod.node != NODE));
 
+    // Whom the Service leads to one of them.
+    cluster.readers_go_to(&cluster.pods("web").unwrap()[&mirrors.one().unwrap()]);
     let reader = Reader::start_impatient(cluster);
     let writing = developer.writer.start();
     let unplugged = cluster.unplug(NODE);
@@ -25,13 +27,13 @@ pub fn a_node_is_cut_off(cluster: &Cluster, developer: &mut Developer) {
     mirrors.are_left(cluster, reader, &tip, developer);
     let tip = developer.push();
     developer.shown(cluster, &mirrors.here, &tip);
+    writing.end(&mut developer.writer).stood_still_within(Duration::from_secs(4));
     developer.nothing_is_lost();
     let replicating = cluster.condition("mirrorpool/web", "Replicating").unwrap();
     assert_eq!(replicating.status, "False", "{replicating:?}");
 
     drop(unplugged);
     cluster.mirrors_are_active(4);
-    writing.end(&mut developer.writer).stood_still_within(Duration::from_secs(4));
     developer.shown(cluster, &[0, 1, 2, 3], &tip);
     let tip = developer.push();
     developer.shown(cluster, &[0, 1, 2, 3], &tip);
@@ -70,5 +72,10 @@ impl Mirrors {
         developer.shown(cluster, &self.here, tip);
         reader.reads_on_until(left + 2 * RULES);
         reader.was_cut_off_for(MIRRORS_LEAVE, left + RULES);
+    }
+
+    /// Any of those on the node.
+    pub fn one(&self) -> Option<String> {
+        self.there.first().map(|number| format!("web-mirror-{number}"))
     }
 }
