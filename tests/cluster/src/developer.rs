@@ -79,11 +79,14 @@ impl Developer {
         said
     }
 
-    /// One that must be refused; what the master says to it. What was to be pushed goes along with the next one.
+    /// Waits until a push is refused with this word. What was to be pushed goes along with the next one.
     #[track_caller]
-    pub fn is_refused(&mut self) -> String {
+    pub fn is_refused(&mut self, word: &str) {
         self.commit();
-        self.try_push().unwrap_err()
+        eventually(&format!("a push is refused: {word}"), || match self.try_push() {
+            Err(said) if said.contains(word) => Ok(()),
+            other => Err(format!("{other:?}")),
+        });
     }
 
     /// Waits until each of the first `mirrors` mirrors shows `hash` as its tip.

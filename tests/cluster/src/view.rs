@@ -30,6 +30,12 @@ fn items(list: &Value) -> impl Iterator<Item = &Value> {
     list["items"].as_array().into_iter().flatten()
 }
 
+/// Of a pod or a node.
+fn is_ready(status: &Value) -> bool {
+    let mut conditions = status["conditions"].as_array().into_iter().flatten();
+    conditions.any(|one| one["type"] == "Ready" && one["status"] == "True")
+}
+
 impl Cluster {
     pub fn get(&self, what: &str) -> Result<Value, String> {
         let said = self.try_kubectl(&format!("get {what} -o json"))?;
@@ -95,17 +101,22 @@ impl Cluster {
         let list = self.get(&format!("pods {which}"))?;
         let pod = |item: &Value| {
             let status = &item["status"];
-            let conditions = status["conditions"].as_array().into_iter().flatten();
             let pod = Pod {
                 uid: text(&item["metadata"]["uid"]),
                 restarts: status["containerStatuses"][0]["restartCount"].as_u64().unwrap_or_default(),
                 node: text(&item["spec"]["nodeName"]),
                 address: text(&status["podIP"]),
-                ready: conditions.clone().any(|one| one["type"] == "Ready" && one["status"] == "True"),
+                ready: is_ready(status),
             };
             (text(&item["metadata"]["name"]), pod)
         };
         Ok(items(&list).map(pod).collect())
+    }
+
+    /// How many nodes are heard.
+    pub fn ready_nodes(&self) -> Result<usize, String> {
+        let list = self.get("nodes")?;
+        Ok(items(&list).filter(|node| is_ready(&node["status"])).count())
     }
 
     /// The pods that the Service sends clients to.

@@ -10,7 +10,7 @@ use crate::promotion::{
 
 const TIMES: usize = 10;
 
-/// What is done to the master on that node, and undone afterwards.
+/// What is done to the master on that node; a cable is plugged in again afterwards.
 type Event = for<'a> fn(&'a Cluster, &str, &str) -> Option<Unplugged<'a>>;
 
 const EVENTS: [(&str, Event, Duration); 3] = [
@@ -42,11 +42,13 @@ fn gap(cluster: &Cluster, developer: &mut Developer, event: Event) -> f64 {
     at_once(cluster);
     let node = not_the_first_node(cluster);
     let old = cluster.role("master").unwrap();
+    cluster.kubectl(&format!("cordon {node}"));
     let writing = developer.writer.start();
     let undo = event(cluster, &old, &node);
     named_instead_of(cluster, MASTER, &old);
     let gap = seconds(writing.end(&mut developer.writer));
     drop(undo);
+    cluster.kubectl(&format!("uncordon {node}"));
     in_sync(cluster);
     gap
 }

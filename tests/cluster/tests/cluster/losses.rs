@@ -4,7 +4,8 @@ use cluster::{Cluster, Developer, Pod, Reader, eventually};
 
 use crate::partitions::{LEFT, alone};
 use crate::promotion::{
-    EMPTIED, KILLED, MASTER, SILENT, UNPLANNED, at_once, ends_well, in_sync, pod, promoted, replaced,
+    EMPTIED, KILLED, MASTER, SILENT, SLACK, UNPLANNED, at_once, ends_well, in_sync, is_told, kill, pod, promoted,
+    replaced,
 };
 
 const NOT_AVAILABLE: &str = "all writes disabled";
@@ -37,16 +38,35 @@ fn has_ended_itself(cluster: &Cluster, name: &str, before: &Pod) {
     });
 }
 
-/// The container is started again at once: whoever is first, pushes go on.
+/// The container is started again at once, and may be there before anybody has missed it: whoever is master then, pushes
+/// go on.
 pub fn a_masters_process_is_killed(cluster: &Cluster, developer: &mut Developer) {
-    let mut before = None;
-    replaced(cluster, developer, &KILLED, |cluster, master| {
-        let pod = pod(cluster, master);
-        cluster.kill_processes(&pod);
-        before = Some((master.to_owned(), pod));
+    at_once(cluster);
+    let reader = Reader::start(cluster);
+    let (old, begun) = (cluster.role("master").unwrap(), reign(cluster));
+    let before = pod(cluster, &old);
+    let writing = developer.writer.start();
+    cluster.kill_processes(&before);
+    let (new, _) = eventually("another reign", || match reign(cluster) {
+        (holder, generation) if generation > begun.1 && !holder.is_empty() => Ok((holder, generation)),
+        same => Err(format!("{same:?}")),
     });
-    let (name, before) = before.unwrap();
-    has_ended_itself(cluster, &name, &before);
+    writing.end(&mut developer.writer).stood_still_within(UNPLANNED + SLACK);
+    eprintln!("  {new} is master, after {old}");
+    if new != old {
+        is_told(cluster, &old, &new, &KILLED);
+    }
+    has_ended_itself(cluster, &old, &before);
+    ends_well(cluster, developer);
+    reader.is_content();
+}
+
+/// Holder and generation.
+fn reign(cluster: &Cluster) -> (String, u64) {
+    let register = eventually("the register", || cluster.get("lease/hg"));
+    let generation = register["metadata"]["annotations"]["hg-operator.dev/generation"].as_str().unwrap();
+    let holder = register["spec"]["holderIdentity"].as_str().unwrap_or_default();
+    (holder.to_owned(), generation.parse().unwrap())
 }
 
 /// The pod comes back with another disk, and hence as another instance.
@@ -57,8 +77,9 @@ pub fn a_masters_volume_is_emptied(cluster: &Cluster, developer: &mut Developer)
     let mut before = None;
     replaced(cluster, developer, &EMPTIED, |cluster, master| {
         before = Some((master.to_owned(), claim(master).unwrap()));
-        let what = format!("pod/{master} pvc/data-{master}");
-        cluster.kubectl(&format!("delete --wait=false --grace-period=0 --force {what}"));
+        // First, so that the next pod waits for another one.
+        cluster.kubectl(&format!("delete --wait=false pvc/data-{master}"));
+        kill(cluster, master);
     });
     cluster.kubectl("uncordon n3");
     let (name, before) = before.unwrap();
@@ -94,8 +115,8 @@ pub fn a_standby_hangs_and_is_needed(cluster: &Cluster, developer: &mut Develope
     let frozen = cluster.freeze(&standby);
     let before = cluster.role("master").unwrap();
     let counts = [(); 2].map(|()| {
-        let refused = developer.is_refused();
-        assert!(refused.contains(NOT_AVAILABLE), "{refused}");
+        // One that was recorded already waits for the standby, and has no answer.
+        developer.is_refused(NOT_AVAILABLE);
         writing.acknowledged()
     });
     assert_eq!(counts[0], counts[1], "acknowledged by one disk");

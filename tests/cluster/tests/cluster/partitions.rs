@@ -10,6 +10,11 @@ use crate::promotion::{in_sync, pod};
 /// Twice as long as a master is silent before it is suspected.
 const LONG: Duration = Duration::from_secs(6);
 const A_MINUTE: Duration = Duration::from_secs(60);
+const NODES: usize = 3;
+/// Longer than from one look at nodes to the next, of Kubernetes' controller.
+const SETTLED: Duration = Duration::from_secs(8);
+/// For which Services may lead nowhere.
+const UNHEARD: Duration = Duration::from_secs(30);
 /// While everybody that a commit needs is there, one push follows the other.
 const AT_ONCE: Duration = Duration::from_secs(3);
 /// Until a standby that does not answer has left the in-sync set (docs/operating/promotion.md), and a push.
@@ -71,6 +76,7 @@ pub fn nobody_has_an_api_server(cluster: &Cluster, developer: &mut Developer) {
         let _frozen = cluster.freeze_api_server();
         pushes_for(A_MINUTE, developer);
     });
+    nodes_are_heard_again(cluster, developer);
 }
 
 /// Whoever asks is refused.
@@ -80,6 +86,7 @@ pub fn the_api_server_is_killed(cluster: &Cluster, developer: &mut Developer) {
         cluster.try_kubectl("get pods").unwrap_err();
         pushes_for(A_MINUTE, developer);
     });
+    nodes_are_heard_again(cluster, developer);
 }
 
 /// Everybody is in sync, `trouble` goes on for a while, and then all is as before: the same master of the same reign.
@@ -110,7 +117,7 @@ fn stays(
         (holder.unwrap().to_owned(), generation.unwrap().to_owned())
     };
     assert_eq!(who(&after), who(&before));
-    let tip = developer.push();
+    let tip = developer.push_when_possible();
     developer.shown(cluster, &[0, 1], &tip);
     developer.nothing_is_lost();
 }
@@ -121,6 +128,27 @@ pub fn alone(cluster: &Cluster) {
         let ready = cluster.condition("sshmaster/hg", "PromotionReady")?;
         if ready.status == "False" { Ok(()) } else { Err(format!("{ready:?}")) }
     });
+}
+
+/// When the API server is back, Kubernetes has heard from no node for longer than it waits, and takes all of them for
+/// lost until it hears them: for that moment, Services lead nowhere. That is not ours, and ends by itself.
+fn nodes_are_heard_again(cluster: &Cluster, developer: &mut Developer) {
+    let reader = Reader::start_impatient(cluster);
+    let writing = developer.writer.start();
+    let mut well_since = None;
+    eventually("all nodes and endpoints are there for a while", || {
+        let (nodes, ssh, http) =
+            (cluster.ready_nodes()?, cluster.endpoints("hg-ssh")?, cluster.endpoints("web-http")?);
+        if (nodes, ssh.len(), http.len()) != (NODES, 1, 2) {
+            well_since = None;
+        }
+        let since: &Instant = well_since.get_or_insert_with(Instant::now);
+        if since.elapsed() > SETTLED { Ok(()) } else { Err(format!("{nodes} nodes, {ssh:?}, {http:?}")) }
+    });
+    writing.end(&mut developer.writer).stood_still_within(UNHEARD);
+    reader.was_cut_off_for(UNHEARD, Instant::now());
+    in_sync(cluster);
+    developer.nothing_is_lost();
 }
 
 fn register(cluster: &Cluster) -> Value {
