@@ -30,10 +30,15 @@ use crate::world::cache::Name;
 /// How often it is seen which SshMasters there are.
 const MASTERS_EVERY: Duration = Duration::from_secs(1);
 
-/// What the status says of a promotion that is not made, and what a rollout asks for.
+/// What promotions leave for the status, and what a rollout asks for.
 #[derive(Clone, Debug, Default)]
 pub struct Note {
-    /// Why there is no promotion though there should be one.
+    /// Why the last promotion was made, and what proves that the old master writes no more.
+    pub reason: Option<String>,
+    pub proof: Option<String>,
+    pub begun: Option<Instant>,
+    pub seconds: Option<u64>,
+    /// Why there is none though there should be.
     pub trouble: Option<String>,
     /// A rollout wants another master than the one of this generation.
     pub roll: Option<u64>,
@@ -251,15 +256,23 @@ async fn note(context: &Context, name: &Name, master: &SshMaster, step: &Step) {
     }
 }
 
-/// What events say of a write that was made; labels follow at once, also without an elected operator.
+/// What the status and events say of a write that was made; labels follow at once, also without an elected operator.
 async fn made(context: &Context, name: &Name, master: &SshMaster, step: &Step) {
     let about = master.object_ref(&());
     match step {
         Step::Freeze { why, .. } => {
+            context.notes.change(name, |note| {
+                (note.reason, note.begun) = (Some(why.to_string()), Some(Instant::now()));
+                (note.proof, note.seconds) = (None, None);
+            });
             label(context, name, None).await;
             context.events.tell_of(&about, EventReason::PromotionBegun, why.to_string()).await;
         }
         Step::Name { state, proof, .. } => {
+            context.notes.change(name, |note| {
+                note.proof = Some(proof.to_string());
+                note.seconds = note.begun.map(|begun| begun.elapsed().as_secs().saturating_add(1));
+            });
             let holder = state.master.as_ref().map(InstanceName::as_str);
             label(context, name, holder).await;
             let sentence = format!("{} is named master: {proof}", holder.unwrap_or("nobody"));

@@ -36,20 +36,17 @@ pub fn report(
     };
     // In between, while the register is frozen, the status names no master.
     let from = before.master.clone().or_else(|| previous_holder(observed).filter(|_| before.generation.is_some()));
-    let mut promotion = match (from, &master) {
+    let promotion = match (from, &master) {
         (Some(from), Some(to)) if from != *to => Some(Promotion {
             at: Time(now),
             from: Some(from),
             to: to.clone(),
-            reason: None,
-            fence_proof: None,
-            seconds: None,
+            reason: note.reason.clone(),
+            fence_proof: note.proof.clone(),
+            seconds: note.seconds.map(signed),
         }),
         _ => before.last_promotion.clone(),
     };
-    if let Some(promotion) = promotion.as_mut().filter(|promotion| promotion.fence_proof.is_none()) {
-        explain(promotion, observed);
-    }
     let log = view.map(log);
     let host_keys = done.ok().map(|done| done.host_keys.clone()).filter(|keys| !keys.is_empty());
     SshMasterStatus {
@@ -64,15 +61,6 @@ pub fn report(
         mirrors: Some(mirrors(observed)),
         conditions: conditions(&before.conditions, &findings(observed, note, done), generation, now),
     }
-}
-
-/// By what the register tells, which another operator may have written; it may be seen later than the new master.
-fn explain(promotion: &mut Promotion, observed: &Observed) {
-    let Some(register) = observed.register.as_ref().filter(|_| observed.holder() == Some(&*promotion.to)) else {
-        return;
-    };
-    let register::Told { reason, proof, seconds } = register::told(register);
-    (promotion.reason, promotion.fence_proof, promotion.seconds) = (reason, proof, seconds);
 }
 
 fn log(view: &View) -> LogStatus {

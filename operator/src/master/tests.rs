@@ -295,35 +295,6 @@ fn a_promotion_is_told_also_when_nobody_was_master_in_between() {
 }
 
 #[test]
-fn a_promotion_that_another_operator_has_made_is_told_as_well() {
-    let mut observed = observed(json!({}));
-    let report = |observed: &Observed, before: &crds::SshMasterStatus| {
-        report::report(observed, before, &Note::default(), Ok(&Done::default()), Timestamp::UNIX_EPOCH)
-    };
-    let lease = |holder: &str, proof: &str| {
-        let mut lease = register();
-        lease["spec"]["holderIdentity"] = json!(holder);
-        let told = [("reason", "it is silent"), ("begun", "2026-01-02T03:04:05Z"), ("proof", proof)];
-        for (name, text) in told.into_iter().chain([("named", "2026-01-02T03:04:06Z")]) {
-            lease["metadata"]["annotations"][format!("hg-operator.dev/promotion-{name}")] = json!(text);
-        }
-        Some(of(lease))
-    };
-    observed.register = lease("hg-ssh-0", "of an earlier one");
-    let first = report(&observed, &Default::default());
-    // The instances may say it before the register is seen.
-    let view = View { answers: true, master: "hg-ssh-1".parse().ok(), ..View::default() };
-    observed.view = Some(Arc::new(view));
-    let second = report(&observed, &first);
-    let promotion = second.last_promotion.clone().unwrap();
-    assert_eq!((promotion.reason, promotion.fence_proof, promotion.seconds), (None, None, None));
-    observed.register = lease("hg-ssh-1", "hg-ssh-1 is sealed");
-    let promotion = report(&observed, &second).last_promotion.unwrap();
-    assert_eq!((promotion.reason.as_deref(), promotion.seconds), (Some("it is silent"), Some(2)));
-    assert_eq!(promotion.fence_proof.as_deref(), Some("hg-ssh-1 is sealed"));
-}
-
-#[test]
 fn the_log_is_told_as_the_master_tells_it_and_stays_when_nobody_does() {
     let mut observed = observed(json!({}));
     let log = protocol::status::LogStatus { start: Offset(5), committed: Offset(40), bytes: 4096 };

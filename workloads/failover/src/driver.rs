@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use protocol::{Generation, InstanceName};
-use register::{Register, State, Telling, Version};
+use register::{Register, State, Version};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 use transport::{Client, Target};
@@ -90,15 +90,11 @@ impl Driver {
         match step {
             Step::Nothing | Step::Wait(_) => Acted::default(),
             Step::Drain(master) => Acted { drained: self.drain(master, instances).await, written: false },
-            Step::Freeze { expected, state, why, .. } => {
-                let register = self.register.clone().telling(Telling::Begun(why.to_string()));
-                self.write(&register, expected, state, instances).await
+            Step::Freeze { expected, state, .. }
+            | Step::Name { expected, state, .. }
+            | Step::Withdraw { expected, state } => {
+                Acted { written: self.write(expected, state.clone(), instances).await, drained: false }
             }
-            Step::Name { expected, state, proof, .. } => {
-                let register = self.register.clone().telling(Telling::Named(proof.to_string()));
-                self.write(&register, expected, state, instances).await
-            }
-            Step::Withdraw { expected, state } => self.write(&self.register, expected, state, instances).await,
             Step::Seal { generation, members } => {
                 self.seal(*generation, members, instances).await;
                 Acted::default()
@@ -107,10 +103,10 @@ impl Driver {
     }
 
     /// Everybody is told to look, so that nobody waits for his next look.
-    async fn write(&self, register: &Register, expected: &Version, state: &State, instances: &[Target]) -> Acted {
-        if let Err(error) = register.write(expected, state.clone()).await {
+    async fn write(&self, expected: &Version, state: State, instances: &[Target]) -> bool {
+        if let Err(error) = self.register.write(expected, state).await {
             tracing::warn!(%error, "the register was not written; it is looked at again");
-            return Acted::default();
+            return false;
         }
         for instance in instances {
             let (client, instance) = (self.client.clone(), instance.clone());
@@ -120,7 +116,7 @@ impl Driver {
                 let _not_heard = timeout(ANSWER, told).await;
             });
         }
-        Acted { written: true, drained: false }
+        true
     }
 
     async fn seal(&self, generation: Generation, members: &BTreeSet<InstanceName>, instances: &[Target]) {

@@ -1,8 +1,6 @@
 //! The register as a `coordination.k8s.io` Lease: holder, and annotations for what a Lease has no field for. Only a
 //! write changes it: it does not end by itself. Where all instances have one volume its holder renews it all the time.
 
-mod told;
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::time::Duration;
@@ -13,8 +11,6 @@ use k8s_openapi::jiff::Timestamp;
 use kube::api::PostParams;
 use kube::{Api, Client, Config};
 use protocol::{DiskId, Generation, InstanceName};
-
-pub use told::{Telling, Told, told};
 
 use crate::{ReadError, Register, State, Version, Versioned, WriteError};
 
@@ -45,7 +41,6 @@ pub struct LeaseRegister {
     place: String,
     /// Each write says when it was made (`renewTime`), and in which pod.
     stamps: Option<Stamp>,
-    tells: Option<Telling>,
 }
 
 /// Of a holder that renews its Lease.
@@ -66,23 +61,12 @@ impl LeaseRegister {
     /// With a client that does not repeat requests by itself.
     pub fn with(client: Client, namespace: &str, name: &str) -> LeaseRegister {
         let place = format!("Lease {namespace}/{name}");
-        LeaseRegister {
-            api: Api::namespaced(client, namespace),
-            name: name.to_owned(),
-            place,
-            stamps: None,
-            tells: None,
-        }
+        LeaseRegister { api: Api::namespaced(client, namespace), name: name.to_owned(), place, stamps: None }
     }
 
     /// For the holder of a register that is renewed: each of its writes says when it was made, and in which pod.
     pub fn stamping(self, pod: Option<String>) -> LeaseRegister {
         LeaseRegister { stamps: Some(Stamp { pod }), ..self }
-    }
-
-    /// For one write of a promotion.
-    pub fn telling(self, what: Telling) -> LeaseRegister {
-        LeaseRegister { tells: Some(what), ..self }
     }
 
     pub(crate) async fn read(&self) -> Result<Option<Versioned<State>>, ReadError> {
@@ -110,9 +94,6 @@ impl LeaseRegister {
             let annotations = lease.metadata.annotations.get_or_insert_default();
             let seat = new.master.as_ref().zip(pod.as_ref()).map(|(master, pod)| format!("{master}={pod}"));
             annotations.extend(seat.map(|seat| (POD.to_owned(), seat)));
-        }
-        if let Some(telling) = self.tells.clone() {
-            lease.metadata.annotations.get_or_insert_default().extend(telling.annotations(Timestamp::now()));
         }
         let unknown = |reason: String| WriteError::Unknown { place: self.place.clone(), reason };
         let answer = bounded(self.api.replace(&self.name, &PostParams::default(), &lease)).await;

@@ -16,7 +16,7 @@ mod state;
 
 pub use error::{ReadError, TakeError, WriteError};
 pub use file::FileRegister;
-pub use lease::{DISKS, GENERATION, IN_SYNC, LeaseRegister, POD, PREVIOUS_HOLDER, Telling, Told, of_lease, told};
+pub use lease::{DISKS, GENERATION, IN_SYNC, LeaseRegister, POD, PREVIOUS_HOLDER, of_lease};
 pub use register::Register;
 pub use seal::{Seal, SealError};
 pub use state::{State, Version, Versioned};

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use protocol::{DiskId, InstanceName};
 
-use crate::{FileRegister, LeaseRegister, ReadError, State, TakeError, Telling, Version, Versioned, WriteError};
+use crate::{FileRegister, LeaseRegister, ReadError, State, TakeError, Version, Versioned, WriteError};
 
 /// Each lost race means that another process has written; so many in a row mean that something is broken.
 const MAX_LOST_RACES: u32 = 100;
@@ -31,14 +31,6 @@ impl Register {
     pub fn stamping(self, pod: Option<String>) -> Register {
         match self {
             Register::Lease(lease) => Register::from(lease.stamping(pod)),
-            file @ Register::File(_) => file,
-        }
-    }
-
-    /// For one write of a promotion: a Lease keeps what people are told of it. All-in-one remembers it itself.
-    pub fn telling(self, what: Telling) -> Register {
-        match self {
-            Register::Lease(lease) => Register::from(lease.telling(what)),
             file @ Register::File(_) => file,
         }
     }
