@@ -2,9 +2,10 @@
 
 use std::process::{Command, Stdio};
 
-use scenarios::{Client, wait_longer_for};
+use scenarios::Client;
 
-use crate::{Cluster, LIMIT};
+use crate::writer::lose_nothing;
+use crate::{Cluster, Writer, eventually};
 
 /// A hg whose connection went to a pod that is gone is not waited for.
 const ONE_PUSH_SECONDS: &str = "40";
@@ -16,6 +17,8 @@ pub struct Developer {
     /// Oldest first.
     pub acknowledged: Vec<String>,
     number: u32,
+    /// The other one, who pushes to another repository.
+    pub writer: Writer,
 }
 
 impl Developer {
@@ -23,7 +26,8 @@ impl Developer {
     pub fn new(cluster: &Cluster, folder: &str) -> Developer {
         let client = Client::of(cluster.ready(), &cluster.mercurial, cluster.folder(folder));
         client.hg("", &["clone", "-q", &format!("{}/{PATH}", client.http), COPY]).ok();
-        Developer { client, acknowledged: Vec::new(), number: 0 }
+        let writer = Writer::new(cluster, &format!("{folder}-writer"));
+        Developer { client, acknowledged: Vec::new(), number: 0, writer }
     }
 
     fn commit(&mut self) -> String {
@@ -33,17 +37,18 @@ impl Developer {
         self.client.commit(COPY, &format!("file{}", self.number % 7), &text)
     }
 
-    /// One attempt, without an end that never comes.
-    fn try_push(&self) -> Result<(), String> {
-        let hg = self.client.command(COPY, &["push", "-q", &self.client.push_url(PATH)]);
+    /// One attempt, without an end that never comes; what the master says to it.
+    fn try_push(&self) -> Result<String, String> {
+        let hg = self.client.command(COPY, &["push", &self.client.push_url(PATH)]);
         let mut command = Command::new("timeout");
         command.arg(ONE_PUSH_SECONDS).arg(hg.get_program()).args(hg.get_args()).env_clear();
         command.envs(hg.get_envs().filter_map(|(name, value)| value.map(|value| (name, value))));
         let output = command.current_dir(hg.get_current_dir().unwrap()).stdin(Stdio::null()).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
         match output.status.code() {
             // 1: nothing to push, because an earlier try was recorded after all.
-            Some(0 | 1) => Ok(()),
-            code => Err(format!("{code:?}: {}", String::from_utf8_lossy(&output.stderr))),
+            Some(0 | 1) => Ok(said.into_owned()),
+            code => Err(format!("{code:?}: {said}")),
         }
     }
 
@@ -60,9 +65,28 @@ impl Developer {
     #[track_caller]
     pub fn push_when_possible(&mut self) -> String {
         let hash = self.commit();
-        wait_longer_for(LIMIT, "a push is acknowledged", || self.try_push());
+        eventually("a push is acknowledged", || self.try_push());
         self.acknowledged.push(hash.clone());
         hash
+    }
+
+    /// One that must succeed at once; what the master says to it.
+    #[track_caller]
+    pub fn push_and_listen(&mut self) -> String {
+        let hash = self.commit();
+        let said = self.try_push().unwrap();
+        self.acknowledged.push(hash);
+        said
+    }
+
+    /// Waits until a push is refused with this word. What was to be pushed goes along with the next one.
+    #[track_caller]
+    pub fn is_refused(&mut self, word: &str) {
+        self.commit();
+        eventually(&format!("a push is refused: {word}"), || match self.try_push() {
+            Err(said) if said.contains(word) => Ok(()),
+            other => Err(format!("{other:?}")),
+        });
     }
 
     /// Waits until each of the first `mirrors` mirrors shows `hash` as its tip.
@@ -70,26 +94,17 @@ impl Developer {
     pub fn shown(&self, cluster: &Cluster, mirrors: &[usize], hash: &str) {
         for number in mirrors {
             let url = format!("{}/{PATH}", cluster.mirrors[*number]);
-            wait_longer_for(LIMIT, &format!("mirror {number} shows {hash}"), || {
+            eventually(&format!("mirror {number} shows {hash}"), || {
                 let tip = self.client.remote_tip(&url)?;
                 if tip == hash { Ok(()) } else { Err(tip) }
             });
         }
     }
 
-    /// A clone from the Service has everything that was acknowledged.
+    /// A clone from the Service has everything that was acknowledged to either of them.
     #[track_caller]
     pub fn nothing_is_lost(&self) {
-        let tip = self.acknowledged.last().unwrap();
-        let url = format!("{}/{PATH}", self.client.http);
-        wait_longer_for(LIMIT, "the Service shows the last push", || {
-            let shown = self.client.remote_tip(&url)?;
-            if shown == *tip { Ok(()) } else { Err(shown) }
-        });
-        let _none_before = std::fs::remove_dir_all(self.client.folder.join("check"));
-        self.client.hg("", &["clone", "-q", "-U", &url, "check"]).ok();
-        let has = self.client.hg("check", &["log", "-T", "{node}\n"]).ok();
-        let lost: Vec<_> = self.acknowledged.iter().filter(|hash| !has.contains(hash.as_str())).collect();
-        assert!(lost.is_empty(), "acknowledged and lost: {lost:?}");
+        lose_nothing(&self.client, PATH, &self.acknowledged, None);
+        self.writer.nothing_is_lost();
     }
 }

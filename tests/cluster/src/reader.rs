@@ -3,13 +3,16 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc;
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use scenarios::KeepAlive;
+use scenarios::{Answer, KeepAlive};
 
 use crate::Cluster;
 
+/// An answer that takes longer is not waited for, by whoever gives up at all.
+const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 /// Before the one other try.
 const AGAIN_AFTER: Duration = Duration::from_millis(500);
 /// Some ten rounds a second leave the processors to the cluster.
@@ -25,20 +28,30 @@ pub struct Seen {
     pub requests: u64,
     /// Of these, how many were tried twice.
     pub again: u64,
-    /// Twice without an answer.
-    pub lost: Vec<String>,
+    /// Twice without an answer: since when, and why.
+    pub lost: Vec<(Instant, String)>,
     /// What one answer showed and a later one denied.
     pub contradictions: Vec<String>,
     pub hashes: BTreeSet<String>,
+    gives_up: bool,
 }
 
 impl Reader {
     pub fn start(cluster: &Cluster) -> Reader {
+        Reader::begin(cluster, false)
+    }
+
+    /// One for whom a connection that leads nowhere is a failure too.
+    pub fn start_impatient(cluster: &Cluster) -> Reader {
+        Reader::begin(cluster, true)
+    }
+
+    fn begin(cluster: &Cluster, gives_up: bool) -> Reader {
         let stop = Arc::new(AtomicBool::new(false));
         let (service, mirrors) = (cluster.ready().http.clone(), cluster.mirrors.clone());
         let until = Arc::clone(&stop);
         let thread = std::thread::spawn(move || {
-            let mut seen = Seen::default();
+            let mut seen = Seen { gives_up, ..Seen::default() };
             while !until.load(Ordering::Relaxed) {
                 seen.round(&service, &mirrors);
                 std::thread::park_timeout(PAUSE);
@@ -48,18 +61,42 @@ impl Reader {
         Reader { stop, thread }
     }
 
-    pub fn end(self) -> Seen {
+    pub fn reads_on_until(&self, end: Instant) {
+        while Instant::now() < end {
+            std::thread::park_timeout(PAUSE);
+        }
+    }
+
+    fn end(self) -> Seen {
         self.stop.store(true, Ordering::Relaxed);
         self.thread.join().unwrap()
     }
 
     /// Ends it; it must have got every answer, and none that contradicts another.
     #[track_caller]
-    pub fn is_content(self) -> Seen {
+    pub fn is_content(self) {
+        let seen = self.is_consistent();
+        assert!(seen.lost.is_empty(), "lost: {:?}", seen.lost);
+    }
+
+    /// Ends it; what it lost, it lost in at most this time, and before `end`.
+    #[track_caller]
+    pub fn was_cut_off_for(self, most: Duration, end: Instant) {
+        let seen = self.is_consistent();
+        let (Some((first, _)), Some((last, why))) = (seen.lost.first(), seen.lost.last()) else {
+            eprintln!("  reader: lost nothing");
+            return;
+        };
+        let time = *last - *first;
+        eprintln!("  reader: lost {} answers within {time:.1?}, the last: {why}", seen.lost.len());
+        assert!(time <= most && *last <= end, "{time:?}, the last {:?} after the end", *last - end);
+    }
+
+    #[track_caller]
+    fn is_consistent(self) -> Seen {
         let seen = self.end();
         eprintln!("  reader: {} requests, {} tried twice, {} hashes", seen.requests, seen.again, seen.hashes.len());
         assert!(seen.requests > 0 && !seen.hashes.is_empty(), "{seen:?}");
-        assert!(seen.lost.is_empty(), "lost: {:?}", seen.lost);
         assert!(seen.contradictions.is_empty(), "contradictions: {:?}", seen.contradictions);
         seen
     }
@@ -79,7 +116,7 @@ impl Seen {
             }
             for mirror in mirrors {
                 // Those that are not there say nothing; one that answers knows what another one showed.
-                let answer = KeepAlive::new(mirror).get(&path, &[]);
+                let answer = self.get(mirror, &path);
                 if let Some(answer) = answer.ok().filter(|answer| answer.status == 200) {
                     self.compare(mirror, &hash, &answer.text());
                 }
@@ -93,22 +130,35 @@ impl Seen {
         }
     }
 
+    fn get(&self, base: &str, path: &str) -> Result<Answer, String> {
+        let mut client = KeepAlive::new(base);
+        if !self.gives_up {
+            return client.get(path, &[]).map_err(|error| error.to_string());
+        }
+        let (tell, told) = mpsc::channel();
+        let path = path.to_owned();
+        std::thread::spawn(move || {
+            let _nobody_waits_any_more = tell.send(client.get(&path, &[]).map_err(|error| error.to_string()));
+        });
+        told.recv_timeout(ANSWER_WITHIN).unwrap_or_else(|_| Err(format!("no answer within {ANSWER_WITHIN:?}")))
+    }
+
     /// A new connection each time, so that the Service may choose.
     fn ask(&mut self, service: &str, path: &str) -> Option<String> {
         self.requests += 1;
-        let mut failures = Vec::new();
+        let (mut failures, begun) = (Vec::new(), Instant::now());
         for _ in 0..2 {
-            match KeepAlive::new(service).get(path, &[]) {
+            match self.get(service, path) {
                 Ok(answer) if answer.status == 200 => return Some(answer.text()),
                 Ok(answer) => failures.push(format!("{} {}", answer.status, answer.text())),
-                Err(error) => failures.push(error.to_string()),
+                Err(error) => failures.push(error),
             }
             if failures.len() == 1 {
                 self.again += 1;
                 std::thread::park_timeout(AGAIN_AFTER);
             }
         }
-        self.lost.push(format!("{path}: {failures:?}"));
+        self.lost.push((begun, format!("{path}: {failures:?}")));
         None
     }
 }

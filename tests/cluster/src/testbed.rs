@@ -4,10 +4,7 @@ use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use rustix::process::{Pid, Signal, kill_process};
 use scenarios::{Mercurial, Ready};
-
-use crate::Pod;
 
 /// The SSH instances are on the first two; the third one has mirrors only, and so publication can go on without it.
 const NODES: &str = "3";
@@ -20,10 +17,26 @@ const MIRRORS: usize = 4;
 /// Set: a cluster that is there is used, and stays. For whoever writes a test.
 const KEEP: &str = "HGOP_KEEP_CLUSTER";
 
+/// What everything is started with.
+pub struct Built {
+    /// The repository's.
+    pub root: PathBuf,
+    /// The folder of the testbed, kubectl and helm.
+    pub programs: PathBuf,
+}
+
+impl Built {
+    pub fn find() -> Built {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap();
+        let built = said(Command::new(root.join("tests/kubernetes/build.sh")).stderr(Stdio::inherit())).unwrap();
+        Built { programs: PathBuf::from(built.trim()), root }
+    }
+}
+
 /// It is taken down when this is dropped, also by a test that fails.
 pub struct Cluster {
     root: PathBuf,
-    directory: PathBuf,
+    pub(crate) directory: PathBuf,
     programs: PathBuf,
     ready: Option<Ready>,
     forwarder: Option<Child>,
@@ -36,12 +49,11 @@ pub struct Cluster {
 
 impl Cluster {
     /// Returns when everything of the quickstart is ready. `make test-cluster` has made the images.
-    pub fn start() -> Cluster {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap();
-        let built = said(Command::new(root.join("tests/kubernetes/build.sh")).stderr(Stdio::inherit())).unwrap();
+    pub fn start(built: Built) -> Cluster {
+        let Built { root, programs } = built;
         let mut cluster = Cluster {
             directory: root.join("target/test-cluster"),
-            programs: PathBuf::from(built.trim()),
+            programs,
             root,
             ready: None,
             forwarder: None,
@@ -74,8 +86,13 @@ impl Cluster {
         folder
     }
 
+    /// Where everything is that a volume holds, by its name.
+    pub fn volume(&self, name: &str) -> PathBuf {
+        self.directory.join("volumes").join(name)
+    }
+
     /// A command of the testbed: its words, `--dir`, and the rest.
-    fn testbed(&self, command: &str, rest: &[&str]) {
+    pub(crate) fn testbed(&self, command: &str, rest: &[&str]) {
         let words = command.split(' ');
         let flag = words.clone().filter(|word| word.starts_with("--"));
         let mut line = Command::new(self.programs.join("testbed"));
@@ -85,34 +102,17 @@ impl Cluster {
         assert!(status.success(), "testbed {command}: {status}");
     }
 
-    /// Pulls a node's cable, or plugs it in.
-    pub fn link(&self, node: &str, state: &str) {
-        self.testbed("cluster link", &[node, state]);
-    }
-
-    /// Drops what passes between a pod and another address, until the answer is dropped.
-    pub fn block<'a>(&'a self, pod: &Pod, other: &str) -> Blocked<'a> {
-        let blocked = Blocked { cluster: self, words: [pod.node.clone(), pod.address.clone(), other.to_owned()] };
-        blocked.tell("cluster block");
-        blocked
-    }
-
-    /// Stops the process of the API server where it is, until the answer is dropped.
-    pub fn freeze_api_server(&self) -> Frozen {
-        let pid = std::fs::read_to_string(self.directory.join("pids/kube-apiserver")).unwrap();
-        let pid = Pid::from_raw(pid.split_whitespace().next().unwrap().parse().unwrap()).unwrap();
-        kill_process(pid, Signal::STOP).unwrap();
-        Frozen(pid)
+    /// The file of the network namespace from which readers and writers come.
+    pub(crate) fn namespace(&self) -> String {
+        let pid = std::fs::read_to_string(self.directory.join("pids/forward-quickstart")).unwrap();
+        let line = std::fs::read_to_string(format!("/proc/{}/cmdline", pid.trim())).unwrap();
+        line.split('\0').find_map(|word| word.strip_prefix("--namespace=")).unwrap().to_owned()
     }
 
     /// The pods' own addresses, by name; the testbed forwards only to those of the beginning.
     fn forward(&mut self) {
-        let pid = std::fs::read_to_string(self.directory.join("pids/forward-quickstart")).unwrap();
-        let pid = pid.split_whitespace().next().unwrap().to_owned();
-        let line = std::fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap();
-        let namespace = line.split('\0').find(|word| word.starts_with("--namespace=")).unwrap();
         let mut command = Command::new(self.programs.join("testbed"));
-        command.args(["forward", namespace, "--name-server", NAME_SERVER]);
+        command.args(["forward", &format!("--namespace={}", self.namespace()), "--name-server", NAME_SERVER]);
         let free = || TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let ssh = free();
         self.one_ssh = ssh.port();
@@ -182,31 +182,6 @@ impl Cluster {
     }
 }
 
-pub struct Blocked<'a> {
-    cluster: &'a Cluster,
-    words: [String; 3],
-}
-
-impl Blocked<'_> {
-    fn tell(&self, command: &str) {
-        self.cluster.testbed(command, &self.words.each_ref().map(String::as_str));
-    }
-}
-
-impl Drop for Blocked<'_> {
-    fn drop(&mut self) {
-        self.tell("cluster unblock");
-    }
-}
-
-pub struct Frozen(Pid);
-
-impl Drop for Frozen {
-    fn drop(&mut self) {
-        kill_process(self.0, Signal::CONT).unwrap();
-    }
-}
-
 impl Drop for Cluster {
     fn drop(&mut self) {
         if let Some(mut forwarder) = self.forwarder.take() {
@@ -224,7 +199,7 @@ impl Drop for Cluster {
     }
 }
 
-fn said(command: &mut Command) -> Result<String, String> {
+pub(crate) fn said(command: &mut Command) -> Result<String, String> {
     let output = command.output().unwrap();
     let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
     match output.status.success() {

@@ -2,10 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use scenarios::wait_longer_for;
 use serde_json::Value;
 
-use crate::{Cluster, LIMIT};
+use crate::{Cluster, eventually};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Condition {
@@ -29,6 +28,12 @@ fn text(value: &Value) -> String {
 
 fn items(list: &Value) -> impl Iterator<Item = &Value> {
     list["items"].as_array().into_iter().flatten()
+}
+
+/// Of a pod or a node.
+fn is_ready(status: &Value) -> bool {
+    let mut conditions = status["conditions"].as_array().into_iter().flatten();
+    conditions.any(|one| one["type"] == "Ready" && one["status"] == "True")
 }
 
 impl Cluster {
@@ -57,7 +62,7 @@ impl Cluster {
     /// Waits until `Ready` has this status and reason, and returns its sentence.
     #[track_caller]
     pub fn says(&self, resource: &str, status: &str, reason: &str) -> String {
-        wait_longer_for(LIMIT, &format!("{resource} is Ready={status} for {reason}"), || {
+        eventually(&format!("{resource} is Ready={status} for {reason}"), || {
             let ready = self.condition(resource, "Ready")?;
             if (&*ready.status, &*ready.reason) == (status, reason) {
                 Ok(ready.message)
@@ -71,7 +76,7 @@ impl Cluster {
     #[track_caller]
     pub fn is_logged(&self, sentence: &str) {
         let logs = "logs -n hg-operator -l app.kubernetes.io/component=operator --tail=-1";
-        wait_longer_for(LIMIT, &format!("the operator's log says: {sentence}"), || {
+        eventually(&format!("the operator's log says: {sentence}"), || {
             if self.try_kubectl(logs)?.contains(sentence) { Ok(()) } else { Err("it does not".to_owned()) }
         });
     }
@@ -96,17 +101,22 @@ impl Cluster {
         let list = self.get(&format!("pods {which}"))?;
         let pod = |item: &Value| {
             let status = &item["status"];
-            let conditions = status["conditions"].as_array().into_iter().flatten();
             let pod = Pod {
                 uid: text(&item["metadata"]["uid"]),
                 restarts: status["containerStatuses"][0]["restartCount"].as_u64().unwrap_or_default(),
                 node: text(&item["spec"]["nodeName"]),
                 address: text(&status["podIP"]),
-                ready: conditions.clone().any(|one| one["type"] == "Ready" && one["status"] == "True"),
+                ready: is_ready(status),
             };
             (text(&item["metadata"]["name"]), pod)
         };
         Ok(items(&list).map(pod).collect())
+    }
+
+    /// How many nodes are heard.
+    pub fn ready_nodes(&self) -> Result<usize, String> {
+        let list = self.get("nodes")?;
+        Ok(items(&list).filter(|node| is_ready(&node["status"])).count())
     }
 
     /// The pods that the Service sends clients to.
@@ -120,7 +130,7 @@ impl Cluster {
     /// Waits until a pool has this many mirrors, all of them active and in the Service.
     #[track_caller]
     pub fn mirrors_are_active(&self, replicas: usize) {
-        wait_longer_for(LIMIT, &format!("{replicas} active mirrors"), || {
+        eventually(&format!("{replicas} active mirrors"), || {
             let status = self.get("mirrorpool/web")?["status"].clone();
             let counts = ["replicas", "readyReplicas", "activeReplicas"].map(|key| status[key].as_u64());
             let endpoints = self.endpoints("web-http")?;
@@ -137,7 +147,7 @@ impl Cluster {
     pub fn replace(&self, owner: &str, name: &str, also: &str) {
         let before = self.pods(owner).unwrap()[name].uid.clone();
         self.kubectl(&format!("delete --wait=false pod/{name} {also}"));
-        wait_longer_for(LIMIT, &format!("another {name} is ready"), || match self.pods(owner)?.remove(name) {
+        eventually(&format!("another {name} is ready"), || match self.pods(owner)?.remove(name) {
             Some(pod) if pod.uid != before && pod.ready => Ok(()),
             other => Err(format!("{other:?}")),
         });
@@ -146,7 +156,7 @@ impl Cluster {
     /// Waits until a resource that was deleted has no pods any more.
     #[track_caller]
     pub fn has_no_pods(&self, owner: &str) {
-        wait_longer_for(LIMIT, &format!("the pods of {owner} are gone"), || match self.pods(owner)?.len() {
+        eventually(&format!("the pods of {owner} are gone"), || match self.pods(owner)?.len() {
             0 => Ok(()),
             left => Err(format!("{left} are left")),
         });

@@ -3,8 +3,11 @@ package provisioner
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
+	"syscall"
 
 	core "k8s.io/api/core/v1"
 	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -15,6 +18,10 @@ import (
 
 // Name is what a StorageClass says.
 const Name = "hg-operator.dev/testbed"
+
+// limited is a StorageClass's parameter: a volume is a file system of its own in memory, no larger than its claim. Any
+// other has what the machine's disk has.
+const limited = "limited"
 
 // The kubelet does not apply `fsGroup` to folders of the host, so everybody may write from the start.
 const mode = 0o777
@@ -43,6 +50,13 @@ func (f folders) Provision(_ context.Context, options controller.ProvisionOption
 	if err := os.MkdirAll(path, 0o755); err != nil {
 		return nil, controller.ProvisioningNoChange, err
 	}
+	size := options.PVC.Spec.Resources.Requests[core.ResourceStorage]
+	if options.StorageClass.Parameters[limited] == "true" {
+		text := fmt.Sprintf("size=%d", size.Value())
+		if err := syscall.Mount("tmpfs", path, "tmpfs", 0, text); err != nil {
+			return nil, controller.ProvisioningInBackground, err
+		}
+	}
 	// MkdirAll leaves out what the process's mask says.
 	if err := os.Chmod(path, mode); err != nil {
 		return nil, controller.ProvisioningInBackground, err
@@ -54,9 +68,7 @@ func (f folders) Provision(_ context.Context, options controller.ProvisionOption
 			PersistentVolumeReclaimPolicy: *options.StorageClass.ReclaimPolicy,
 			AccessModes:                   options.PVC.Spec.AccessModes,
 			VolumeMode:                    options.PVC.Spec.VolumeMode,
-			Capacity: core.ResourceList{
-				core.ResourceStorage: options.PVC.Spec.Resources.Requests[core.ResourceStorage],
-			},
+			Capacity:                      core.ResourceList{core.ResourceStorage: size},
 			PersistentVolumeSource: core.PersistentVolumeSource{
 				HostPath: &core.HostPathVolumeSource{Path: path, Type: &kind},
 			},
@@ -83,5 +95,11 @@ func affinity(options controller.ProvisionOptions) *core.VolumeNodeAffinity {
 
 // Delete removes the folder with everything in it.
 func (f folders) Delete(_ context.Context, volume *core.PersistentVolume) error {
-	return os.RemoveAll(filepath.Join(f.directory, volume.Name))
+	path := filepath.Join(f.directory, volume.Name)
+	// Lazily, for the pod may not quite have gone; EINVAL says that nothing is mounted there.
+	if err := syscall.Unmount(path, syscall.MNT_DETACH); err != nil && !errors.Is(err, syscall.EINVAL) &&
+		!errors.Is(err, syscall.ENOENT) {
+		return err
+	}
+	return os.RemoveAll(path)
 }

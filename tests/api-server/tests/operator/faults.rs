@@ -67,12 +67,12 @@ impl Stage<'_> {
         let mut operator = self.operator(&proxy, &cluster, "first");
         let made_or_struck = async || (proxy.has_struck() || is_made(&cluster).await).then_some(());
         cluster.until(&format!("{name}: all is there, or struck"), made_or_struck).await;
-        if fault == Fault::Silence && proxy.has_struck() {
+        let was_silenced = fault == Fault::Silence && proxy.has_struck();
+        if was_silenced {
             drop(operator);
             operator = self.well(&cluster).await;
         }
         cluster.until(&format!("{name}: all is there"), async || is_made(&cluster).await.then_some(())).await;
-        let was_silenced = fault == Fault::Silence && proxy.has_struck();
         change(&cluster).await;
         let struck = proxy.wait_until_struck(NO_MORE_AFTER).await;
         if fault == Fault::Silence && struck && !was_silenced {

@@ -2,8 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use cluster::{Cluster, Developer, LIMIT};
-use scenarios::wait_longer_for;
+use cluster::{Cluster, Developer, eventually};
 
 /// The release and where it comes from.
 const CHART: &str = "hg-operator charts/hg-operator";
@@ -13,7 +12,7 @@ pub fn push_and_clone(cluster: &Cluster, developer: &mut Developer) {
     let tip = developer.push();
     developer.shown(cluster, &[0, 1], &tip);
     developer.nothing_is_lost();
-    wait_longer_for(LIMIT, "the repository's status tells of the push", || {
+    eventually("the repository's status tells of the push", || {
         let status = cluster.get("hgrepository/hello")?["status"].clone();
         let told = (status["tip"] == *tip, status["mirrorsInSync"] == "2/2");
         if told == (true, true) { Ok(()) } else { Err(status.to_string()) }
@@ -35,7 +34,7 @@ pub fn an_upgrade_restarts_nothing(cluster: &Cluster, developer: &mut Developer)
     // Other operators also when an earlier run has upgraded this cluster.
     let run = format!("--set-string podAnnotations.run={}", std::process::id());
     cluster.helm(&format!("upgrade {CHART} --reuse-values {OTHER_IMAGE} {run} --wait --timeout=3m"));
-    wait_longer_for(LIMIT, "another operator acts", || match holder()? {
+    eventually("another operator acts", || match holder()? {
         other if other != acted && !other.is_empty() => Ok(()),
         same => Err(same),
     });

@@ -19,6 +19,7 @@ pub fn are_told_and_heal(cluster: &Cluster, developer: &mut Developer) {
     let pods = || [cluster.pods("hg").unwrap(), cluster.pods("web").unwrap()];
     let before = pods();
     are_refused(cluster);
+    is_not_locked_down(cluster);
     one_path_for_two(cluster);
     developer.push();
     what_is_named_is_missing(cluster);
@@ -41,6 +42,15 @@ fn are_refused(cluster: &Cluster) {
     let misspelt = repository("misspelt", "misspelt", "hg").replace("writeGroups", "writeGroup");
     let refused = cluster.try_apply(&misspelt).unwrap_err();
     assert!(refused.contains(r#"unknown field "spec.writeGroup""#), "{refused}");
+}
+
+/// So what runs in these namespaces is: instances, operators, the chart's test.
+fn is_not_locked_down(cluster: &Cluster) {
+    for namespace in ["quickstart", "hg-operator"] {
+        let line = format!("run loose --image=localhost/pause:1 --restart=Never --namespace={namespace}");
+        let refused = cluster.try_kubectl(&line).unwrap_err();
+        assert!(refused.contains(r#"violates PodSecurity "restricted"#), "{refused}");
+    }
 }
 
 fn one_path_for_two(cluster: &Cluster) {

@@ -1,42 +1,81 @@
 //! A node is cut off and comes back.
 
-use cluster::{Cluster, Developer, LIMIT};
-use scenarios::wait_longer_for;
+use std::time::{Duration, Instant};
+
+use cluster::{Cluster, Developer, Reader, eventually};
 
 const NODE: &str = "n3";
+/// From the cut until no reader is sent to a mirror there: docs/operating/promotion.md says what this is made of.
+const MIRRORS_LEAVE: Duration = Duration::from_secs(40);
+/// Until the rules of every node say so too.
+const RULES: Duration = Duration::from_secs(5);
 
 pub fn a_node_is_cut_off(cluster: &Cluster, developer: &mut Developer) {
     cluster.kubectl("scale mirrorpool/web --replicas=4");
     cluster.mirrors_are_active(4);
-    let pods = cluster.pods("web").unwrap();
-    let number = |name: &str| name.rsplit('-').next().unwrap().parse::<usize>().unwrap();
-    let (there, here): (Vec<_>, Vec<_>) = pods.into_iter().partition(|(_, pod)| pod.node == NODE);
-    let numbers = |pods: &[(String, cluster::Pod)]| pods.iter().map(|(name, _)| number(name)).collect::<Vec<_>>();
-    let (there, here) = (numbers(&there), numbers(&here));
-    assert!(!there.is_empty() && !here.is_empty(), "{there:?}, {here:?}");
+    let mirrors = Mirrors::around(cluster, NODE);
+    assert!(!mirrors.there.is_empty() && !mirrors.here.is_empty(), "{mirrors:?}");
     assert!(cluster.pods("hg").unwrap().values().all(|pod| pod.node != NODE));
 
-    cluster.link(NODE, "down");
+    // Whom the Service leads to one of them.
+    cluster.readers_go_to(&cluster.pods("web").unwrap()[&mirrors.one().unwrap()]);
+    let reader = Reader::start_impatient(cluster);
+    let writing = developer.writer.start();
+    let unplugged = cluster.unplug(NODE);
     // Acknowledged at once: mirrors are no part of a commit.
     let tip = developer.push();
-    wait_longer_for(LIMIT, "the mirrors there have left the Service", || {
-        let endpoints = cluster.endpoints("web-http")?;
-        let left = there.iter().all(|number| !endpoints.contains(&format!("web-mirror-{number}")));
-        if left && endpoints.len() == here.len() { Ok(()) } else { Err(format!("{endpoints:?}")) }
-    });
-    // Shown: publication does not wait for those that have left.
-    developer.shown(cluster, &here, &tip);
+    mirrors.are_left(cluster, reader, &tip, developer);
     let tip = developer.push();
-    developer.shown(cluster, &here, &tip);
+    developer.shown(cluster, &mirrors.here, &tip);
+    writing.end(&mut developer.writer).stood_still_within(Duration::from_secs(4));
     developer.nothing_is_lost();
     let replicating = cluster.condition("mirrorpool/web", "Replicating").unwrap();
     assert_eq!(replicating.status, "False", "{replicating:?}");
 
-    cluster.link(NODE, "up");
+    drop(unplugged);
     cluster.mirrors_are_active(4);
     developer.shown(cluster, &[0, 1, 2, 3], &tip);
     let tip = developer.push();
     developer.shown(cluster, &[0, 1, 2, 3], &tip);
     cluster.kubectl("scale mirrorpool/web --replicas=2");
     cluster.mirrors_are_active(2);
+}
+
+/// Of the pool, by number.
+#[derive(Debug)]
+pub struct Mirrors {
+    /// On the node in question.
+    there: Vec<usize>,
+    here: Vec<usize>,
+}
+
+impl Mirrors {
+    pub fn around(cluster: &Cluster, node: &str) -> Mirrors {
+        let pods = cluster.pods("web").unwrap();
+        let number = |name: &str| name.rsplit('-').next().unwrap().parse::<usize>().unwrap();
+        let (there, here): (Vec<_>, Vec<_>) = pods.into_iter().partition(|(_, pod)| pod.node == node);
+        let numbers = |pods: &[(String, cluster::Pod)]| pods.iter().map(|(name, _)| number(name)).collect();
+        Mirrors { there: numbers(&there), here: numbers(&here) }
+    }
+
+    /// Their node has been cut off. A reader who asks one of them has no answer until it has left the Service, and every
+    /// answer after that; publication does not wait for it any longer either.
+    pub fn are_left(&self, cluster: &Cluster, reader: Reader, tip: &str, developer: &Developer) {
+        let begun = Instant::now();
+        eventually("the mirrors there have left the Service", || {
+            let endpoints = cluster.endpoints("web-http")?;
+            let left = self.there.iter().all(|number| !endpoints.contains(&format!("web-mirror-{number}")));
+            if left && endpoints.len() == self.here.len() { Ok(()) } else { Err(format!("{endpoints:?}")) }
+        });
+        let left = Instant::now();
+        eprintln!("  mirrors {:?} have left after {:.1?}", self.there, begun.elapsed());
+        developer.shown(cluster, &self.here, tip);
+        reader.reads_on_until(left + 2 * RULES);
+        reader.was_cut_off_for(MIRRORS_LEAVE, left + RULES);
+    }
+
+    /// Any of those on the node.
+    pub fn one(&self) -> Option<String> {
+        self.there.first().map(|number| format!("web-mirror-{number}"))
+    }
 }

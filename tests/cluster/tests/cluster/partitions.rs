@@ -2,33 +2,40 @@
 
 use std::time::{Duration, Instant};
 
-use cluster::{Cluster, Developer, LIMIT, Pod, Reader};
-use scenarios::wait_longer_for;
+use cluster::{Cluster, Developer, Pod, Reader, eventually};
 use serde_json::Value;
 
-use crate::promotion::in_sync;
+use crate::promotion::{in_sync, pod};
 
 /// Twice as long as a master is silent before it is suspected.
 const LONG: Duration = Duration::from_secs(6);
 const A_MINUTE: Duration = Duration::from_secs(60);
+const NODES: usize = 3;
+/// Longer than from one look at nodes to the next, of Kubernetes' controller.
+const SETTLED: Duration = Duration::from_secs(8);
+/// For which Services may lead nowhere.
+const UNHEARD: Duration = Duration::from_secs(30);
+/// While everybody that a commit needs is there, one push follows the other.
+const AT_ONCE: Duration = Duration::from_secs(3);
+/// Until a standby that does not answer has left the in-sync set (docs/operating/promotion.md), and a push.
+pub const LEFT: Duration = Duration::from_millis(5500);
+/// Of the writer, at least: it does some two in a second.
+const PUSHES_A_SECOND: f64 = 0.5;
 
 /// Pushes wait until the standby has left the in-sync set, and go on without it.
 pub fn a_master_without_its_standby(cluster: &Cluster, developer: &mut Developer) {
-    stays(cluster, developer, |cluster, developer, master| {
+    stays(cluster, developer, LEFT, |cluster, developer, master| {
         let standby = pod(cluster, &cluster.role("standby").unwrap());
         let _blocked = cluster.block(master, &standby.address);
         developer.push_when_possible();
-        wait_longer_for(LIMIT, "the standby has left the in-sync set", || {
-            let ready = cluster.condition("sshmaster/hg", "PromotionReady")?;
-            if ready.status == "False" { Ok(()) } else { Err(format!("{ready:?}")) }
-        });
+        alone(cluster);
         pushes_for(LONG, developer);
     });
 }
 
 /// It cannot change the register, and need not.
 pub fn a_master_without_the_api_server(cluster: &Cluster, developer: &mut Developer) {
-    stays(cluster, developer, |cluster, developer, master| {
+    stays(cluster, developer, AT_ONCE, |cluster, developer, master| {
         let _blocked = cluster.block(master, &cluster.api_server().unwrap());
         pushes_for(LONG, developer);
     });
@@ -36,12 +43,12 @@ pub fn a_master_without_the_api_server(cluster: &Cluster, developer: &mut Develo
 
 /// The standby hears it, which is one of the two ways.
 pub fn a_master_without_the_operator(cluster: &Cluster, developer: &mut Developer) {
-    stays(cluster, developer, |cluster, developer, master| {
+    stays(cluster, developer, AT_ONCE, |cluster, developer, master| {
         let operators = cluster.operators().unwrap();
         assert!(!operators.is_empty());
         let _blocked: Vec<_> = operators.values().map(|operator| cluster.block(operator, &master.address)).collect();
         pushes_for(LONG, developer);
-        wait_longer_for(LIMIT, "the condition tells it", || {
+        eventually("the condition tells it", || {
             let ready = cluster.condition("sshmaster/hg", "PromotionReady")?;
             if ready.message.contains("one of two paths") { Ok(()) } else { Err(format!("{ready:?}")) }
         });
@@ -49,22 +56,59 @@ pub fn a_master_without_the_operator(cluster: &Cluster, developer: &mut Develope
     });
 }
 
+/// It hears nothing and nobody, and so knows nothing.
+pub fn an_operator_without_anybody(cluster: &Cluster, developer: &mut Developer) {
+    stays(cluster, developer, AT_ONCE, |cluster, developer, _| {
+        let operators = cluster.operators().unwrap();
+        let instances = cluster.pods("hg").unwrap().into_values().map(|pod| pod.address);
+        let others: Vec<String> = instances.chain([cluster.api_server().unwrap()]).collect();
+        let pairs = operators.values().flat_map(|operator| others.iter().map(move |other| (operator, other)));
+        let blocked: Vec<_> = pairs.map(|(operator, other)| cluster.block(operator, other)).collect();
+        assert!(blocked.len() >= 3, "an operator, two instances and the API server");
+        pushes_for(A_MINUTE / 2, developer);
+    });
+    cluster.is_ready("sshmaster/hg");
+}
+
 /// Frozen, so that whoever asks waits. Nobody is promoted without it, and nobody needs to be.
 pub fn nobody_has_an_api_server(cluster: &Cluster, developer: &mut Developer) {
-    stays(cluster, developer, |cluster, developer, _| {
+    stays(cluster, developer, AT_ONCE, |cluster, developer, _| {
         let _frozen = cluster.freeze_api_server();
         pushes_for(A_MINUTE, developer);
     });
+    nodes_are_heard_again(cluster, developer);
+}
+
+/// Whoever asks is refused.
+pub fn the_api_server_is_killed(cluster: &Cluster, developer: &mut Developer) {
+    stays(cluster, developer, AT_ONCE, |cluster, developer, _| {
+        let _killed = cluster.kill_api_server();
+        cluster.try_kubectl("get pods").unwrap_err();
+        pushes_for(A_MINUTE, developer);
+    });
+    nodes_are_heard_again(cluster, developer);
 }
 
 /// Everybody is in sync, `trouble` goes on for a while, and then all is as before: the same master of the same reign.
-fn stays(cluster: &Cluster, developer: &mut Developer, trouble: impl FnOnce(&Cluster, &mut Developer, &Pod)) {
+/// The writer never waits for longer than `most`.
+fn stays(
+    cluster: &Cluster,
+    developer: &mut Developer,
+    most: Duration,
+    trouble: impl FnOnce(&Cluster, &mut Developer, &Pod),
+) {
     in_sync(cluster);
     let reader = Reader::start(cluster);
+    let writing = developer.writer.start();
     let before = register(cluster);
     let master = pod(cluster, before["spec"]["holderIdentity"].as_str().unwrap());
+    let begun = Instant::now();
     trouble(cluster, developer, &master);
+    let seconds = begun.elapsed().as_secs_f64();
+    let written = writing.end(&mut developer.writer);
     reader.is_content();
+    written.stood_still_within(most);
+    assert!(written.pushes as f64 >= seconds * PUSHES_A_SECOND, "{} pushes in {seconds:.0} s", written.pushes);
     in_sync(cluster);
     let after = register(cluster);
     let who = |register: &Value| {
@@ -73,17 +117,42 @@ fn stays(cluster: &Cluster, developer: &mut Developer, trouble: impl FnOnce(&Clu
         (holder.unwrap().to_owned(), generation.unwrap().to_owned())
     };
     assert_eq!(who(&after), who(&before));
-    let tip = developer.push();
+    let tip = developer.push_when_possible();
     developer.shown(cluster, &[0, 1], &tip);
     developer.nothing_is_lost();
 }
 
-fn register(cluster: &Cluster) -> Value {
-    wait_longer_for(LIMIT, "the register", || cluster.get("lease/hg"))
+/// The master goes on without a standby, and says so.
+pub fn alone(cluster: &Cluster) {
+    eventually("the standby has left the in-sync set", || {
+        let ready = cluster.condition("sshmaster/hg", "PromotionReady")?;
+        if ready.status == "False" { Ok(()) } else { Err(format!("{ready:?}")) }
+    });
 }
 
-fn pod(cluster: &Cluster, name: &str) -> Pod {
-    wait_longer_for(LIMIT, name, || cluster.pods("hg")?.remove(name).ok_or(format!("there is no pod {name}")))
+/// When the API server is back, Kubernetes has heard from no node for longer than it waits, and takes all of them for
+/// lost until it hears them: for that moment, Services lead nowhere. That is not ours, and ends by itself.
+fn nodes_are_heard_again(cluster: &Cluster, developer: &mut Developer) {
+    let reader = Reader::start_impatient(cluster);
+    let writing = developer.writer.start();
+    let mut well_since = None;
+    eventually("all nodes and endpoints are there for a while", || {
+        let (nodes, ssh, http) =
+            (cluster.ready_nodes()?, cluster.endpoints("hg-ssh")?, cluster.endpoints("web-http")?);
+        if (nodes, ssh.len(), http.len()) != (NODES, 1, 2) {
+            well_since = None;
+        }
+        let since: &Instant = well_since.get_or_insert_with(Instant::now);
+        if since.elapsed() > SETTLED { Ok(()) } else { Err(format!("{nodes} nodes, {ssh:?}, {http:?}")) }
+    });
+    writing.end(&mut developer.writer).stood_still_within(UNHEARD);
+    reader.was_cut_off_for(UNHEARD, Instant::now());
+    in_sync(cluster);
+    developer.nothing_is_lost();
+}
+
+fn register(cluster: &Cluster) -> Value {
+    eventually("the register", || cluster.get("lease/hg"))
 }
 
 /// Each of them is acknowledged at once.

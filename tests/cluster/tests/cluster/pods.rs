@@ -1,7 +1,6 @@
 //! Pods go, with and without their volumes, and come back.
 
-use cluster::{Cluster, Developer, LIMIT, Reader};
-use scenarios::wait_longer_for;
+use cluster::{Cluster, Developer, Reader, eventually};
 
 pub fn a_mirror_comes_back(cluster: &Cluster, developer: &mut Developer) {
     let reader = Reader::start(cluster);
@@ -47,7 +46,7 @@ fn comes_back(cluster: &Cluster, developer: &mut Developer, pod: &str, also: &st
     let before = cluster.pods("hg").unwrap()[pod].uid.clone();
     cluster.kubectl(&format!("delete --wait=false pod/{pod} {also}"));
     let mut pushes = 0;
-    wait_longer_for(LIMIT, &format!("another {pod} is ready"), || {
+    eventually(&format!("another {pod} is ready"), || {
         developer.push_when_possible();
         pushes += 1;
         match cluster.pods("hg")?.remove(pod) {

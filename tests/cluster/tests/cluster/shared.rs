@@ -1,7 +1,7 @@
 //! Instances on several nodes with one volume: another one opens it when it is proven that the master writes no more.
 
-use cluster::{Cluster, Developer, LIMIT};
-use scenarios::{Client, wait_longer_for};
+use cluster::{Cluster, Developer, eventually};
+use scenarios::Client;
 
 use crate::promotion::{FIRST_NODE, kubectl_hg, named_instead_of, node, promote};
 
@@ -56,8 +56,8 @@ pub fn one_volume_for_all_instances(cluster: &Cluster, _developer: &mut Develope
     }
 
     let node = node(cluster, NAME, &master);
-    cluster.link(&node, "down");
-    wait_longer_for(LIMIT, "a person is asked for a word", || {
+    let unplugged = cluster.unplug(&node);
+    eventually("a person is asked for a word", || {
         let ready = cluster.condition("sshmaster/one", "PromotionReady")?;
         if ready.message.contains("kubectl hg fence") { Ok(()) } else { Err(format!("{ready:?}")) }
     });
@@ -65,7 +65,7 @@ pub fn one_volume_for_all_instances(cluster: &Cluster, _developer: &mut Develope
     eprintln!("  {}", kubectl_hg(cluster, &["fence", NAME, "--confirm"]).trim());
     named_instead_of(cluster, NAME, &master);
     pushed.push(push(&client, "after a word"));
-    cluster.link(&node, "up");
+    drop(unplugged);
     cluster.is_ready("sshmaster/one");
 
     pushed.push(push(&client, "last"));
@@ -78,14 +78,14 @@ pub fn one_volume_for_all_instances(cluster: &Cluster, _developer: &mut Develope
 }
 
 fn holder(cluster: &Cluster) -> String {
-    let lease = wait_longer_for(LIMIT, "the register", || cluster.get("lease/one"));
+    let lease = eventually("the register", || cluster.get("lease/one"));
     lease["spec"]["holderIdentity"].as_str().unwrap().to_owned()
 }
 
 /// Tried until it is acknowledged.
 fn push(client: &Client, text: &str) -> String {
     let hash = client.commit("work", "text", text);
-    wait_longer_for(LIMIT, text, || {
+    eventually(text, || {
         let pushed = client.hg("work", &["push", "-q", &client.push_url("one")]);
         // 1: an earlier try was recorded after all.
         if matches!(pushed.code, Some(0 | 1)) { Ok(()) } else { Err(pushed.stderr) }

@@ -172,19 +172,26 @@ func (t Tree) Processes() ([]int, error) {
 		return nil, err
 	}
 	groups, err := t.groups(hierarchy)
+	if err != nil {
+		return nil, err
+	}
+	return processesOf(groups)
+}
+
+func processesOf(groups []string) ([]int, error) {
 	var pids []int
 	for _, group := range groups {
-		text, readError := os.ReadFile(filepath.Join(group, "cgroup.procs"))
-		if readError != nil && !gone(readError) {
-			return nil, readError
+		text, err := os.ReadFile(filepath.Join(group, "cgroup.procs"))
+		if err != nil && !gone(err) {
+			return nil, err
 		}
 		for line := range strings.Lines(string(text)) {
-			if pid, parseError := strconv.Atoi(strings.TrimSpace(line)); parseError == nil {
+			if pid, err := strconv.Atoi(strings.TrimSpace(line)); err == nil {
 				pids = append(pids, pid)
 			}
 		}
 	}
-	return pids, err
+	return pids, nil
 }
 
 // groups of the tree in one hierarchy, parents first.

@@ -16,7 +16,8 @@ import (
 
 const forwardLimit = 30 * time.Second
 
-// What a cluster has from its start: who gives volumes when a claim names no class.
+// What a cluster has from its start: who gives volumes when a claim names no class, and who gives some that are no
+// larger than they say.
 const manifests = `apiVersion: storage.k8s.io/v1
 kind: StorageClass
 metadata:
@@ -24,6 +25,16 @@ metadata:
   annotations:
     storageclass.kubernetes.io/is-default-class: "true"
 provisioner: hg-operator.dev/testbed
+reclaimPolicy: Delete
+volumeBindingMode: WaitForFirstConsumer
+---
+apiVersion: storage.k8s.io/v1
+kind: StorageClass
+metadata:
+  name: limited
+provisioner: hg-operator.dev/testbed
+parameters:
+  limited: "true"
 reclaimPolicy: Delete
 volumeBindingMode: WaitForFirstConsumer
 `

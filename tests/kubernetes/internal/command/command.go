@@ -10,10 +10,10 @@ import (
 	"strings"
 	"time"
 
+	"hg-operator.dev/tests/kubernetes/internal/cgroup"
 	"hg-operator.dev/tests/kubernetes/internal/cluster"
 	"hg-operator.dev/tests/kubernetes/internal/controlplane"
 	"hg-operator.dev/tests/kubernetes/internal/forward"
-	"hg-operator.dev/tests/kubernetes/internal/network"
 	"hg-operator.dev/tests/kubernetes/internal/oci"
 	"hg-operator.dev/tests/kubernetes/internal/process"
 )
@@ -29,6 +29,8 @@ const Usage = `testbed: a whole Kubernetes in one program, for tests
   testbed cluster import --dir DIR ARCHIVE...
   testbed cluster link --dir DIR NODE up|down
   testbed cluster block|unblock --dir DIR NODE ADDRESS[:PORT] ADDRESS[:PORT]
+  testbed cluster freeze|thaw|kill --dir DIR UID-OF-A-POD
+  testbed cluster api-server --dir DIR up|down
   testbed deploy --dir DIR --image NAME [--tree ROOT] [--kubeconfig FILE]
   testbed undeploy --dir DIR --kubeconfig FILE
   testbed api-server --dir DIR --ready-file FILE
@@ -42,6 +44,8 @@ func Run(ctx context.Context, arguments []string) error {
 	commands := map[string]func(context.Context, []string) error{
 		"cluster up": up, "cluster down": down, "cluster import": load, "cluster link": link,
 		"cluster block": block(true), "cluster unblock": block(false),
+		"cluster freeze": toPod("freeze", cgroup.Pod.Freeze), "cluster thaw": toPod("thaw", cgroup.Pod.Thaw),
+		"cluster kill": toPod("kill", cgroup.Pod.Kill), "cluster api-server": switchAPIServer,
 		"api-server": apiServer, "image": image, "forward": forwardPorts,
 		"deploy": install, "undeploy": uninstall, "port-forward": portForward,
 	}
@@ -144,51 +148,6 @@ func load(ctx context.Context, arguments []string) error {
 		}
 	}
 	return nil
-}
-
-func link(ctx context.Context, arguments []string) error {
-	plan, words, err := networkOf("cluster link", arguments)
-	if err != nil {
-		return err
-	}
-	for _, node := range plan.Nodes {
-		if len(words) == 2 && words[0] == node.Name() && (words[1] == "up" || words[1] == "down") {
-			return plan.SetLink(ctx, node, words[1] == "up")
-		}
-	}
-	return fmt.Errorf("write 'link --dir DIR NODE up|down', NODE is n1 to n%d", len(plan.Nodes))
-}
-
-func block(blocked bool) func(context.Context, []string) error {
-	return func(ctx context.Context, arguments []string) error {
-		plan, words, err := networkOf("cluster block", arguments)
-		if err != nil {
-			return err
-		}
-		for _, node := range plan.Nodes {
-			if len(words) == 3 && words[0] == node.Name() {
-				return plan.SetBlocked(ctx, node, words[1], words[2], blocked)
-			}
-		}
-		return fmt.Errorf("write 'block|unblock --dir DIR NODE ADDRESS[:PORT] ADDRESS[:PORT]', NODE is n1 to n%d",
-			len(plan.Nodes))
-	}
-}
-
-// networkOf is that of the cluster which is up, with the command's words.
-func networkOf(name string, arguments []string) (network.Plan, []string, error) {
-	there, words, err := inDirectory(name, arguments)
-	if err != nil {
-		return network.Plan{}, nil, err
-	}
-	state, err := there.State()
-	if err != nil {
-		return network.Plan{}, nil, err
-	}
-	if state == nil {
-		return network.Plan{}, nil, fmt.Errorf("no cluster is up in %s", there.Directory)
-	}
-	return there.Network(state.Nodes), words, nil
 }
 
 func apiServer(ctx context.Context, arguments []string) error {

@@ -16,6 +16,7 @@ const (
 	etcdLimit      = 60 * time.Second
 	apiServerLimit = 120 * time.Second
 	readyPath      = "--raw=/readyz"
+	apiServerName  = "kube-apiserver"
 )
 
 // Plan is where the control plane keeps its files and where it listens.
@@ -95,7 +96,7 @@ func (p Plan) Etcd() []string {
 
 // APIServer is its command line.
 func (p Plan) APIServer() []string {
-	command := []string{p.Program, "kube-apiserver",
+	command := []string{p.Program, apiServerName,
 		fmt.Sprintf("--etcd-servers=http://127.0.0.1:%d", p.EtcdPort),
 		"--bind-address=" + p.Listen, "--advertise-address=" + p.Advertise,
 		fmt.Sprintf("--secure-port=%d", p.APIPort),
@@ -160,11 +161,17 @@ func (p Plan) Start(ctx context.Context, scheduler bool) ([]*process.Running, er
 	if err := process.Until(ctx, "etcd", etcdLimit, exists, etcd); err != nil {
 		return running, err
 	}
+	apiServer, err := p.StartAPIServer(ctx, running...)
+	if apiServer != nil {
+		running = append(running, apiServer)
+	}
+	if err != nil {
+		return running, err
+	}
 	parts := []struct {
 		name    string
 		command []string
 	}{
-		{"kube-apiserver", p.APIServer()},
 		{"kube-controller-manager", p.Controllers()},
 		{"kube-scheduler", p.Scheduler()},
 	}
@@ -177,15 +184,24 @@ func (p Plan) Start(ctx context.Context, scheduler bool) ([]*process.Running, er
 			return running, err
 		}
 		running = append(running, started)
-		if part.name == "kube-apiserver" {
-			ready := func(ctx context.Context) error { return p.ask(ctx, "get", readyPath) }
-			if err := process.Until(ctx, "kube-apiserver", apiServerLimit, ready, running...); err != nil {
-				return running, err
-			}
-		}
 	}
 	account := func(ctx context.Context) error { return p.ask(ctx, "get", "serviceaccount", "default") }
 	return running, process.Until(ctx, "kube-controller-manager", apiServerLimit, account, running...)
+}
+
+// StartAPIServer returns once the API server answers. It needs the others to run.
+func (p Plan) StartAPIServer(ctx context.Context, others ...*process.Running) (*process.Running, error) {
+	started, err := p.daemon(apiServerName, p.APIServer())
+	if err != nil {
+		return nil, err
+	}
+	ready := func(ctx context.Context) error { return p.ask(ctx, "get", readyPath) }
+	return started, process.Until(ctx, apiServerName, apiServerLimit, ready, append(others, started)...)
+}
+
+// StopAPIServer kills it. Everything else goes on.
+func (p Plan) StopAPIServer() error {
+	return process.StopEarlier(p.Directory, apiServerName, apiServerName)
 }
 
 func (p Plan) ask(ctx context.Context, arguments ...string) error {

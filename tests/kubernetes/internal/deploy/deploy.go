@@ -71,8 +71,11 @@ func (d Deployment) Install(ctx context.Context, say process.Progress) error {
 	if err != nil {
 		return err
 	}
+	if err := d.applyNamespaces(ctx); err != nil {
+		return err
+	}
 	_, err = process.Output(ctx, d.helm("upgrade", "--install", release, filepath.Join(d.Tree, "charts", "hg-operator"),
-		"--create-namespace", "--set=image.repository="+repository, "--set=image.tag="+tag,
+		"--set=image.repository="+repository, "--set=image.tag="+tag,
 		"--set=image.pullPolicy=IfNotPresent", "--wait", "--timeout="+helmLimit.String())...)
 	if err != nil {
 		return errors.Join(err, d.explain(ctx, operatorNamespace))
@@ -99,22 +102,31 @@ func (d Deployment) Install(ctx context.Context, say process.Progress) error {
 	return nil
 }
 
+// A pod that is not locked down is refused here, ours too.
+const namespace = `apiVersion: v1
+kind: Namespace
+metadata:
+  name: %s
+  labels:
+    pod-security.kubernetes.io/enforce: restricted
+---
+`
+
+func (d Deployment) applyNamespaces(ctx context.Context) error {
+	manifests := fmt.Sprintf(namespace, operatorNamespace) + fmt.Sprintf(namespace, Namespace)
+	_, err := process.Feed(ctx, manifests, d.Kubectl("apply", "--filename=-")...)
+	return err
+}
+
 // applyUsers makes what the resources name and do not bring along.
 func (d Deployment) applyUsers(ctx context.Context, users Users) error {
-	for _, command := range [][]string{
-		{"create", "namespace", Namespace},
-		{"--namespace=" + Namespace, "create", "secret", "generic", secret,
-			"--from-file=authorized_keys=" + users.AuthorizedKeys},
-	} {
-		manifest, err := d.kubectl(ctx, append(command, "--dry-run=client", "--output=yaml")...)
-		if err != nil {
-			return err
-		}
-		if _, err := process.Feed(ctx, manifest, d.Kubectl("apply", "--filename=-")...); err != nil {
-			return err
-		}
+	manifest, err := d.inNamespace(ctx, "create", "secret", "generic", secret,
+		"--from-file=authorized_keys="+users.AuthorizedKeys, "--dry-run=client", "--output=yaml")
+	if err != nil {
+		return err
 	}
-	return nil
+	_, err = process.Feed(ctx, manifest, d.Kubectl("apply", "--filename=-")...)
+	return err
 }
 
 // moveInstances gives what an earlier build runs this one's image: the operator leaves instances on the image that
