@@ -30,6 +30,7 @@ enum Command {
     Promote(Promote),
     Fence(Fence),
     Log(Log),
+    Instance(Instance),
     /// Runs one SSH instance: the master, or a standby that follows it.
     #[command(after_help = "Example:\n  hgd ssh --config data/config/ssh-0.json")]
     Ssh(Role),
@@ -180,6 +181,22 @@ pub enum LogCommand {
     Verify { directory: PathBuf },
 }
 
+/// Changes an instance's data directory while its process does not run.
+#[derive(Debug, Args)]
+pub struct Instance {
+    #[command(subcommand)]
+    pub command: InstanceCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum InstanceCommand {
+    /// Makes a copy, or what was restored from a snapshot, a newcomer, which follows until it has caught up.
+    ///
+    /// Without this it is taken for the disk that it was copied from, and for having what that one has acknowledged.
+    #[command(after_help = "Example:\n  hgd instance new-id data/ssh-1")]
+    NewId { directory: PathBuf },
+}
+
 pub fn run() -> ExitCode {
     let cli = Cli::parse();
     process::prepare();
@@ -194,6 +211,7 @@ pub fn run() -> ExitCode {
         Command::Promote(options) => commands::promote(&options),
         Command::Fence(options) => commands::fence(&options),
         Command::Log(options) => commands::log(&options.command),
+        Command::Instance(options) => commands::instance(&options.command),
     }
 }
 

@@ -262,3 +262,6 @@ fn bounded(length: usize, most: usize) -> io::Result<usize> {
 fn invalid(why: &'static str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, why)
 }
+
+#[cfg(test)]
+mod tests;

@@ -46,6 +46,8 @@ pub enum OpenError {
     WrongName { directory: PathBuf, found: InstanceName, wanted: InstanceName },
     #[error("{path} is damaged ({reason}): restore it, or move its whole directory away and start anew")]
     Damaged { path: PathBuf, reason: String },
+    #[error("{0} is the volume of all SSH instances: the register means it, and there is no other")]
+    Shared(PathBuf),
     #[error("'{0}' is not the name of an instance")]
     Name(String),
     #[error("{path} cannot be used: {source}")]
@@ -67,6 +69,26 @@ pub fn open(directory: &Path, name: &InstanceName) -> Result<Instance, OpenError
 /// Opens the `directory` that all SSH instances share, without a lock: who may open it is for the register to say.
 pub fn open_shared(directory: &Path) -> Result<Instance, OpenError> {
     open_with(directory, &SHARED.parse().map_err(|_| OpenError::Name(SHARED.to_owned()))?, false)
+}
+
+/// Gives a directory that is a copy, or was restored from one, an id of its own: the register does not mean it, and
+/// its instance follows as a newcomer instead of being taken for what it was. Refused while a process has it open.
+pub fn renew(directory: &Path) -> Result<Instance, OpenError> {
+    let path = directory.join("instance.json");
+    let failed = |source| OpenError::Io { path: path.clone(), source };
+    let mut file = OpenOptions::new().read(true).write(true).open(&path).map_err(failed)?;
+    if rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
+        return Err(in_use(directory, &file));
+    }
+    let mut text = String::new();
+    (&file).take(MAX_FILE_BYTES).read_to_string(&mut text).map_err(failed)?;
+    let Written { version, name, .. } = parse(directory, &path, &text)?;
+    if name.as_str() == SHARED {
+        return Err(OpenError::Shared(directory.to_owned()));
+    }
+    let made = Written { version, id: new_id(), name };
+    fill(&mut file, &path, &made).map_err(failed)?;
+    Ok(Instance { directory: directory.to_owned(), name: made.name, id: made.id, _held: Some(file) })
 }
 
 fn open_with(directory: &Path, name: &InstanceName, alone: bool) -> Result<Instance, OpenError> {
@@ -92,17 +114,7 @@ fn open_with(directory: &Path, name: &InstanceName, alone: bool) -> Result<Insta
 }
 
 fn check(directory: &Path, path: &Path, text: &str, wanted: &InstanceName) -> Result<Written, OpenError> {
-    /// Read first: a newer format may differ in everything else.
-    #[derive(Deserialize)]
-    struct Head {
-        version: u32,
-    }
-    let damaged = |error: serde_json::Error| OpenError::Damaged { path: path.to_owned(), reason: error.to_string() };
-    let found = serde_json::from_str::<Head>(text).map_err(damaged)?.version;
-    if found > FORMAT_VERSION {
-        return Err(OpenError::Newer { directory: directory.to_owned(), found });
-    }
-    let written: Written = serde_json::from_str(text).map_err(damaged)?;
+    let written = parse(directory, path, text)?;
     if written.name != *wanted {
         return Err(OpenError::WrongName {
             directory: directory.to_owned(),
@@ -113,11 +125,26 @@ fn check(directory: &Path, path: &Path, text: &str, wanted: &InstanceName) -> Re
     Ok(written)
 }
 
+fn parse(directory: &Path, path: &Path, text: &str) -> Result<Written, OpenError> {
+    /// Read first: a newer format may differ in everything else.
+    #[derive(Deserialize)]
+    struct Head {
+        version: u32,
+    }
+    let damaged = |error: serde_json::Error| OpenError::Damaged { path: path.to_owned(), reason: error.to_string() };
+    let found = serde_json::from_str::<Head>(text).map_err(damaged)?.version;
+    if found > FORMAT_VERSION {
+        return Err(OpenError::Newer { directory: directory.to_owned(), found });
+    }
+    serde_json::from_str(text).map_err(damaged)
+}
+
 fn fill(file: &mut File, path: &Path, written: &Written) -> io::Result<()> {
     let mut text = serde_json::to_vec(written)?;
     text.push(b'\n');
     file.rewind()?;
     file.write_all(&text)?;
+    file.set_len(text.len() as u64)?;
     file.sync_all()?;
     durable::sync_parent(path)
 }
@@ -170,6 +197,25 @@ mod tests {
         drop(first);
         assert_eq!(open(&directory, &name("ssh-0")).unwrap().id, id);
         assert_ne!(open(&base.path().join("other"), &name("ssh-0")).unwrap().id, id);
+    }
+
+    #[test]
+    fn a_copy_is_given_an_id_of_its_own() {
+        let base = tempfile::tempdir().unwrap();
+        let directory = base.path().join("ssh-0");
+        let held = open(&directory, &name("ssh-0")).unwrap();
+        assert!(matches!(renew(&directory), Err(OpenError::UsedBy { .. } | OpenError::Used(_))));
+        let before = held.id.clone();
+        drop(held);
+        let after = renew(&directory).unwrap();
+        assert_ne!(after.id, before);
+        let id = after.id.clone();
+        drop(after);
+        assert_eq!(open(&directory, &name("ssh-0")).unwrap().id, id);
+        let shared = base.path().join("shared");
+        drop(open_shared(&shared).unwrap());
+        assert!(matches!(renew(&shared), Err(OpenError::Shared(_))));
+        assert!(matches!(renew(&base.path().join("nothing")), Err(OpenError::Io { .. })));
     }
 
     #[test]

@@ -60,7 +60,7 @@ impl Look<'_> {
                 (false, _) => Err(None),
                 (true, true) => Ok((Reason::NotOpened, Proof::Released(master.clone()))),
                 // Another process of that name answers.
-                (true, false) if gone => Ok((Reason::NotOpened, Proof::Gone(master.clone()))),
+                (true, false) if gone => Ok((Reason::Gone, Proof::Gone(master.clone()))),
                 (true, false) => Err(Some(Trouble::Unproven(master.clone()))),
             };
         }

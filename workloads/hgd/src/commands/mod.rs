@@ -2,6 +2,7 @@
 
 mod ask;
 mod fence;
+mod instance;
 mod log;
 mod promote;
 mod status;
@@ -10,6 +11,7 @@ mod supervisor;
 mod verify;
 
 pub use fence::fence;
+pub use instance::instance;
 pub use log::log;
 pub use promote::promote;
 pub use status::status;

@@ -344,3 +344,21 @@ fn peers(role: &SshRole) -> Vec<Target> {
     let target = |(name, address): (&InstanceName, &config::Address)| Target::new(name.clone(), address.as_str());
     role.peers.iter().map(target).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Its checkpoint is the master's already, and its logs are the old ones still.
+    #[test]
+    fn a_beginning_that_ended_half_way_is_begun_again() {
+        let own = || log::SubscribeError::OutOfRange { start: Offset(1), end: Offset(5) };
+        let masters = StandbyError::OutOfRange { start: Offset(9), wanted: Offset(6) };
+        assert!(is_out_of_range(&SshError::Standby(masters)));
+        assert!(is_out_of_range(&SshError::Trim(trim::TrimError::Read(own()))));
+        assert!(is_out_of_range(&SshError::Local(LocalError::Log(own()))));
+        let other = log::SubscribeError::Truncated;
+        assert!(!is_out_of_range(&SshError::Trim(trim::TrimError::Read(other.clone()))));
+        assert!(!is_out_of_range(&SshError::Local(LocalError::Log(other))));
+    }
+}

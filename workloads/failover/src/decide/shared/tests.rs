@@ -186,7 +186,7 @@ fn a_pod_that_is_gone_proves_nothing_until_its_lease_has_run_out() {
     world.now += OPENING;
     world.waits("ssh-1");
     world.answers("ssh-0", |_| ());
-    world.freezes(Reason::NotOpened);
+    world.freezes(Reason::Gone);
     world.names("ssh-1", Proof::Gone(name("ssh-0")));
 }
 
