@@ -36,10 +36,15 @@ impl std::fmt::Display for Key {
     }
 }
 
-/// A SshMaster: itself, and when it comes or goes, or is suspended, everybody who names it.
+/// A SshMaster: itself, and when it comes or goes, everybody who names it; repositories also when something has changed
+/// that their status says.
 pub fn of_master(world: &World, change: &Change<SshMaster>) -> Vec<Key> {
     let mut keys: Vec<Key> = itself(change).map(Key::Master).into_iter().collect();
-    let suspended = |master: &Option<std::sync::Arc<SshMaster>>| master.as_ref().map(|master| master.spec.suspend);
+    let shown = |master: &Option<std::sync::Arc<SshMaster>>| {
+        let spec = &master.as_ref()?.spec;
+        let urls = (spec.public_url.clone(), spec.ssh_host.clone(), spec.service.port);
+        Some((spec.suspend, spec.read_only.clone(), urls))
+    };
     let Some(master) = change.objects().next() else { return keys };
     let name = Name::of(master.as_ref());
     let of_it =
@@ -48,7 +53,7 @@ pub fn of_master(world: &World, change: &Change<SshMaster>) -> Vec<Key> {
         let pools = world.pools.find(|pool| of_it(pool.namespace(), &pool.spec.master_ref.name));
         keys.extend(pools.iter().map(|pool| Key::Pool(Name::of(pool.as_ref()))));
     }
-    if suspended(&change.before) != suspended(&change.after) {
+    if shown(&change.before) != shown(&change.after) {
         let all =
             world.repositories.find(|repository| of_it(repository.namespace(), &repository.spec.master_ref.name));
         keys.extend(all.iter().map(|repository| Key::Repository(Name::of(repository.as_ref()))));
@@ -110,4 +115,44 @@ fn itself<K: ResourceExt>(change: &Change<K>) -> Option<Name> {
         return None;
     }
     change.objects().next().map(|object| Name::of(object.as_ref()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::tests::snapshots::master;
+
+    #[test]
+    fn what_repositories_tell_of_their_master_wakes_them() {
+        let world = World::default();
+        let repository = json!({
+            "apiVersion": "hg-operator.dev/v1alpha1", "kind": "HgRepository",
+            "metadata": {"name": "a", "namespace": "code", "uid": "1"},
+            "spec": {"path": "a", "masterRef": {"name": "hg"}},
+        });
+        world.repositories.put(serde_json::from_value(repository).unwrap());
+        let woken = |change: Value| {
+            let of = |generation: i64, change: Value| {
+                let mut master = master(change);
+                master.metadata.generation = Some(generation);
+                Some(Arc::new(master))
+            };
+            let change = Change { before: of(1, json!({})), after: of(2, change) };
+            of_master(&world, &change).iter().any(|key| matches!(key, Key::Repository(_)))
+        };
+        for told in [
+            json!({"readOnly": {"reason": "moving"}}),
+            json!({"publicUrl": "https://other.example.org"}),
+            json!({"sshHost": "other.example.org"}),
+            json!({"service": {"port": 2200}}),
+            json!({"suspend": true}),
+        ] {
+            assert!(woken(told.clone()), "{told}");
+        }
+        assert!(!woken(json!({"image": "example/other:2"})));
+    }
 }

@@ -158,5 +158,8 @@ async fn is_changed(cluster: &Cluster) -> bool {
     let replicas = sets.get("hg-ssh").await.unwrap().spec.and_then(|spec| spec.replicas);
     let ports = services.get("hg-ssh").await.unwrap().spec.and_then(|spec| spec.ports).unwrap_or_default();
     let left = cluster.ours("HgRepository").get_opt("left").await.unwrap();
-    replicas == Some(2) && ports.iter().any(|port| port.port == 2200) && left.is_none()
+    // No pod is ever ready here; all are of the new template.
+    let progressing = cluster.condition("SshMaster", "hg", "Progressing").await;
+    let is_rolled_out = progressing.is_some_and(|(_, reason, _)| reason == "InstancesNotReady");
+    is_rolled_out && replicas == Some(2) && ports.iter().any(|port| port.port == 2200) && left.is_none()
 }
