@@ -6,7 +6,7 @@ use api_server::{ApiServer, Hosts, Instance, Node, Operator};
 use crds::{HgRepository, SshMaster};
 use futures::StreamExt;
 use k8s_openapi::api::coordination::v1::Lease;
-use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret};
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Pod, Secret};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::{DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams};
 use kube::core::{ApiResource, GroupVersionKind};
@@ -101,6 +101,8 @@ impl Stage {
         wait_for(async || leases.get_opt("hg").await.unwrap()).await;
         let secrets = self.api::<Secret>(OURS);
         wait_for(async || secrets.get_opt("hg-ssh-tls").await.unwrap()).await;
+        let pods = self.api::<Pod>(OURS);
+        wait_for(async || pods.get_opt("hg-ssh-0").await.unwrap()).await;
         let node = Node {
             client: self.client.clone(),
             namespace: OURS,
