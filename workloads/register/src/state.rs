@@ -21,7 +21,7 @@ pub struct State {
     pub previous: Option<InstanceName>,
     /// Written with the change of master itself, so that whoever tells of it later tells the right one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub promotion: Option<Promotion>,
+    pub promotion: Option<Box<Promotion>>,
 }
 
 /// The newest change of master, as far as it has come. Times are milliseconds since 1970, by the clock of the writer.
@@ -88,13 +88,13 @@ impl State {
     /// Tells why it was frozen, and when.
     pub fn begun(self, reason: String, at: u64) -> State {
         let promotion = Promotion { from: self.previous.clone(), reason, begun: at, made: None };
-        State { promotion: Some(promotion), ..self }
+        State { promotion: Some(Box::new(promotion)), ..self }
     }
 
     /// Tells with which proof its master was named, and when. An older program has frozen it without a word.
     pub fn made(self, proof: String, at: u64) -> State {
         let made = self.master.clone().map(|to| Made { to, proof, at });
-        State { promotion: self.promotion.map(|promotion| Promotion { made, ..promotion }), ..self }
+        State { promotion: self.promotion.map(|promotion| Box::new(Promotion { made, ..*promotion })), ..self }
     }
 
     /// A frozen register names its new master. The others of the set stay in it.
