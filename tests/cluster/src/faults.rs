@@ -38,8 +38,8 @@ impl Cluster {
         NoApiServer(self)
     }
 
-    /// The Service `web-http` leads a client to the mirror that it had before; from now on all of them have had this one.
-    /// kube-proxy keeps a set of clients for each.
+    /// The Service `web-http` leads a client to the mirror that it had before; from now on all of them have had
+    /// this one. kube-proxy keeps a set of clients for each.
     pub fn readers_go_to(&self, mirror: &Pod) {
         let nft = |line: &str| {
             let mut command = Command::new("nsenter");

@@ -75,14 +75,14 @@ impl Reader {
     /// Ends it; it must have got every answer, and none that contradicts another.
     #[track_caller]
     pub fn is_content(self) {
-        let seen = self.is_consistent();
+        let seen = self.ends_consistent();
         assert!(seen.lost.is_empty(), "lost: {:?}", seen.lost);
     }
 
     /// Ends it; what it lost, it lost in at most this time, and before `end`.
     #[track_caller]
     pub fn was_cut_off_for(self, most: Duration, end: Instant) {
-        let seen = self.is_consistent();
+        let seen = self.ends_consistent();
         let (Some((first, _)), Some((last, why))) = (seen.lost.first(), seen.lost.last()) else {
             eprintln!("  reader: lost nothing");
             return;
@@ -93,7 +93,7 @@ impl Reader {
     }
 
     #[track_caller]
-    fn is_consistent(self) -> Seen {
+    fn ends_consistent(self) -> Seen {
         let seen = self.end();
         eprintln!("  reader: {} requests, {} tried twice, {} hashes", seen.requests, seen.again, seen.hashes.len());
         assert!(seen.requests > 0 && !seen.hashes.is_empty(), "{seen:?}");

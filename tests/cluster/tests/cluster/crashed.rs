@@ -21,7 +21,7 @@ pub fn a_cluster_leaves_no_trace(built: &Built) {
         starts_until(built, &directory, half_way);
         let there = Traces::find(&directory);
         for kind in ["namespaces", "groups", "processes", "files"] {
-            let new: Vec<_> = there.of(kind).difference(&before.of(kind)).cloned().collect();
+            let new: Vec<_> = there.of(kind).difference(before.of(kind)).cloned().collect();
             eprintln!("  {half_way}: {} {kind}", new.len());
             assert!(!new.is_empty(), "{kind}: this test sees nothing");
         }

@@ -47,7 +47,7 @@ pub fn of_the_master_and_of_the_standby(cluster: &Cluster, _developer: &mut Deve
     let standby = cluster.pods(NAME).unwrap().into_keys().find(|name| *name != master).unwrap();
 
     let full = Full::of(cluster, &master);
-    client.commit("work", "file", &large("second"));
+    commit_large(&client, "second");
     let refused = client.hg("work", &["push", &url]).fails();
     eprintln!("  {}", refused.replace('\n', "\n  "));
     // What is there can be read.
@@ -56,7 +56,7 @@ pub fn of_the_master_and_of_the_standby(cluster: &Cluster, _developer: &mut Deve
     push(&client);
 
     let full = Full::of(cluster, &standby);
-    client.commit("work", "file", &large("third"));
+    commit_large(&client, "third");
     push(&client);
     let ready = cluster.condition("sshmaster/one", "StandbyInSync").unwrap();
     eprintln!("  {ready:?}");
@@ -82,9 +82,11 @@ fn holder(cluster: &Cluster) -> String {
     lease["spec"]["holderIdentity"].as_str().unwrap().to_owned()
 }
 
-/// More than what is left in half-filled pages.
-fn large(text: &str) -> String {
-    (0..20_000).map(|number| format!("{text} {number}\n")).collect()
+/// Commits more than what is left in half-filled pages.
+fn commit_large(client: &Client, text: &str) {
+    let lines: String = (0..20_000).map(|number| format!("{text} {number}\n")).collect();
+    std::fs::write(client.folder.join("work/large"), lines).unwrap();
+    client.commit("work", "file", text);
 }
 
 fn push(client: &Client) -> String {

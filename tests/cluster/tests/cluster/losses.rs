@@ -8,8 +8,8 @@ use crate::promotion::{
     replaced,
 };
 
-/// What a push hears that must not be on one disk only. One that was recorded when the standby was lost waits for it, and
-/// so do those after it, until the client gives up.
+/// What a push hears that must not be on one disk only. One that was recorded when the standby was lost waits for
+/// it, and so do those after it, until the client gives up.
 const REFUSALS: [&str; 3] = ["all writes disabled", "brought up to the replication log", "killed!"];
 
 /// With the Mercurial processes of pushes under way, for as long as another reigns; then all of it goes on.
@@ -40,8 +40,8 @@ fn has_ended_itself(cluster: &Cluster, name: &str, before: &Pod) {
     });
 }
 
-/// The container is started again at once, and may be there before anybody has missed it: whoever is master then, pushes
-/// go on.
+/// The container is started again at once, and may be there before anybody has missed it: whoever is master then,
+/// pushes go on.
 pub fn a_masters_process_is_killed(cluster: &Cluster, developer: &mut Developer) {
     at_once(cluster);
     let reader = Reader::start(cluster);

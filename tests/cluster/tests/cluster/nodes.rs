@@ -58,8 +58,8 @@ impl Mirrors {
         Mirrors { there: numbers(&there), here: numbers(&here) }
     }
 
-    /// Their node has been cut off. A reader who asks one of them has no answer until it has left the Service, and every
-    /// answer after that; publication does not wait for it any longer either.
+    /// Their node has been cut off. A reader who asks one of them has no answer until it has left the Service, and
+    /// every answer after that; publication does not wait for it any longer either.
     pub fn are_left(&self, cluster: &Cluster, reader: Reader, tip: &str, developer: &Developer) {
         let begun = Instant::now();
         eventually("the mirrors there have left the Service", || {

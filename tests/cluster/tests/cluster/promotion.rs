@@ -59,7 +59,7 @@ fn is_killed_for_good(cluster: &Cluster, developer: &mut Developer) {
     let node = node(cluster, MASTER, &master);
     let reader = Reader::start(cluster);
     cluster.kubectl(&format!("cordon {node}"));
-    promoted(cluster, developer, &KILLED, |cluster, master| kill(cluster, master));
+    promoted(cluster, developer, &KILLED, kill);
     cluster.kubectl(&format!("uncordon {node}"));
     ends_well(cluster, developer);
     reader.is_content();
@@ -142,8 +142,8 @@ pub fn replaced(cluster: &Cluster, developer: &mut Developer, change: &Change, e
     reader.is_content();
 }
 
-/// Another one is master, within the budget, and the status tells how that came. Answers what the event did, for it may
-/// have to be undone.
+/// Another one is master, within the budget, and the status tells how that came. Answers what the event did, for it
+/// may have to be undone.
 pub fn promoted<'a, T>(
     cluster: &'a Cluster,
     developer: &mut Developer,
