@@ -146,8 +146,8 @@ const TABLE: &[(&str, &str, &str)] = &[
     (
         "  sshHost: hg.example.org\n",
         "  sshHost: h\n  log: {retention: {age: 59s}}\n",
-        "my.yaml:7: spec.log.retention.age: '59s' is out of range: h, m and s are allowed, 1m to 8784h, such as 72h or \
-         1h30m",
+        "my.yaml:7: spec.log.retention.age: '59s' is out of range: h, m and s are allowed, 1m to 8784h, such as 72h \
+         or 1h30m",
     ),
     (
         "  sshHost: hg.example.org\n",

@@ -49,8 +49,8 @@ pub fn looked(kind: &str, result: &str, seconds: f64) {
     }
 }
 
-/// How many records each mirror of a pool does not show yet. Those that are not named are gone, and so is what was said
-/// of them: an alert about a mirror that is gone would never end.
+/// How many records each mirror of a pool does not show yet. Those that are not named are gone, and so is what was
+/// said of them: an alert about a mirror that is gone would never end.
 pub fn told_lag(namespace: &str, pool: &str, lag: &[(String, i64)]) {
     let Some(metrics) = metrics() else { return };
     let is_theirs = |label: &prometheus::proto::LabelPair| match label.name() {

@@ -74,8 +74,8 @@ pub async fn run(options: Options, stop: watch::Receiver<bool>) -> Result<(), Ru
     ended
 }
 
-/// One that waits for no answer without end: of several API servers one may be gone without a word. What fails is tried
-/// again by whoever asked, who looks first whether it was done.
+/// One that waits for no answer without end: of several API servers one may be gone without a word. What fails is
+/// tried again by whoever asked, who looks first whether it was done.
 async fn client() -> Result<Client, RunError> {
     let mut config = Config::infer().await.map_err(kube::Error::InferConfig)?;
     config.default_retry = false;

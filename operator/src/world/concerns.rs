@@ -36,8 +36,8 @@ impl std::fmt::Display for Key {
     }
 }
 
-/// A SshMaster: itself, and when it comes or goes, everybody who names it; repositories also when something has changed
-/// that their status says.
+/// A SshMaster: itself, and when it comes or goes, everybody who names it; repositories also when something has
+/// changed that their status says.
 pub fn of_master(world: &World, change: &Change<SshMaster>) -> Vec<Key> {
     let mut keys: Vec<Key> = itself(change).map(Key::Master).into_iter().collect();
     let shown = |master: &Option<std::sync::Arc<SshMaster>>| {

@@ -261,8 +261,9 @@ async fn a_repository_goes_there_and_back(cluster: &Cluster, client: &Client) {
         .await;
 }
 
-/// A master, a mirror and their operator are at work, and nobody asks for anything: the Lease alone is renewed. How long
-/// the log is, is told up to ten seconds late, hence one more window after that; writes that go on fail all of them.
+/// A master, a mirror and their operator are at work, and nobody asks for anything: the Lease alone is renewed. How
+/// long the log is, is told up to ten seconds late, hence one more window after that; writes that go on fail
+/// all of them.
 async fn while_nothing_happens_nothing_is_written(running: &Running, operator: &Operator) {
     let Running { cluster, proxy, .. } = running;
     cluster.wait_until_settled(operator).await;

@@ -2,8 +2,9 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
-use protocol::status::RepositoryStatus;
-use protocol::{CreationId, RepositoryPath};
+use follower::LaneTable;
+use protocol::status::{Changes, Cursor, RepositoryStatus};
+use protocol::{CreationId, Generation, RepositoryPath};
 
 /// Repositories that are gone; whoever asks for what was before them is told everything.
 const GONE: usize = 1_000;
@@ -16,12 +17,23 @@ pub struct Seen {
     gone: VecDeque<(u64, RepositoryPath)>,
     /// What has gone up to this change is not known any more.
     forgotten: u64,
+    /// What may differ from what is known, beside the lanes that have changed after `lanes`.
+    touched: HashSet<CreationId>,
+    lanes: u64,
 }
 
 impl Seen {
-    /// The last change.
-    pub fn newest(&self) -> u64 {
-        self.newest
+    /// These may have changed.
+    pub fn touch(&mut self, ids: impl IntoIterator<Item = CreationId>) {
+        self.touched.extend(ids);
+    }
+
+    /// What may have changed since this was asked the last time.
+    pub fn touched(&mut self, table: &LaneTable) -> HashSet<CreationId> {
+        let (newest, lanes) = table.changed_since(self.lanes);
+        self.lanes = newest;
+        self.touched.extend(lanes);
+        std::mem::take(&mut self.touched)
     }
 
     /// Compares those that may have changed with what they are now; None: it is gone.
@@ -48,8 +60,17 @@ impl Seen {
         }
     }
 
+    /// For whoever asks with this cursor.
+    pub fn answer(&self, since: Cursor, generation: Generation) -> (Vec<RepositoryStatus>, Changes) {
+        let part = self.since(since.change).filter(|_| since.generation == generation);
+        let whole = part.is_none();
+        let (repositories, gone) = part.unwrap_or_else(|| (self.after(0), Vec::new()));
+        let cursor = Cursor { generation, change: self.newest };
+        (repositories, Changes { cursor, whole, gone })
+    }
+
     /// What has changed, and what is gone; None: it is not known any more.
-    pub fn since(&self, change: u64) -> Option<(Vec<RepositoryStatus>, Vec<RepositoryPath>)> {
+    fn since(&self, change: u64) -> Option<(Vec<RepositoryStatus>, Vec<RepositoryPath>)> {
         if change < self.forgotten || change > self.newest {
             return None;
         }
@@ -59,10 +80,6 @@ impl Seen {
         let gone = self.gone.iter().filter(|(when, path)| *when > change && !back.contains(path));
         let gone = gone.map(|(_, path)| path.clone()).collect();
         Some((changed, gone))
-    }
-
-    pub fn all(&self) -> Vec<RepositoryStatus> {
-        self.after(0)
     }
 
     fn after(&self, change: u64) -> Vec<RepositoryStatus> {
@@ -99,20 +116,20 @@ mod tests {
     fn whoever_asks_again_is_told_what_has_changed_since() {
         let mut seen = Seen::default();
         seen.take([one(1, "a", 1), one(2, "b", 1)]);
-        assert_eq!(seen.all().len(), 2);
-        let first = seen.newest();
+        assert_eq!(seen.after(0).len(), 2);
+        let first = seen.newest;
         seen.take([one(1, "a", 1), one(2, "b", 1), gone(9)]);
         assert_eq!(words(seen.since(first)), Some((vec![], vec![])));
-        assert_eq!(seen.newest(), first);
+        assert_eq!(seen.newest, first);
         seen.take([one(1, "a", 2), gone(2), one(3, "c", 3)]);
-        let second = seen.newest();
+        let second = seen.newest;
         assert_eq!(words(seen.since(first)), Some((vec!["a 2".to_owned(), "c 3".to_owned()], vec!["b".to_owned()])));
         assert_eq!(words(seen.since(second)), Some((vec![], vec![])));
         seen.take([gone(3), one(4, "b", 4)]);
         let since_first = words(seen.since(first)).unwrap();
         assert_eq!(since_first, (vec!["a 2".to_owned(), "b 4".to_owned()], vec!["c".to_owned()]), "b is there again");
         assert_eq!(words(seen.since(second)).unwrap().0, ["b 4"]);
-        assert_eq!(words(seen.since(seen.newest() + 1)), None, "of another process");
+        assert_eq!(words(seen.since(seen.newest + 1)), None, "of another process");
     }
 
     #[test]
@@ -120,12 +137,12 @@ mod tests {
         let mut seen = Seen::default();
         let count = GONE as u64 + 10;
         seen.take((0..count).map(|number| one(number, &format!("r{number}"), 1)));
-        let first = seen.newest();
+        let first = seen.newest;
         seen.take((0..5).map(gone));
-        let second = seen.newest();
+        let second = seen.newest;
         seen.take((5..count).map(gone));
         assert_eq!(words(seen.since(first)), None);
         assert_eq!(seen.since(second), None, "some of them went with the last change, and not all are known");
-        assert_eq!(words(seen.since(seen.newest())), Some((vec![], vec![])));
+        assert_eq!(words(seen.since(seen.newest)), Some((vec![], vec![])));
     }
 }

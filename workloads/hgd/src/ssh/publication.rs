@@ -1,7 +1,7 @@
 //! Drives the aggregator on the master: feeds it both logs and what mirrors and balancer say, appends what it decides,
 //! and answers everyone who asks about mirrors.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,9 +10,7 @@ use follower::lanes::Checkpoint;
 use follower::{LaneTable, LaneView};
 use log::{Event, Hold, Level, Log, SubscribeError, Subscription};
 use protocol::endpoints::{Endpoint, Endpoints, ServingReport};
-use protocol::status::{
-    Changes, Cursor, InstanceStatus, MirrorStatus, PushStatus, Refusal, RepositoryStatus, Role, Status,
-};
+use protocol::status::{Cursor, InstanceStatus, MirrorStatus, PushStatus, Refusal, RepositoryStatus, Role, Status};
 use protocol::stream::Progress;
 use protocol::{CreationId, Entry, Generation, InstanceName, Offset, Record, Registry, Repository};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -125,9 +123,6 @@ pub struct Publisher {
     ends: [Offset; 2],
     appending: JoinSet<Result<Offset, log::AppendError>>,
     seen: Seen,
-    /// What may differ from what was seen, beside the lanes that have changed after `lanes_seen`.
-    touched: HashSet<CreationId>,
-    lanes_seen: u64,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -153,8 +148,9 @@ impl Publisher {
         let core = Core::new(bounds, replication, publication, Duration::ZERO);
         let ends = [&options.replication, &options.publication].map(|log| log.positions().end);
         let registry = options.settled.registry().clone();
+        let mut seen = Seen::default();
+        seen.touch(registry.iter().map(|repository| repository.id));
         Publisher {
-            touched: registry.iter().map(|repository| repository.id).collect(),
             registry,
             options,
             core,
@@ -164,8 +160,7 @@ impl Publisher {
             started: Instant::now(),
             ends,
             appending: JoinSet::new(),
-            seen: Seen::default(),
-            lanes_seen: 0,
+            seen,
         }
     }
 
@@ -211,7 +206,7 @@ impl Publisher {
         let record = read(&entry)?;
         self.options.settled.note(entry.offset, &record);
         let repository = record.repository(entry.offset);
-        self.touched.extend(repository);
+        self.seen.touch(repository);
         let before = repository.and_then(|id| self.registry.get(id)).cloned();
         if let Err(error) = self.registry.apply(entry.offset, &record) {
             tracing::warn!(%error, "a record is not counted");
@@ -230,7 +225,7 @@ impl Publisher {
                 tracing::warn!(mirror = %inactive.mirror, reason = ?inactive.reason, "mirror inactive");
             }
             Record::Published(published) => {
-                self.touched.extend(published.offsets.iter().filter_map(|offset| self.core.repository_of(*offset)));
+                self.seen.touch(published.offsets.iter().filter_map(|offset| self.core.repository_of(*offset)));
             }
             _ => {}
         }
@@ -431,19 +426,12 @@ impl Publisher {
 
     /// With what has changed of the repositories only.
     fn since(&mut self, since: Cursor) -> Status {
-        let (lanes_seen, lanes) = self.options.table.changed_since(self.lanes_seen);
-        self.lanes_seen = lanes_seen;
-        let mut touched = std::mem::take(&mut self.touched);
-        touched.extend(lanes);
+        let touched = self.seen.touched(&self.options.table);
         let now = |id: CreationId| (id, self.registry.get(id).map(|repository| self.repository(repository)));
         let now: Vec<_> = touched.into_iter().map(now).collect();
         self.seen.take(now);
-        let generation = self.options.generation;
-        let part = self.seen.since(since.change).filter(|_| since.generation == generation);
-        let whole = part.is_none();
-        let (repositories, gone) = part.unwrap_or_else(|| (self.seen.all(), Vec::new()));
-        let cursor = Cursor { generation, change: self.seen.newest() };
-        Status { repositories, changes: Some(Changes { cursor, whole, gone }), ..self.status() }
+        let (repositories, changes) = self.seen.answer(since, self.options.generation);
+        Status { repositories, changes: Some(changes), ..self.status() }
     }
 
     fn repository(&self, repository: &Repository) -> RepositoryStatus {
