@@ -24,7 +24,10 @@ pub enum SealError {
 #[derive(Debug)]
 pub struct Seal {
     path: PathBuf,
+    /// What is refused.
     sealed: watch::Sender<Generation>,
+    /// What will be refused whatever happens; less than `sealed` when that could not be synced.
+    certain: watch::Sender<Generation>,
     /// One writes at a time.
     writing: Mutex<()>,
 }
@@ -39,7 +42,12 @@ impl Seal {
     /// Generation 0, which refuses nobody, where nothing was ever sealed.
     pub fn open(data: &Path) -> Result<Seal, SealError> {
         let sealed = Seal::on_disk(data)?;
-        Ok(Seal { path: data.join(FILE), sealed: watch::Sender::new(sealed), writing: Mutex::default() })
+        Ok(Seal {
+            path: data.join(FILE),
+            sealed: watch::Sender::new(sealed),
+            certain: watch::Sender::new(sealed),
+            writing: Mutex::default(),
+        })
     }
 
     /// What a data directory is sealed with now, whoever sealed it. Opens the file anew each time, so that on NFS what
@@ -60,24 +68,29 @@ impl Seal {
     /// is sealed now.
     pub async fn raise(&self, generation: Generation) -> Result<Generation, SealError> {
         let _alone = self.writing.lock().await;
-        let sealed = *self.sealed.borrow();
-        if sealed >= generation {
-            return Ok(sealed);
+        let certain = self.certain();
+        if certain >= generation {
+            return Ok(certain);
         }
         let failed = |source| SealError::Io { path: self.path.clone(), source };
         let text = serde_json::to_vec(&Written { generation }).map_err(|error| failed(error.into()))?;
-        match durable::replace(&self.path, &text) {
-            Ok(()) => {
-                self.sealed.send_replace(generation);
-                Ok(generation)
-            }
-            Err(Failed::Before(source)) => Err(failed(source)),
-            Err(Failed::After(source)) => {
-                // It may be on disk: refused from here on, but nobody is told that it is certain.
-                self.sealed.send_replace(generation);
-                Err(failed(source))
-            }
+        let written = durable::replace(&self.path, &text);
+        self.take(generation, written).map_err(failed)
+    }
+
+    /// What was written may be on disk also when that is not certain: it is refused from here on.
+    fn take(&self, generation: Generation, written: Result<(), Failed>) -> Result<Generation, io::Error> {
+        if !matches!(written, Err(Failed::Before(_))) {
+            self.sealed.send_replace(generation.max(self.generation()));
         }
+        written?;
+        self.certain.send_replace(generation);
+        Ok(generation)
+    }
+
+    /// What others may rely on.
+    pub fn certain(&self) -> Generation {
+        *self.certain.borrow()
     }
 
     pub fn generation(&self) -> Generation {
@@ -95,6 +108,21 @@ impl Seal {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_seal_that_is_not_synced_refuses_and_proves_nothing_until_it_is() {
+        let data = tempfile::tempdir().unwrap();
+        let seal = Seal::open(data.path()).unwrap();
+        let lost = || io::Error::other("an error of the disk");
+        seal.take(Generation(7), Err(Failed::After(lost()))).unwrap_err();
+        assert_eq!((seal.generation(), seal.certain()), (Generation(7), Generation(0)));
+        seal.take(Generation(9), Err(Failed::Before(lost()))).unwrap_err();
+        assert_eq!((seal.generation(), seal.certain()), (Generation(7), Generation(0)));
+        // Asked again for what is refused already, it is written again.
+        assert_eq!(seal.raise(Generation(7)).await.unwrap(), Generation(7));
+        assert_eq!(seal.certain(), Generation(7));
+        assert_eq!(Seal::on_disk(data.path()).unwrap(), Generation(7));
+    }
 
     #[tokio::test]
     async fn a_seal_outlives_a_restart_and_never_goes_back() {

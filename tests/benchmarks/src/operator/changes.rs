@@ -60,7 +60,7 @@ impl Changes {
         let mut waiting = JoinSet::new();
         for number in 0..count {
             ticks.tick().await;
-            waiting.spawn(change(self.api.clone(), number, self.statuses.clone()));
+            waiting.spawn(change(self.api.clone(), number, per_second, self.statuses.clone()));
         }
         let latencies = waiting.join_all().await;
         self.watch.abort();
@@ -79,9 +79,9 @@ async fn watch(api: Api<HgRepository>, from: String, statuses: Statuses) {
     }
 }
 
-async fn change(api: Api<HgRepository>, number: usize, statuses: Statuses) -> f64 {
+async fn change(api: Api<HgRepository>, number: usize, per_second: u32, statuses: Statuses) -> f64 {
     let name = name(number);
-    let patch = Patch::Merge(json!({"spec": {"description": format!("changed {number}")}}));
+    let patch = Patch::Merge(json!({"spec": {"description": format!("changed {number}, {per_second} per second")}}));
     let begun = Instant::now();
     let changed = api.patch(&name, &PatchParams::default(), &patch).await.unwrap();
     let generation = changed.metadata.generation.unwrap();

@@ -19,8 +19,8 @@ const GOAL_START_SECONDS: f64 = 30.0;
 const GOAL_MIB: f64 = 150.0;
 const GOAL_RATE: f64 = 0.5;
 const GOAL_STATUS_SECONDS: f64 = 0.25;
-/// A change costs the API server alone eleven milliseconds of a core: a hundred a second would keep two of them busy.
-const CHANGES_PER_SECOND: u32 = 20;
+/// The second is near what this machine can do at all: half a core for the API server, as much for whoever changes.
+const CHANGES_PER_SECOND: [u32; 2] = [20, 100];
 const STATUS_WRITES: &str = "hg_operator_api_writes_total{kind=\"HgRepository\",verb=\"status\"}";
 /// For everything that is waited for.
 const PATIENCE: Duration = Duration::from_secs(900);
@@ -71,15 +71,17 @@ async fn measure(count: usize, changes: usize, report: &mut Report) {
     let written = operator.metric(STATUS_WRITES).await.unwrap_or(0.0);
     report.row(&["status writes for each".to_owned(), format!("{:.2}", written / number(count)), String::new()]);
 
-    let mut latencies = Changes::begin(&stage).await.make(changes, CHANGES_PER_SECOND).await;
-    latencies.sort_by(f64::total_cmp);
-    let (p50, p99) = (percentile(&latencies, 50.0), percentile(&latencies, 99.0));
-    report.row(&[
-        format!("a change of a spec until its status, {CHANGES_PER_SECOND} per second, p50"),
-        seconds(p50),
-        String::new(),
-    ]);
-    report.row(&["the same, p99".to_owned(), seconds(p99), goal(p99, GOAL_STATUS_SECONDS, "250 ms")]);
+    for rate in CHANGES_PER_SECOND {
+        let mut latencies = Changes::begin(&stage).await.make(changes, rate).await;
+        latencies.sort_by(f64::total_cmp);
+        let (p50, p99) = (percentile(&latencies, 50.0), percentile(&latencies, 99.0));
+        report.row(&[
+            format!("a change of a spec until its status, {rate} per second, p50"),
+            seconds(p50),
+            String::new(),
+        ]);
+        report.row(&["the same, p99".to_owned(), seconds(p99), goal(p99, GOAL_STATUS_SECONDS, "250 ms")]);
+    }
     memory(&operator, "resident after all this", report);
     wait_until(|| async { rests(&operator).await && stage.is_told().await }).await;
     drop(operator);

@@ -66,7 +66,7 @@ impl Own {
                 (None, Some(heard)) => heard.generation,
                 (None, None) => Generation(0),
             },
-            sealed: self.seal.generation(),
+            sealed: self.seal.certain(),
             replication: end(&self.replication),
             publication: end(&self.publication),
             heard: heard.filter(|_| leading.is_none()).map(|heard| milliseconds(heard.at.elapsed())),
