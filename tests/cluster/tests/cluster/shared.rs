@@ -39,10 +39,15 @@ pub fn one_volume_for_all_instances(cluster: &Cluster, _developer: &mut Develope
     client.init("work");
     let mut pushed = vec![push(&client, "first")];
 
-    let old = holder(cluster);
+    // Nobody has seen it end: whoever comes, also the next pod of its name, waits until its lease has run out.
+    let (old, before) = (holder(cluster), generation(cluster));
     cluster.kubectl(&format!("delete --wait=false --grace-period=0 --force pod/{old}"));
-    let mut master = named_instead_of(cluster, NAME, &old);
+    eventually("a master of another generation", || match generation(cluster) {
+        now if now > before => Ok(()),
+        now => Err(format!("{now}")),
+    });
     pushed.push(push(&client, "after a kill"));
+    let mut master = holder(cluster);
     cluster.is_ready("sshmaster/one");
 
     promote(cluster, NAME);
@@ -80,6 +85,12 @@ pub fn one_volume_for_all_instances(cluster: &Cluster, _developer: &mut Develope
 fn holder(cluster: &Cluster) -> String {
     let lease = eventually("the register", || cluster.get("lease/one"));
     lease["spec"]["holderIdentity"].as_str().unwrap().to_owned()
+}
+
+fn generation(cluster: &Cluster) -> u64 {
+    let lease = eventually("the register", || cluster.get("lease/one"));
+    let text = lease["metadata"]["annotations"]["hg-operator.dev/generation"].as_str().unwrap().to_owned();
+    text.parse().unwrap()
 }
 
 /// Tried until it is acknowledged.
