@@ -49,13 +49,8 @@ impl Observed {
     /// How long a status waits for what the master will say soon, so that one tells all; None: it waits for nothing.
     fn settles_within(&self, told: Option<Offset>) -> Option<Duration> {
         let (link, path) = (self.link.as_ref()?, &self.repository.spec.path);
-        let view = link.view()?;
-        match (view.repositories.get(path), told) {
-            (None, Some(_)) => Some(MADE_WITHIN),
-            (Some(found), Some(told)) if found.newest < told => Some(PUBLISHED_WITHIN),
-            (Some(_), _) => PUBLISHED_WITHIN.checked_sub(link.unpublished_for(path)?),
-            (None, None) => None,
-        }
+        let newest = link.view()?.repositories.get(path).map(|found| found.newest);
+        settles_within(newest, told, link.unpublished_for(path))
     }
 
     fn suspended(&self) -> bool {
@@ -64,6 +59,17 @@ impl Observed {
 
     fn has_finalizer(&self) -> bool {
         self.repository.finalizers().iter().any(|finalizer| finalizer == FINALIZER)
+    }
+}
+
+/// `newest`: its newest record that the master has shown, None: it shows no such repository; `waits`: for how long
+/// that has not been published.
+fn settles_within(newest: Option<Offset>, told: Option<Offset>, waits: Option<Duration>) -> Option<Duration> {
+    match (newest, told) {
+        (None, Some(_)) => Some(MADE_WITHIN),
+        (Some(newest), Some(told)) if newest < told => Some(PUBLISHED_WITHIN),
+        (Some(_), _) => PUBLISHED_WITHIN.checked_sub(waits?),
+        (None, None) => None,
     }
 }
 
@@ -249,4 +255,30 @@ async fn delete(context: &Context, observed: &Observed) -> Result<(), Problem> {
         }
     }
     set_finalizer(context, observed, false).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_status_waits_for_a_publication_that_comes_soon_and_not_for_one_that_is_late() {
+        let (old, new) = (Some(Offset(6)), Some(Offset(7)));
+        let (soon, late) = (Some(Duration::from_millis(50)), Some(Duration::from_secs(1)));
+        let table = [
+            // A new repository, which the master does not show yet; and what is not made by us.
+            (None, new, None, Some(MADE_WITHIN)),
+            (None, None, None, None),
+            // A change that the master's last word was before.
+            (old, new, None, Some(PUBLISHED_WITHIN)),
+            // A push, or a change that is shown: until it is published, but not for long.
+            (new, new, soon, Some(PUBLISHED_WITHIN - Duration::from_millis(50))),
+            (new, None, soon, Some(PUBLISHED_WITHIN - Duration::from_millis(50))),
+            (new, None, late, None),
+            (new, new, None, None),
+        ];
+        for (newest, told, waits, expected) in table {
+            assert_eq!(settles_within(newest, told, waits), expected, "{newest:?} {told:?} {waits:?}");
+        }
+    }
 }
