@@ -112,7 +112,7 @@ closed! {
         MasterNotReady: "The SshMaster is not ready.",
         PathTaken: "An older HgRepository has the same path on the same SshMaster.",
         SpecInvalid: "The spec asks for what is not allowed.",
-        RegisterLost: "The register is missing while volumes exist: only a person may say who is master.",
+        RegisterLost: "The register is missing while volumes exist, and not all instances answer what they hold.",
         StorageShrinks: "spec.storage.size is less than the volumes have.",
         ForeignObject: "An object with the name of ours belongs to somebody else.",
         Contested: "Somebody else changes an object of ours again and again; it is set back later each time.",

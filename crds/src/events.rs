@@ -48,6 +48,7 @@ reasons! {
     PromotionBegun: Warning, "The register is frozen: another instance is to be master.",
     Promoted: Normal, "An instance is named master, and it is proven that no other can write.",
     PromotionWithdrawn: Warning, "Nobody could be promoted: the old master is named again.",
+    RegisterMade: Warning, "The register was missing, and was made again from what the instances hold.",
     PromotionBlocked: Warning, "A promotion is due or asked for, and cannot be made now.",
     MirrorJoined: Normal, "Readers are sent to a mirror.",
     MirrorLeft: Normal, "Readers are not sent to a mirror any more.",

@@ -66,7 +66,8 @@ pub struct Promote {
     pub output: Format,
 }
 
-/// Says that a silent master is off, where all instances have one volume (storage.mode: Shared).
+/// Says that a silent master is off, where all instances have one volume (storage.mode: Shared); or that whoever does
+/// not answer is lost, while the register is missing.
 ///
 /// The operator then has another instance open the volume, as soon as the lease of the old one has run out. Make sure
 /// first that the master's pod, or its node, is off: one that only hangs could go on writing. Without --confirm
@@ -89,7 +90,7 @@ pub enum CommandError {
     Connect(String),
     #[error("there is no SshMaster '{name}' in namespace {namespace}")]
     NoMaster { name: String, namespace: String },
-    #[error("the register {0} is not there yet")]
+    #[error("there is no register {0}: the Ready condition of the SshMaster says why")]
     NoRegister(String),
     #[error("{0}")]
     Register(#[from] register::ReadError),

@@ -8,25 +8,44 @@ use register::State;
 use serde_json::json;
 
 use crate::cli::{CommandError, Fence, Format};
-use crate::status::find;
+use crate::status::{find, master};
 
 /// What the operator looks for, with the generation.
 const FENCED: &str = "hg-operator.dev/fenced";
+const NOT_CONFIRMED: &str = "nothing was done: the register is missing; with --confirm, instances that do not answer \
+                             or are empty would be taken for lost, and whichever of the others holds most would be \
+                             master";
 
 pub async fn fence(client: Client, options: &Fence) -> Result<String, CommandError> {
-    let found = find(&client, &options.which).await?;
-    let state = &found.state.value;
-    let (master, generation) = decide(&options.which.name, found.master.spec.storage.mode, state, options.confirm)
-        .map_err(CommandError::Refused)?;
-    let masters: Api<SshMaster> = Api::namespaced(client, &found.namespace);
+    let name = &options.which.name;
+    let (namespace, master, generation) = match find(&client, &options.which).await {
+        Ok(found) => {
+            let decided = decide(name, found.master.spec.storage.mode, &found.state.value, options.confirm);
+            let (master, generation) = decided.map_err(CommandError::Refused)?;
+            (found.namespace, Some(master), generation)
+        }
+        Err(CommandError::NoRegister(_)) => {
+            if !options.confirm {
+                return Err(CommandError::Refused(NOT_CONFIRMED.to_owned()));
+            }
+            let (namespace, found) = master(&client, &options.which).await?;
+            let told = found.status.and_then(|status| status.generation).unwrap_or_default();
+            (namespace, None, Generation(told.try_into().unwrap_or_default()))
+        }
+        Err(other) => return Err(other),
+    };
+    let masters: Api<SshMaster> = Api::namespaced(client, &namespace);
     let patch = json!({"metadata": {"annotations": {FENCED: generation.to_string()}}});
     let parameters = PatchParams { field_manager: Some("kubectl-hg".to_owned()), ..PatchParams::default() };
-    masters.patch(&options.which.name, &parameters, &Patch::Merge(&patch)).await?;
+    masters.patch(name, &parameters, &Patch::Merge(&patch)).await?;
     Ok(match options.output {
         Format::Json => json!({"master": master, "generation": generation, "confirmed": true}).to_string(),
-        Format::Table => {
-            format!("{master}, master of generation {generation}, is taken for off as soon as its lease has run out")
-        }
+        Format::Table => match master {
+            Some(master) => format!(
+                "{master}, master of generation {generation}, is taken for off as soon as its lease has run out"
+            ),
+            None => "the register is made again by what those hold that answer".to_owned(),
+        },
     })
 }
 

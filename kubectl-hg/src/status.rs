@@ -16,14 +16,20 @@ pub struct Found {
 }
 
 pub async fn find(client: &Client, which: &Which) -> Result<Found, CommandError> {
-    let namespace = which.namespace.clone().unwrap_or_else(|| client.default_namespace().to_owned());
-    let masters: Api<SshMaster> = Api::namespaced(client.clone(), &namespace);
-    let missing = || CommandError::NoMaster { name: which.name.clone(), namespace: namespace.clone() };
-    let master = masters.get_opt(&which.name).await?.ok_or_else(missing)?;
+    let (namespace, master) = master(client, which).await?;
     let register: Register = LeaseRegister::with(client.clone(), &namespace, &which.name).into();
     let no_register = || CommandError::NoRegister(format!("Lease {namespace}/{}", which.name));
     let state = register.read().await?.ok_or_else(no_register)?;
     Ok(Found { namespace, master, register, state })
+}
+
+/// With its namespace.
+pub async fn master(client: &Client, which: &Which) -> Result<(String, SshMaster), CommandError> {
+    let namespace = which.namespace.clone().unwrap_or_else(|| client.default_namespace().to_owned());
+    let masters: Api<SshMaster> = Api::namespaced(client.clone(), &namespace);
+    let missing = || CommandError::NoMaster { name: which.name.clone(), namespace: namespace.clone() };
+    let master = masters.get_opt(&which.name).await?.ok_or_else(missing)?;
+    Ok((namespace, master))
 }
 
 pub async fn status(client: Client, options: &Status) -> Result<String, CommandError> {

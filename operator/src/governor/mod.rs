@@ -2,6 +2,7 @@
 //! master's node; whoever acts does so by conditional writes of the register.
 
 mod ending;
+mod lost;
 mod wish;
 
 use std::collections::{BTreeSet, HashMap};
@@ -108,9 +109,9 @@ async fn govern(context: Context, client: Client, name: Name) {
     let Some(identity) = identity else { return };
     let register = LeaseRegister::with(client.clone(), &name.namespace, &name.name).within(REQUEST);
     let driver = Driver { register: register.into(), client: transport::Client::new(identity) };
-    let mut registers = Registers { client, behind: false };
+    let mut registers = Registers { client: client.clone(), behind: false };
     let (mut observed, mut memory, started) = (Observed::default(), Memory::default(), Instant::now());
-    let (mut said, mut drained) = (None, None);
+    let (mut said, mut drained, mut lost_since) = (None, None, None);
     let mut watch = Watch::start(&driver.client, Vec::new());
     loop {
         let Some(master) = context.world.masters.get(&name) else { return };
@@ -121,7 +122,9 @@ async fn govern(context: Context, client: Client, name: Name) {
             return;
         }
         let instances = targets(&master, &name);
-        if instances.len() < 2 || master.spec.suspend || master.metadata.deletion_timestamp.is_some() {
+        let is_lost = lost::is_lost(&context, &name);
+        let governed = instances.len() > 1 || is_lost;
+        if !governed || master.spec.suspend || master.metadata.deletion_timestamp.is_some() {
             return tokio::time::sleep(MASTERS_EVERY).await;
         }
         if watch.instances() != instances {
@@ -129,6 +132,15 @@ async fn govern(context: Context, client: Client, name: Name) {
         }
         tokio::time::sleep(LOOK).await;
         observed.answers = watch.answers(started);
+        if is_lost {
+            let now = started.elapsed();
+            let lost_for = now - *lost_since.get_or_insert(now);
+            let why = lost::look(&context, &client, &name, &master, lost_for, (now, &observed.answers)).await;
+            note(&context, &name, why);
+            said = None;
+            continue;
+        }
+        lost_since = None;
         let lease = registers.read(&context, &name).await;
         observe(&context, &name, &master, lease.as_deref(), &mut observed);
         if is_shared(&master) {
@@ -139,7 +151,12 @@ async fn govern(context: Context, client: Client, name: Name) {
         let step = decide(now, &observed, &policy(&master), &mut memory);
         if said.as_ref() != Some(&step) {
             driver::tell(&step);
-            note(&context, &name, &master, &step);
+            let trouble = step.trouble().map(ToString::to_string);
+            if note(&context, &name, trouble.clone())
+                && let Some(trouble) = trouble
+            {
+                tell(&context, &master, EventReason::PromotionBlocked, trouble);
+            }
             said = Some(step.clone());
         }
         let acted = driver.act(&step, &instances).await;
@@ -279,17 +296,14 @@ fn wished(
     Some(Wish { to, drained: drained == Some(state.generation.0) })
 }
 
-/// What the status and events say of a step that is decided.
-fn note(context: &Context, name: &Name, master: &SshMaster, step: &Step) {
-    let trouble = step.trouble().map(ToString::to_string);
+/// What the status says is in the way. True: it was something else before.
+fn note(context: &Context, name: &Name, trouble: Option<String>) -> bool {
     let changed = context.notes.get(name).trouble != trouble;
-    context.notes.change(name, |note| note.trouble.clone_from(&trouble));
+    context.notes.change(name, |note| note.trouble = trouble);
     if changed {
         context.queue.retry(crate::world::Key::Master(name.clone()));
-        if let Some(trouble) = trouble {
-            tell(context, master, EventReason::PromotionBlocked, trouble);
-        }
     }
+    changed
 }
 
 /// What the status and events say of a write that was made; labels follow at once, also without an elected operator.

@@ -7,7 +7,8 @@ use register::State;
 /// frozen register that follows; once another master is named, it says nothing any more.
 pub const PROMOTE: &str = "hg-operator.dev/promote";
 
-/// A person's word on an SshMaster with one volume for all: the master of this generation is off.
+/// A person's word on an SshMaster: the master of this generation is off (with one volume for all); and while the
+/// register is missing, so is whoever does not answer.
 pub const FENCED: &str = "hg-operator.dev/fenced";
 
 /// `leaves`: the master's pod is being deleted, or is to be replaced; the first that is `ready` would take its place.

@@ -88,12 +88,19 @@ impl Done {
 
 /// What runs is served, whatever is amiss with the resource, and also while it is suspended.
 async fn serve(context: &Context, observed: &Observed) -> Result<(), Problem> {
-    steps::label(context, &observed.name, &observed.pods, observed.holder()).await?;
+    // While there is no register, who was master goes on.
+    if observed.register.is_some() {
+        steps::label(context, &observed.name, &observed.pods, observed.holder()).await?;
+    }
     steps::link(context, observed)
 }
 
 async fn act(context: &Context, observed: &Observed) -> Result<Done, Problem> {
     validate::validate(observed)?;
+    let lost = || validate::lost_register(context.notes.get(&observed.name).trouble);
+    if observed.is_register_lost() && observed.stateful_set.is_some() {
+        return Err(lost());
+    }
     let Some(owner) = Owner::of(observed.master.as_ref()) else { return Ok(Done::default()) };
     let owner = owner.given(observed.all_pools.clone());
     let hand = Hand::of(context, &owner);
@@ -106,6 +113,9 @@ async fn act(context: &Context, observed: &Observed) -> Result<Done, Problem> {
         // They may have waited for its certificates.
         let pool = |pool: &observe::Pool| Key::Pool(Name::of(pool.pool.as_ref()));
         observed.pools.iter().for_each(|one| context.queue.retry(pool(one)));
+    }
+    if observed.is_register_lost() {
+        return Err(lost());
     }
     // With a certificate that was made or renewed just now.
     steps::link(context, observed)?;

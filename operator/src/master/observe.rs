@@ -58,6 +58,11 @@ impl Observed {
         self.pods.iter().any(|pod| Some(pod.name_any().as_str()) != self.holder() && is_ready(pod))
     }
 
+    /// There are volumes, and nothing says who is master.
+    pub fn is_register_lost(&self) -> bool {
+        self.register.is_none() && !self.claims.is_empty()
+    }
+
     /// Who the register says is master.
     pub fn holder(&self) -> Option<&str> {
         let holder = self.register.as_ref()?.spec.as_ref()?.holder_identity.as_deref();

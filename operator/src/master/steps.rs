@@ -7,11 +7,12 @@ use crds::SshMaster;
 use crds::conditions::Reason;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::apps::v1::StatefulSet;
-use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
+use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{Pod, Secret};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
 use kube::{Api, ResourceExt};
+use register::State;
 use serde_json::json;
 use transport::Target;
 
@@ -68,7 +69,9 @@ pub async fn foundations(context: &Context, observed: &Observed, hand: &Hand<'_>
         }
     };
     let register = observed.name.clone();
-    hand.get_or_make(&world.registers, &register, || Ok(new_register(observed, metadata(&register)))).await?;
+    if !observed.is_register_lost() {
+        hand.get_or_make(&world.registers, &register, || Ok(new_register(observed, metadata(&register)))).await?;
+    }
     if observed.is_shared() {
         // After the register: one that is missing while there is a volume is lost.
         let claim = name(workload.shared_claim());
@@ -85,19 +88,11 @@ fn new_host_keys() -> Result<Data, Problem> {
 }
 
 /// Generation 0: the first instance takes the first one when it opens.
-fn new_register(observed: &Observed, mut metadata: ObjectMeta) -> Lease {
+fn new_register(observed: &Observed, metadata: ObjectMeta) -> Lease {
     let workload = observed.workload();
     let first = if observed.is_shared() { observed.master.spec.instances } else { 1 };
-    let standbys: Vec<String> = (first..observed.master.spec.instances).map(|ordinal| workload.pod(ordinal)).collect();
-    metadata.annotations = Some(
-        [
-            ("hg-operator.dev/generation".to_owned(), "0".to_owned()),
-            ("hg-operator.dev/in-sync".to_owned(), standbys.join(",")),
-        ]
-        .into(),
-    );
-    let spec = LeaseSpec { holder_identity: Some(workload.pod(0)), ..LeaseSpec::default() };
-    Lease { metadata, spec: Some(spec) }
+    let in_sync = (first..observed.master.spec.instances).filter_map(|ordinal| workload.instance(ordinal)).collect();
+    register::to_lease(metadata, &State { master: workload.instance(0), in_sync, ..State::default() })
 }
 
 /// As it is built for: the pod of the master stays, also when fewer instances are wanted and it is one of the last,

@@ -190,13 +190,6 @@ fn each_problem_has_its_sentence() {
             Reason::StorageShrinks,
             "spec.storage.size: 50Gi is less than the 80Gi that volume claim 'data-hg-ssh-0' asks for",
         ),
-        (
-            Observed { claims: vec![of(claim("50Gi"))], ..observed(json!({})) },
-            Class::Human,
-            Reason::RegisterLost,
-            "the Lease 'hg' is missing while volumes exist: only a person may say who is master; write it again with \
-             the name of the instance that has the newest log",
-        ),
     ];
     for (observed, class, reason, sentence) in table {
         let problem = validate(&observed).unwrap_err();

@@ -25,16 +25,16 @@ pub fn validate(observed: &Observed) -> Result<(), Problem> {
     if let Some(reference) = &spec.host_keys_secret_ref {
         host_keys(&reference.name, observed.named_host_keys.as_deref())?;
     }
-    storage::must_not_shrink(&spec.storage, &observed.claims)?;
-    if observed.register.is_none() && !observed.claims.is_empty() {
-        let sentence = format!(
-            "the Lease '{}' is missing while volumes exist: only a person may say who is master; write it again with \
-             the name of the instance that has the newest log",
-            workload.name
-        );
-        return Err(Problem::human(Reason::RegisterLost, sentence));
+    storage::must_not_shrink(&spec.storage, &observed.claims)
+}
+
+/// In the way of all that could end a pod while nobody knows who is master. `why` it is not made again is known after
+/// some seconds.
+pub fn lost_register(why: Option<String>) -> Problem {
+    match why {
+        Some(why) => Problem::human(Reason::RegisterLost, why),
+        None => Problem::behind("the register is missing while volumes exist: the instances are asked what they hold"),
     }
-    Ok(())
 }
 
 /// Whether it is known who may log in.

@@ -79,7 +79,7 @@ impl Observed {
     }
 }
 
-fn is_fresh(now: Duration, at: Duration) -> bool {
+pub(crate) fn is_fresh(now: Duration, at: Duration) -> bool {
     now.saturating_sub(at) < FRESH
 }
 

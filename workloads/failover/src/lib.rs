@@ -13,9 +13,11 @@ pub mod decide;
 pub mod driver;
 pub mod keeper;
 mod lease;
+mod lost;
 mod report;
 
 pub use decide::{Memory, Observed, Policy, Proof, Step, Wish, decide};
 pub use keeper::Keeper;
 pub use lease::{Lease, Renewals};
+pub use lost::{Lost, Missing, remake};
 pub use report::{Drained, InstanceReport, LogEnd};

@@ -141,7 +141,8 @@ pub struct Promote {
     pub output: Format,
 }
 
-/// Says that a silent master is off, where all SSH instances have one volume (storage.mode: Shared).
+/// Says that a silent master is off, where all SSH instances have one volume (storage.mode: Shared); or that whoever
+/// does not answer is lost, while the register is missing.
 ///
 /// Another instance then opens the volume. Make sure first that the master's process, and every process that it has
 /// started, has ended: one that only hangs could go on writing. Without --confirm nothing is done.

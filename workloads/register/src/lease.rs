@@ -6,7 +6,7 @@ use std::future::Future;
 use std::time::Duration;
 
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
 use k8s_openapi::jiff::Timestamp;
 use kube::api::PostParams;
 use kube::{Api, Client, Config};
@@ -144,6 +144,13 @@ impl LeaseRegister {
 /// What a Lease holds; the error says what is wrong with it.
 pub fn of_lease(lease: &Lease) -> Result<Versioned<State>, String> {
     Ok(Versioned { version: version(lease), value: state(lease)? })
+}
+
+/// A Lease that holds this. Instances never make one: a register that is missing is made by whoever governs them.
+pub fn to_lease(metadata: ObjectMeta, state: &State) -> Lease {
+    let mut lease = Lease { metadata, ..Lease::default() };
+    set(&mut lease, state);
+    lease
 }
 
 fn version(lease: &Lease) -> Version {

@@ -16,7 +16,7 @@ mod state;
 
 pub use error::{ReadError, TakeError, WriteError};
 pub use file::FileRegister;
-pub use lease::{DISKS, GENERATION, IN_SYNC, LeaseRegister, POD, PREVIOUS_HOLDER, PROMOTION, of_lease};
+pub use lease::{DISKS, GENERATION, IN_SYNC, LeaseRegister, POD, PREVIOUS_HOLDER, PROMOTION, of_lease, to_lease};
 pub use register::Register;
 pub use seal::{Seal, SealError};
 pub use state::{Made, Promotion, State, Version, Versioned};

@@ -4,6 +4,7 @@
 mod cluster;
 mod faults;
 mod imports;
+mod lost;
 mod namespaces;
 mod pair;
 mod rights;

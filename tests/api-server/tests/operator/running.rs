@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use tokio::task::block_in_place;
 
 use crate::cluster::{Cluster, LIMIT};
-use crate::{imports, pair, repository, rights};
+use crate::{imports, lost, pair, repository, rights};
 
 const USER: &str = "developer@example.org";
 pub const OWN_NAMESPACE: &str = "hg-operator";
@@ -45,6 +45,7 @@ async fn an_installation_that_runs_is_told_of_and_every_right_is_used() {
     let operator = running.operator(&running.proxy, "four").await;
     while_nothing_happens_nothing_is_written(&running, &operator).await;
     a_mirror_that_was_scaled_away_is_forgotten(&running, &client, mirror).await;
+    let master = lost::a_register_is_made_again(&running, &client, master).await;
     pair::a_switchover_is_made_and_told(&running).await;
     rights::every_one_is_used(&running).await;
     rights::every_event_is_told(&running.proxy);
@@ -92,9 +93,12 @@ impl Running {
     async fn instances(&self) -> (Instance, Instance) {
         self.cluster.wait_for::<Pod>("hg-ssh-0").await;
         self.cluster.wait_for::<Pod>("web-mirror-0").await;
-        let node = self.node();
+        (self.start_master().await, self.node().run("web-mirror", 0, &[]).await)
+    }
+
+    pub async fn start_master(&self) -> Instance {
         let volumes = [("host-keys", "hg-ssh-host-keys"), ("users", "developers")];
-        (node.run("hg-ssh", 0, &volumes).await, node.run("web-mirror", 0, &[]).await)
+        self.node().run("hg-ssh", 0, &volumes).await
     }
 
     pub fn node(&self) -> Node<'_> {
@@ -148,7 +152,7 @@ fn make_key(path: &Path) -> String {
     words.join(" ")
 }
 
-async fn push(client: &Client, path: &str, text: &str) -> String {
+pub async fn push(client: &Client, path: &str, text: &str) -> String {
     let url = client.push_url(path);
     block_in_place(|| {
         if client.folder.join(path).exists() {

@@ -88,6 +88,30 @@ pub fn a_masters_volume_is_emptied(cluster: &Cluster, developer: &mut Developer)
     assert_ne!(claim(&name).unwrap(), before);
 }
 
+/// It is made again from what the instances hold, of those that run and of those that start.
+pub fn the_register_is_removed(cluster: &Cluster, developer: &mut Developer) {
+    at_once(cluster);
+    let reader = Reader::start(cluster);
+    let writing = developer.writer.start();
+    let made_again = |before: u64| {
+        eventually("a register of a later generation", || match reign(cluster) {
+            (holder, generation) if generation > before && !holder.is_empty() => Ok(()),
+            other => Err(format!("{other:?}, before {before}")),
+        });
+        in_sync(cluster);
+    };
+    let (_, before) = reign(cluster);
+    cluster.kubectl("delete lease/hg");
+    made_again(before);
+    let (_, before) = reign(cluster);
+    let names: Vec<String> = cluster.pods(MASTER).unwrap().keys().map(|name| format!("pod/{name}")).collect();
+    cluster.kubectl(&format!("delete --wait=false --grace-period=0 --force lease/hg {}", names.join(" ")));
+    made_again(before);
+    writing.end(&mut developer.writer);
+    ends_well(cluster, developer);
+    reader.is_content();
+}
+
 /// `Degraded`: the master goes on alone, warns, and takes the standby back.
 pub fn a_standby_hangs(cluster: &Cluster, developer: &mut Developer) {
     at_once(cluster);

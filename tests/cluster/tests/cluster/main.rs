@@ -36,6 +36,7 @@ const STEPS: &[(&str, Step)] = &[
     ("process_killed", losses::a_masters_process_is_killed),
     ("frozen", losses::a_frozen_master_is_replaced_and_thaws),
     ("emptied", losses::a_masters_volume_is_emptied),
+    ("register_lost", losses::the_register_is_removed),
     ("standby_hangs", losses::a_standby_hangs),
     ("strict", losses::a_standby_hangs_and_is_needed),
     ("from_standby", partitions::a_master_without_its_standby),

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use failover::decide::Trouble;
 use failover::driver::{self, Driver, LOOK, Watch};
-use failover::{Memory, Observed, Policy, Step, Wish, decide};
+use failover::{Memory, Missing, Observed, Policy, Step, Wish, decide};
 use protocol::{Generation, InstanceName};
-use register::State;
+use register::{State, Version};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
@@ -20,6 +20,8 @@ const NOT_NEEDED: &str = "each SSH instance has its own volume here (storage.mod
                           master is replaced without anybody's word, because a standby of the in-sync set is sealed \
                           first";
 
+/// By then instances that run have answered.
+const ANSWERS: Duration = Duration::from_secs(5);
 /// A switchover that cannot be made is given up.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -39,11 +41,12 @@ pub enum Asked {
     },
 }
 
-/// Who is taken for off, or would be.
+/// Who is taken for off, or would be: the master of a generation, or, while the register is missing, whoever does not
+/// answer.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Fenced {
-    pub master: InstanceName,
+    pub master: Option<InstanceName>,
     pub generation: Generation,
     pub confirmed: bool,
 }
@@ -65,6 +68,16 @@ pub struct Governor {
     pub policy: Policy,
 }
 
+/// A register that is missing.
+#[derive(Default)]
+struct Lost {
+    is_lost: bool,
+    /// Why it is not made again.
+    why: Option<Missing>,
+    /// A person's word.
+    word: bool,
+}
+
 struct Wished {
     wish: Wish,
     from: InstanceName,
@@ -78,16 +91,17 @@ impl Governor {
         let (started, watch) = (Instant::now(), Watch::start(&self.driver.client, self.instances.clone()));
         let (mut observed, mut memory) = (Observed::default(), Memory::default());
         let mut wished: Option<Wished> = None;
-        let mut said = None;
+        let (mut said, mut lost) = (None, Lost::default());
         loop {
             if wished.is_none()
                 && let Ok(asked) = asked.try_recv()
             {
-                wished = self.accept(asked, started.elapsed(), &mut observed);
+                wished = self.accept(asked, started.elapsed(), &mut observed, &mut lost);
             }
             tokio::time::sleep(LOOK).await;
             observed.answers = watch.answers(started);
-            self.observe(&mut observed).await;
+            lost.is_lost = self.observe(&mut observed).await;
+            self.remake(started.elapsed(), &observed, &mut lost).await;
             wished = settle(wished, &observed);
             observed.wish = wished.as_ref().map(|wished| wished.wish.clone());
             let step = decide(started.elapsed(), &observed, &self.policy, &mut memory);
@@ -103,11 +117,40 @@ impl Governor {
         }
     }
 
-    fn accept(&self, asked: Asked, now: Duration, observed: &mut Observed) -> Option<Wished> {
+    /// A register that is missing is made again as soon as it can be.
+    async fn remake(&self, now: Duration, observed: &Observed, lost: &mut Lost) {
+        if !lost.is_lost {
+            *lost = Lost::default();
+            return;
+        }
+        let known = failover::Lost {
+            instances: &self.instances.iter().map(|instance| instance.name.clone()).collect(),
+            answers: &observed.answers,
+            told: Generation(0),
+            shared: self.policy.shared.is_some(),
+            word: lost.word,
+        };
+        match failover::remake(now, &known) {
+            Ok(state) => {
+                tracing::warn!(master = ?state.master, generation = %state.generation, "the register is made again");
+                if let Err(error) = self.driver.register.write(&Version::None, state).await {
+                    tracing::error!(%error, "the register was not made again; it is looked at again");
+                }
+            }
+            // Instances need a moment to answer.
+            Err(missing) if now >= ANSWERS && lost.why.as_ref() != Some(&missing) => {
+                tracing::error!(%missing, "no master");
+                lost.why = Some(missing);
+            }
+            Err(_) => {}
+        }
+    }
+
+    fn accept(&self, asked: Asked, now: Duration, observed: &mut Observed, lost: &mut Lost) -> Option<Wished> {
         let (to, answer) = match asked {
             Asked::Promote { to, answer } => (to, answer),
             Asked::Fence { confirm, answer } => {
-                let _gone = answer.send(self.fence(confirm, observed));
+                let _gone = answer.send(self.fence(confirm, observed, lost));
                 return None;
             }
         };
@@ -144,7 +187,11 @@ impl Governor {
         Ok((to.ok_or("no standby is in sync: wait until one has caught up")?, from))
     }
 
-    fn fence(&self, confirm: bool, observed: &mut Observed) -> Result<Fenced, String> {
+    fn fence(&self, confirm: bool, observed: &mut Observed, lost: &mut Lost) -> Result<Fenced, String> {
+        if lost.is_lost {
+            lost.word = confirm;
+            return Ok(Fenced { master: None, generation: Generation(0), confirmed: confirm });
+        }
         if self.policy.shared.is_none() {
             return Err(NOT_NEEDED.to_owned());
         }
@@ -154,20 +201,21 @@ impl Governor {
             tracing::warn!(%master, %generation, "a person says that the master is off");
             observed.fenced = Some(generation);
         }
-        Ok(Fenced { master, generation, confirmed: confirm })
+        Ok(Fenced { master: Some(master), generation, confirmed: confirm })
     }
 
-    async fn observe(&self, observed: &mut Observed) {
-        observed.register = match self.driver.register.read().await {
-            Ok(found) => found,
-            Err(error) => {
-                tracing::error!(%error, "the register cannot be read: nobody can be promoted");
-                None
-            }
-        };
+    /// True: there is no register.
+    async fn observe(&self, observed: &mut Observed) -> bool {
+        let read = self.driver.register.read().await;
+        let is_lost = matches!(read, Ok(None));
+        observed.register = read.unwrap_or_else(|error| {
+            tracing::error!(%error, "the register cannot be read: nobody can be promoted");
+            None
+        });
         // After the register: one that ended and was started again since would have opened another generation.
         let ended = |instance: &&Target| self.pids.has_ended(instance.name.as_str());
         observed.ended = self.instances.iter().filter(ended).map(|instance| instance.name.clone()).collect();
+        is_lost
     }
 }
 

@@ -188,10 +188,12 @@ async fn master(data: &Path) -> Option<InstanceName> {
     register.read().await.ok()??.value.master
 }
 
-/// The first start names the first instance as master and the others as its in-sync standbys.
+/// The first start names the first instance as master and the others as its in-sync standbys. Later, a register that
+/// is missing is not made from nothing.
 async fn first_register(data: &Path, plan: &Plan) -> Result<(), AllInOneError> {
     let register = Register::file(&data.join("register.json"))?;
-    if register.read().await?.is_none() {
+    let volumes = || plan.volume.iter().cloned().chain(plan.ssh.keys().map(|name| data.join(name.as_str())));
+    if register.read().await?.is_none() && !volumes().any(|volume| volume.join("instance.json").exists()) {
         let master = plan.ssh.keys().next().cloned();
         let state = State { master, in_sync: plan.in_sync.clone(), ..State::default() };
         register.write(&Version::None, state).await?;

@@ -21,6 +21,11 @@ enum FenceError {
          started, has ended"
     )]
     NotConfirmed { master: String, generation: u64 },
+    #[error(
+        "nothing was done: the register is missing; with --confirm, instances that do not answer or are empty would \
+         be taken for lost, and whichever of the others holds most would be master"
+    )]
+    LostNotConfirmed,
 }
 
 pub fn fence(options: &cli::Fence) -> ExitCode {
@@ -32,16 +37,18 @@ pub fn fence(options: &cli::Fence) -> ExitCode {
         let json = serde_json::json!({"master": master, "generation": generation, "confirmed": confirmed});
         match options.output {
             Format::Json => println!("{}", serde_json::to_string(&json)?),
-            Format::Table if confirmed => {
-                println!(
+            Format::Table if confirmed => match &master {
+                Some(master) => println!(
                     "{master}, master of generation {generation}, is taken for off as soon as its lease has run out"
-                );
-            }
+                ),
+                None => println!("the register is made again by what those hold that answer"),
+            },
             Format::Table => {}
         }
-        match confirmed {
-            true => Ok(()),
-            false => Err(FenceError::NotConfirmed { master: master.to_string(), generation: generation.0 }),
+        match master {
+            _ if confirmed => Ok(()),
+            Some(master) => Err(FenceError::NotConfirmed { master: master.to_string(), generation: generation.0 }),
+            None => Err(FenceError::LostNotConfirmed),
         }
     })
 }

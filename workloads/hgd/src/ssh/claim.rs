@@ -12,15 +12,10 @@ use crate::probes::Probes;
 
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Names the register and reads it.
+/// Names the register and reads it. One that is missing says nothing: it is made again from what instances answer.
 pub async fn read(place: &config::Register, probes: &Probes) -> Result<(Register, Option<State>), SshError> {
     loop {
         let error = match attempt(place).await {
-            // On Kubernetes the operator makes it before anything else.
-            Ok((register @ Register::Lease(_), None)) => {
-                drop(register);
-                "the register's Lease is not there yet: the operator makes it".to_owned()
-            }
             Ok(found) => return Ok(found),
             Err(error) if error.is_passing() => error.to_string(),
             Err(error) => return Err(error.into()),

@@ -1,0 +1,104 @@
+//! A register that is missing while volumes exist: what all instances hold says who is master (`failover::remake`).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use crds::SshMaster;
+use failover::{InstanceReport, Lost, remake};
+use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::api::core::v1::PersistentVolumeClaim;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::api::PostParams;
+use kube::{Api, Client, ResourceExt};
+use protocol::{Generation, InstanceName};
+use register::State;
+use tokio::time::timeout;
+
+use super::{REQUEST, is_shared, tell, wish, workload};
+use crate::context::Context;
+use crate::events::EventReason;
+use crate::metrics;
+use crate::names::{Component, FIELD_MANAGER, is_selected, selector};
+use crate::world::cache::Name;
+
+/// So long instances may take to answer before anybody is told that they do not.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// As the watches have it.
+pub fn is_lost(context: &Context, name: &Name) -> bool {
+    context.world.registers.get(name).is_none() && !claims(context, name).is_empty()
+}
+
+fn claims(context: &Context, name: &Name) -> Vec<std::sync::Arc<PersistentVolumeClaim>> {
+    context.world.claims.find(|claim| {
+        claim.namespace().as_ref() == Some(&name.namespace)
+            && is_selected(Some(claim.labels()), Component::Ssh, &name.name)
+    })
+}
+
+/// Whose volumes there are, also those of instances that are not wanted any more, and those that there are to be.
+fn instances(context: &Context, name: &Name, master: &SshMaster) -> BTreeSet<InstanceName> {
+    let volume = |claim: &std::sync::Arc<PersistentVolumeClaim>| {
+        let claim = claim.name_any();
+        // `data-hg-ssh-0`; the one that all instances share is nobody's.
+        claim.strip_prefix("data-").filter(|pod| workload(name).ordinal(pod).is_some())?.parse().ok()
+    };
+    let wanted = (0..master.spec.instances).filter_map(|ordinal| workload(name).instance(ordinal));
+    claims(context, name).iter().filter_map(volume).chain(wanted).collect()
+}
+
+/// Makes it again, or answers why it cannot be.
+pub async fn look(
+    context: &Context,
+    client: &Client,
+    name: &Name,
+    master: &SshMaster,
+    lost_for: Duration,
+    (now, answers): (Duration, &BTreeMap<InstanceName, (Duration, InstanceReport)>),
+) -> Option<String> {
+    let told = master.status.as_ref().and_then(|status| status.generation).unwrap_or_default();
+    let lost = Lost {
+        instances: &instances(context, name, master),
+        answers,
+        told: Generation(told.try_into().unwrap_or_default()),
+        shared: is_shared(master),
+        word: master.annotations().get(wish::FENCED) == Some(&told.to_string()),
+    };
+    let state = match remake(now, &lost) {
+        Ok(state) => state,
+        Err(missing) => return (lost_for >= PATIENCE).then(|| missing.to_string()),
+    };
+    match make(context, client, name, &state).await {
+        Ok(()) => {
+            let holder = state.master.as_ref().map_or("nobody", InstanceName::as_str);
+            let sentence = format!("{holder} is master of generation {}: it holds most", state.generation);
+            tracing::warn!(master = %name, sentence, "the register was missing, and is made again");
+            tell(context, master, EventReason::RegisterMade, sentence);
+        }
+        Err(why) => tracing::warn!(master = %name, why, "the register was not made again; it is looked at again"),
+    }
+    None
+}
+
+/// Refused when there is one, whatever the watches have.
+async fn make(context: &Context, client: &Client, name: &Name, state: &State) -> Result<(), String> {
+    let metadata = ObjectMeta {
+        name: Some(name.name.clone()),
+        namespace: Some(name.namespace.clone()),
+        labels: serde_json::from_value(selector(Component::Ssh, &name.name)).ok(),
+        ..ObjectMeta::default()
+    };
+    let leases: Api<Lease> = Api::namespaced(client.clone(), &name.namespace);
+    let parameters = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
+    metrics::wrote("create", "Lease");
+    let lease = register::to_lease(metadata, state);
+    match timeout(REQUEST, leases.create(&parameters, &lease)).await {
+        Ok(Ok(mut made)) => {
+            crate::world::metadata(&mut made);
+            context.world.registers.put(made);
+            Ok(())
+        }
+        Ok(Err(error)) => Err(error.to_string()),
+        Err(_) => Err(format!("the API server did not answer within {} s", REQUEST.as_secs())),
+    }
+}

@@ -1,0 +1,34 @@
+//! A register that somebody removes: it is made again from what the instance answers, and not without it.
+
+use api_server::Instance;
+use k8s_openapi::api::coordination::v1::Lease;
+use kube::ResourceExt;
+use kube::api::DeleteParams;
+use scenarios::Client;
+
+use crate::cluster::Cluster;
+use crate::running::{Running, push};
+
+/// Answers the instance, which was started again.
+pub async fn a_register_is_made_again(running: &Running, client: &Client, master: Instance) -> Instance {
+    let cluster = &running.cluster;
+    let before = generation(cluster).await.unwrap();
+    // It has lost its volume, for all that anybody knows.
+    drop(master);
+    cluster.api::<Lease>().delete("hg", &DeleteParams::default()).await.unwrap();
+    let message = cluster.wait_for_reason("SshMaster", "hg", "Ready", "RegisterLost").await;
+    let sentence = "the register is missing while volumes exist, and is made again as soon as every instance answers \
+                    what it holds: hg-ssh-0 does not";
+    assert!(message.starts_with(sentence), "{message}");
+    assert_eq!(generation(cluster).await, None);
+    let master = running.start_master().await;
+    cluster.until("it is made again", async || generation(cluster).await.filter(|now| *now > before).map(drop)).await;
+    cluster.wait_for_reason("SshMaster", "hg", "Available", "MasterAccepts").await;
+    push(client, "a", "after the register was lost").await;
+    master
+}
+
+async fn generation(cluster: &Cluster) -> Option<u64> {
+    let lease = cluster.api::<Lease>().get_opt("hg").await.unwrap()?;
+    lease.annotations()["hg-operator.dev/generation"].parse().ok()
+}
