@@ -92,13 +92,13 @@ fn the_person_is_told_the_truth_whatever_the_disk_has_room_for() {
         for came in [Came::Refused, Came::BeingRepaired, Came::Stored] {
             assert!(seen.contains(&came), "no push was {came:?}: {seen:?}");
         }
-        the_status_says_it(&installation, &disk);
+        the_status_says_it(&installation, &client, &disk);
         installation.stop();
     }
 }
 
 /// Also while nobody pushes, and it ends when there is room again.
-fn the_status_says_it(installation: &Installation, disk: &Disk) {
+fn the_status_says_it(installation: &Installation, client: &Client, disk: &Disk) {
     let refuses = |expected: Option<Refusal>| {
         wait_for("the master's status says whether it takes pushes", || {
             let refuses = installation.status().log.unwrap().refuses;
@@ -112,7 +112,16 @@ fn the_status_says_it(installation: &Installation, disk: &Disk) {
     let volume = rustix::fs::fstatvfs(&ballast).unwrap();
     let left = volume.f_bavail * volume.f_frsize;
     rustix::fs::fallocate(&ballast, rustix::fs::FallocateFlags::empty(), 0, left).unwrap();
-    refuses(Some(Refusal::VolumeFull));
+    // Before and after that is known.
+    client.commit("local", "file", "without any room");
+    let pushes = || client.hg("local", &["push", &client.push_url("hello")]).fails();
+    for said in [pushes(), {
+        refuses(Some(Refusal::VolumeFull));
+        pushes()
+    }] {
+        let reasons = ["abort: the server's volume is full", "all writes disabled"];
+        assert!(reasons.iter().any(|reason| said.contains(reason)), "{said}");
+    }
     // What is open is not gone.
     drop(ballast);
     std::fs::remove_file(disk.0.join("ballast")).unwrap();

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A `serve` child: one SSH session's Mercurial, on the descriptors that came with the request."""
 
+import errno
 import os
 import signal
 import sys
@@ -11,6 +12,7 @@ from mercurial import error, hg, wireprotoserver
 from . import admission, frames, gate, push
 
 FAILED = 255
+FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def run(connection, request, descriptors, config, baseui):
@@ -51,9 +53,12 @@ def _serve(request, config, baseui, log):
         code = _refuse(why.message)
     except (KeyboardInterrupt, BrokenPipeError):
         code = FAILED
-    except Exception:
+    except Exception as why:
         traceback.print_exc(file=log)
-        code = _refuse(b"internal error; the server's log says more")
+        if isinstance(why, OSError) and why.errno in FULL:
+            code = _refuse(b"the server's volume is full")
+        else:
+            code = _refuse(b"internal error; the server's log says more")
     _flush(baseui)
     return code
 
