@@ -23,7 +23,7 @@ pub async fn a_register_is_made_again(running: &Running, client: &Client, master
     assert_eq!(generation(cluster).await, None);
     let master = running.start_master().await;
     cluster.until("it is made again", async || generation(cluster).await.filter(|now| *now > before).map(drop)).await;
-    cluster.wait_for_reason("SshMaster", "hg", "Available", "MasterAccepts").await;
+    cluster.wait_for_reason("SshMaster", "hg", "LogWritable", "LogOpen").await;
     push(client, "a", "after the register was lost").await;
     master
 }
