@@ -9,6 +9,8 @@ use crate::{Cluster, Writer, eventually};
 
 /// A hg whose connection went to a pod that is gone is not waited for.
 const ONE_PUSH_SECONDS: &str = "40";
+/// The master lets no push wait for longer: for its repository, a lock, the log and the record (docs/operating).
+const LONGEST_PUSH_SECONDS: &str = "150";
 const PATH: &str = "hello";
 const COPY: &str = "copy";
 
@@ -39,9 +41,13 @@ impl Developer {
 
     /// One attempt, without an end that never comes; what the master says to it.
     fn try_push(&self) -> Result<String, String> {
+        self.try_push_for(ONE_PUSH_SECONDS)
+    }
+
+    fn try_push_for(&self, seconds: &str) -> Result<String, String> {
         let hg = self.client.command(COPY, &["push", &self.client.push_url(PATH)]);
         let mut command = Command::new("timeout");
-        command.arg(ONE_PUSH_SECONDS).arg(hg.get_program()).args(hg.get_args()).env_clear();
+        command.arg(seconds).arg(hg.get_program()).args(hg.get_args()).env_clear();
         command.envs(hg.get_envs().filter_map(|(name, value)| value.map(|value| (name, value))));
         let output = command.current_dir(hg.get_current_dir().unwrap()).stdin(Stdio::null()).output().unwrap();
         let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
@@ -83,7 +89,7 @@ impl Developer {
     #[track_caller]
     pub fn is_refused(&mut self) -> String {
         self.commit();
-        self.try_push().unwrap_err()
+        self.try_push_for(LONGEST_PUSH_SECONDS).unwrap_err()
     }
 
     /// Waits until each of the first `mirrors` mirrors shows `hash` as its tip.

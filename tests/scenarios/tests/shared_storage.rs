@@ -61,6 +61,15 @@ impl Setting {
         self.installation.hgd(&[words, &["--data-dir", data.to_str().unwrap()]].concat())
     }
 
+    /// A master that is one no more runs on in its process, without anything that it had started.
+    fn has_begun_again(&self, name: &str, family: &[u32]) {
+        wait_for("nothing of its reign is left", || {
+            let left: Vec<_> = family[1..].iter().filter(|pid| is_alive(**pid)).collect();
+            if left.is_empty() { Ok(()) } else { Err(format!("{left:?}")) }
+        });
+        assert_eq!(self.installation.pid(name), family[0]);
+    }
+
     /// Pushes go on, and every mirror has what was acknowledged.
     fn ends_well(mut self) {
         self.developers.go_on(PUSHES);
@@ -115,9 +124,12 @@ fn a_frozen_master_is_waited_for() {
 fn a_switchover_hands_the_volume_over() {
     let setting = Setting::new();
     for to in ["ssh-1", "ssh-0"] {
+        let old = setting.master();
+        let family = descendants(setting.installation.pid(&old));
         let done: Value = serde_json::from_str(&setting.hgd(&["promote", to, "-o", "json"]).ok()).unwrap();
         assert_eq!(done["to"], to);
         assert_eq!(setting.master(), to);
+        setting.has_begun_again(&old, &family);
         setting.developers.go_on(PUSHES);
     }
     assert!(setting.hgd(&["promote", "ssh-7"]).fails().contains("ssh-7 cannot be made master"));
@@ -154,10 +166,7 @@ fn a_master_that_was_taken_for_off_acknowledges_nothing_when_it_wakes_up() {
     let text = String::from_utf8_lossy(&late.stdout).into_owned() + &String::from_utf8_lossy(&late.stderr);
     assert!(!late.status.success(), "{text}");
     assert!(!text.contains("recorded push in pushlog"), "{text}");
-    wait_for("the old master ends itself", || match setting.installation.pid("ssh-0") {
-        pid if pid != family[0] => Ok(()),
-        _ => Err("it still runs".into()),
-    });
+    setting.has_begun_again("ssh-0", &family);
     setting.developers.go_on(PUSHES);
     setting.installation.holds(&newest(), &pushed);
     setting.ends_well();

@@ -11,6 +11,7 @@ use tempfile::TempDir;
 
 const NOT_AVAILABLE: &str = "replication log not available; all writes disabled";
 const OUTCOME_UNKNOWN: &str = "outcome unknown: the push may have been recorded";
+const BEHIND: &str = "the repository is still being brought up to the replication log; try again in a minute";
 
 /// An installation whose standby can be made to stop in the middle of a push: after every check and before the append.
 struct Setting {
@@ -27,7 +28,7 @@ impl Setting {
         let mercurial = mercurials().pop().unwrap();
         let folder = tempfile::tempdir().unwrap();
         let victim = folder.path().join("victim");
-        let mut options = Options::new(&mercurial, &["one"]);
+        let mut options = Options::new(&mercurial, &["one", "two"]);
         let file = victim.display();
         let stop = format!("if test -e {file}; then kill -STOP `cat {file}` && rm {file}; fi");
         options.master = "  log: {durability: Strict}\n".into();
@@ -36,7 +37,9 @@ impl Setting {
         let client = Client::new(&installation, &mercurial, "developer");
         client.init("work");
         let url = client.push_url("one");
-        client.hg("work", &["push", &url]).ok();
+        for url in [&url, &client.push_url("two")] {
+            client.hg("work", &["push", url]).ok();
+        }
         Setting { installation, client, url, victim, _folder: folder }
     }
 
@@ -147,24 +150,48 @@ fn a_master_that_begins_without_its_standby_sends_no_reader_away() {
     assert_eq!(setting.client.remote_tip(&service).unwrap(), setting.client.tip("work"));
 }
 
+/// Nobody waits without end: neither whose record the standby does not have, nor who comes after it, nor who pushes
+/// elsewhere.
 #[test]
 fn after_the_append_the_outcome_is_unknown_and_nothing_is_lost() {
     let setting = Setting::new();
-    let first = setting.client.tip("work");
-    let second = setting.client.commit("work", "file", "second");
-    let push = setting.push_that_stops_the_standby();
-    let output = push.wait_with_output().unwrap();
-    let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
-    assert!(!output.status.success() && said.contains(OUTCOME_UNKNOWN), "{said}");
-    assert!(setting.log().contains(&second));
-    assert_eq!(setting.client.remote_tip(&setting.url).unwrap(), first, "what is not committed is not shown");
+    let (client, two) = (&setting.client, setting.client.push_url("two"));
+    let first = client.tip("work");
+    let [third, fourth] = ["next", "other"].map(|copy| {
+        client.hg("", &["clone", "work", copy]).ok();
+        client.commit(copy, copy, copy)
+    });
+    let second = client.commit("work", "file", "second");
+    let recorded = setting.push_that_stops_the_standby();
+    wait_for("the record is in the master's log", || match setting.log().contains(&second) {
+        true => Ok(()),
+        false => Err(setting.log()),
+    });
+    let next = client.start("next", &["push", "--force", &setting.url]);
+    standby_is(&setting.installation, Role::Unknown);
+    let other = client.start("other", &["push", &two]);
+    is_told(other, NOT_AVAILABLE);
+    is_told(next, BEHIND);
+    is_told(recorded, OUTCOME_UNKNOWN);
+    assert!(setting.log().contains(&second) && !setting.log().contains(&third));
+    assert_eq!(client.remote_tip(&setting.url).unwrap(), first, "what is not committed is not shown");
 
     setting.installation.resume("ssh-1");
     wait_for("the record is committed and applied", || {
-        let there = setting.client.remote_tip(&setting.url)?;
+        let there = client.remote_tip(&setting.url)?;
         if there == second { Ok(()) } else { Err(there) }
     });
-    let third = setting.client.commit("work", "file", "third");
-    setting.client.hg("work", &["push", &setting.url]).ok();
+    client.hg("next", &["push", "--force", &setting.url]).ok();
+    client.hg("other", &["push", &two]).ok();
+    assert_eq!(client.remote_tip(&two).unwrap(), fourth);
     setting.agrees(vec![first, second, third]);
+}
+
+/// The push ends by itself, unacknowledged, with this sentence.
+#[track_caller]
+fn is_told(mut push: Child, sentence: &str) {
+    wait_for(sentence, || push.try_wait().unwrap().ok_or("the push waits".to_owned()));
+    let output = push.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && said.contains(sentence), "{said}");
 }

@@ -1,14 +1,25 @@
-//! What every role's process does first and last: one crypto provider, structured logs, a runtime, signals, and dying
-//! with the supervisor that started it.
+//! What every role's process does first and last: one crypto provider, structured logs, a runtime, signals, dying
+//! with the supervisor that started it, and beginning again in its own place.
 
+use std::ffi::OsString;
+use std::fmt::Display;
 use std::io;
-use std::process::ExitCode;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+use std::time::Duration;
 
-use rustix::process::{Pid, Signal};
+use rustix::io::Errno;
+use rustix::process::{Pid, Signal, WaitOptions, child_subreaper, getpid, kill_process, set_child_subreaper, wait};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
+use tokio::time::{Instant, sleep};
 use tracing_subscriber::EnvFilter;
 use transport::{Identity, IdentityError};
+
+/// How long processes of an earlier life may take to end when they are killed.
+const LEFTOVERS: Duration = Duration::from_secs(10);
+const POLL: Duration = Duration::from_millis(5);
 
 /// True once the process was asked to stop.
 pub type Shutdown = watch::Receiver<bool>;
@@ -84,4 +95,62 @@ pub fn die_with(parent: u32) -> io::Result<()> {
         return Err(io::Error::other("the process that started this one is gone"));
     }
     Ok(())
+}
+
+/// Puts this program into this process once more, with its arguments: a container that ended and is started again
+/// would wait, longer each time. Of this life nothing is left by then but its children: the kernel ends all threads
+/// first, and closes all files. Returns when that is not possible or the process was asked to end: it has to end then.
+pub fn begin_again(why: &impl Display, shutdown: &Shutdown) {
+    if *shutdown.borrow() {
+        return;
+    }
+    tracing::warn!(%why, "this process begins again in its place");
+    let failed = again().err();
+    tracing::error!(?failed, "this process cannot begin again in its place: it ends");
+}
+
+fn again() -> io::Result<std::convert::Infallible> {
+    // Whoever of its descendants loses a parent has the next life for one, which waits for their end.
+    set_child_subreaper(Some(getpid()))?;
+    let mut words = std::env::args_os();
+    let name = words.next().unwrap_or_else(|| OsString::from("hgd"));
+    Err(Command::new(program()?).arg0(name).args(words).exec())
+}
+
+/// Kills what an earlier life of this process has left running, and waits for its end.
+pub async fn alone() -> io::Result<()> {
+    if child_subreaper()?.is_none() {
+        return Ok(());
+    }
+    let begun = Instant::now();
+    loop {
+        match wait(WaitOptions::NOHANG) {
+            Ok(Some(_)) => continue,
+            Ok(None) if begun.elapsed() > LEFTOVERS => {
+                return Err(io::Error::other("processes of an earlier life of this one do not end"));
+            }
+            Ok(None) => {}
+            Err(Errno::CHILD) => break,
+            Err(error) => return Err(error.into()),
+        }
+        // They die with their parents, but for what a hook has started.
+        for child in children() {
+            let _gone = kill_process(child, Signal::KILL);
+        }
+        sleep(POLL).await;
+    }
+    Ok(set_child_subreaper(None)?)
+}
+
+fn children() -> Vec<Pid> {
+    let threads = std::fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
+    let lists = threads.map(|thread| std::fs::read_to_string(thread.path().join("children")).unwrap_or_default());
+    let pids = |list: String| list.split_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<i32>>();
+    lists.flat_map(pids).filter_map(Pid::from_raw).collect()
+}
+
+/// This very program, also when the file was replaced by an upgrade meanwhile.
+pub fn program() -> io::Result<PathBuf> {
+    let own = Path::new("/proc/self/exe");
+    if own.exists() { Ok(own.to_owned()) } else { std::env::current_exe() }
 }

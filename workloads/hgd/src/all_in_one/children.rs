@@ -8,6 +8,7 @@ use std::process::Stdio;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use crate::process::program;
 use crate::ssh::family;
 use protocol::InstanceName;
 use rustix::process::{Pid, Signal};
@@ -184,10 +185,4 @@ fn start(child: &Child) -> io::Result<tokio::process::Child> {
         .process_group(0)
         .kill_on_drop(true)
         .spawn()
-}
-
-/// This very program, also when the file was replaced by an upgrade meanwhile.
-fn program() -> io::Result<PathBuf> {
-    let own = Path::new("/proc/self/exe");
-    if own.exists() { Ok(own.to_owned()) } else { std::env::current_exe() }
 }

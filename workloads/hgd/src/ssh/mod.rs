@@ -93,6 +93,15 @@ pub enum SshError {
     Deposed { generation: Generation, by: Option<InstanceName> },
     #[error("generation {generation} is over, the volume is sealed with {by}: this instance starts again")]
     Sealed { generation: Generation, by: Generation },
+    #[error("this standby begins anew from the master: it starts again and follows")]
+    BegunAnew,
+}
+
+impl SshError {
+    /// It ends this life of the process only.
+    fn begins_again(&self) -> bool {
+        matches!(self, SshError::Deposed { .. } | SshError::Sealed { .. } | SshError::BegunAnew)
+    }
 }
 
 /// What an SSH instance has, whatever its role.
@@ -115,9 +124,20 @@ pub(crate) struct Base {
 const NOT_FOLLOWING: &str = "this standby does not follow the master yet; it will when the master answers";
 
 pub async fn run(config: PathBuf) -> Result<(), SshError> {
-    let mut shutdown = process::shutdown_on_signal()?;
+    let shutdown = process::shutdown_on_signal()?;
+    let ended = live(config, shutdown.clone()).await;
+    if let Err(error) = ended.as_ref()
+        && error.begins_again()
+    {
+        process::begin_again(error, &shutdown);
+    }
+    ended
+}
+
+async fn live(config: PathBuf, mut shutdown: Shutdown) -> Result<(), SshError> {
     let role: SshRole = config::load(&config)?;
     let probes = Probes::start(role.probe_listen).await?;
+    process::alone().await?;
     if let Some(settings) = role.shared.clone() {
         return shared::run(role, settings, probes, shutdown).await;
     }
@@ -147,8 +167,8 @@ pub async fn run(config: PathBuf) -> Result<(), SshError> {
     let _its_end_is_enough = server.await;
     let Base { role, client, local, replication, publication, .. } = base;
     local.stop().await;
-    if ended.as_ref().is_err_and(is_out_of_range) {
-        begin_anew(&role, &client, [&replication, &publication]).await?;
+    if ended.as_ref().is_err_and(is_out_of_range) && begin_anew(&role, &client, [&replication, &publication]).await? {
+        return Err(SshError::BegunAnew);
     }
     ended
 }
@@ -287,8 +307,8 @@ fn is_out_of_range(error: &SshError) -> bool {
 }
 
 /// What the master's logs do not hold any more is taken from its registry, and repositories from peers, at the next
-/// start. What is here of them spares what still fits.
-async fn begin_anew(role: &SshRole, client: &Client, logs: [&Log; 2]) -> Result<(), SshError> {
+/// start. What is here of them spares what still fits. False: no master has answered.
+async fn begin_anew(role: &SshRole, client: &Client, logs: [&Log; 2]) -> Result<bool, SshError> {
     for master in peers(role) {
         let beginning = match client.get_json::<Beginning>(&master, "/v1/settled").await {
             Ok(beginning) => beginning,
@@ -304,9 +324,9 @@ async fn begin_anew(role: &SshRole, client: &Client, logs: [&Log; 2]) -> Result<
         Settled::replace(&role.data_directory, beginning.registry)?;
         logs[0].reset(start, beginning.before[0]).await?;
         logs[1].reset(beginning.publication_start, beginning.before[1]).await?;
-        return Ok(());
+        return Ok(true);
     }
-    Ok(())
+    Ok(false)
 }
 
 /// Until the register names this instance as master.

@@ -62,8 +62,8 @@ pub async fn run(base: &Base, register: Register, mut shutdown: Shutdown) -> Res
     reign(base, register, opened, shutdown).await
 }
 
-/// Ends when the process is asked to end, or with the reign, upon which the process must end: what its hg children
-/// were about to do must not be done.
+/// Ends when the process is asked to end, or with the reign, upon which the process must end or begin again: what its
+/// hg children were about to do must not be done.
 pub async fn reign(
     base: &Base,
     register: Register,

@@ -40,7 +40,8 @@ pub async fn run(
     probes: Probes,
     mut shutdown: Shutdown,
 ) -> Result<(), SshError> {
-    let (_family, register) = tokio::select! {
+    let asked = shutdown.clone();
+    let (family, register) = tokio::select! {
         begun = begin(&role, &settings, &probes) => begun?,
         () = process::asked(&mut shutdown) => return Ok(()),
     };
@@ -75,6 +76,9 @@ pub async fn run(
     drop(serves.send_replace(router(&base)));
     let ended = reign::reign(&base, register, opened, shutdown).await;
     if let Err(error @ (SshError::Sealed { .. } | SshError::Deposed { by: Some(_), .. })) = &ended {
+        // Its children hold it still, and the next life waits for them.
+        drop(family);
+        process::begin_again(error, &asked);
         eprintln!("hgd: {error}");
         std::process::exit(1);
     }

@@ -89,7 +89,45 @@ async fn advance(
 ) -> Result<(), TrimError> {
     let own = progress.borrow().as_ref().map_or(Offset::ZERO, |progress| progress.replication_checkpoint);
     let through = settled.advance(starts[0].previous().min(own))?;
-    logs[0].trim(through.next()).await?;
+    // A reign of this instance may have settled more than the master has trimmed.
+    logs[0].trim(through.next().min(starts[0])).await?;
     logs[1].trim(starts[1]).await?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use log::{Options, Retention};
+    use protocol::record::GenerationStarted;
+    use protocol::{LogName, Record, Timestamp};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_the_master_keeps_is_kept_however_much_an_own_reign_has_settled() {
+        let data = tempfile::tempdir().unwrap();
+        let logs = [LogName::Replication, LogName::Publication].map(|name| {
+            let retention = Retention { age: Duration::from_secs(3600), bytes: 1 << 30 };
+            let (directory, segment_bytes) = (data.path().join(name.directory()), log::DEFAULT_SEGMENT_BYTES);
+            Log::open(Options { directory, name, segment_bytes, retention }).unwrap()
+        });
+        let mut settled = Settled::load(data.path()).unwrap();
+        let started = GenerationStarted { master: "ssh-0".parse().unwrap(), time: Timestamp(0) };
+        let record = Record::GenerationStarted(started);
+        // A segment each.
+        for generation in [1, 2, 3].map(Generation) {
+            logs[0].lead(generation, BTreeSet::new()).await.unwrap();
+            let offset = logs[0].append(generation, &record).await.unwrap();
+            settled.note(offset, &record);
+        }
+        logs[0].watch().wait_for(|view| view.committed == Offset(3)).await.unwrap();
+        assert_eq!(settled.advance(Offset(2)).unwrap(), Offset(2));
+        let (_, progress) = watch::channel(None);
+        for (master, start) in [(Offset(1), Offset(1)), (Offset(2), Offset(2))] {
+            advance([&logs[0], &logs[1]], &mut settled, [master, Offset(1)], &progress).await.unwrap();
+            assert_eq!(logs[0].positions().start, start);
+        }
+    }
 }
