@@ -82,13 +82,6 @@ impl Node<'_> {
     }
 }
 
-impl Instance {
-    /// Nobody starts it again but the test.
-    pub fn has_ended(&mut self) -> bool {
-        self.child.try_wait().unwrap().is_some()
-    }
-}
-
 impl Drop for Instance {
     fn drop(&mut self) {
         let _ = self.child.kill();
