@@ -2,6 +2,7 @@
 //! master's node; whoever acts does so by conditional writes of the register.
 
 mod ending;
+mod idle;
 mod wish;
 
 use std::collections::{BTreeSet, HashMap};
@@ -21,6 +22,7 @@ use tokio::time::{Instant, timeout};
 use transport::{Identity, Target};
 
 use self::ending::Ending;
+use self::idle::Idle;
 use crate::context::Context;
 use crate::events::EventReason;
 use crate::link::write_certificate;
@@ -110,7 +112,7 @@ async fn govern(context: Context, client: Client, name: Name) {
     let driver = Driver { register: register.into(), client: transport::Client::new(identity) };
     let mut registers = Registers { client, behind: false };
     let (mut observed, mut memory, started) = (Observed::default(), Memory::default(), Instant::now());
-    let (mut said, mut drained) = (None, None);
+    let (mut idle, mut said, mut drained) = (Idle::default(), None, None);
     let mut watch = Watch::start(&driver.client, Vec::new());
     loop {
         let Some(master) = context.world.masters.get(&name) else { return };
@@ -130,7 +132,7 @@ async fn govern(context: Context, client: Client, name: Name) {
         tokio::time::sleep(LOOK).await;
         observed.answers = watch.answers(started);
         let lease = registers.read(&context, &name).await;
-        observe(&context, &name, &master, lease.as_deref(), &mut observed);
+        observe(&name, &master, lease.as_deref(), &mut observed);
         if is_shared(&master) {
             (observed.ended, observed.gone) = registers.endings(&context, &name, lease.as_deref()).await;
         }
@@ -148,6 +150,9 @@ async fn govern(context: Context, client: Client, name: Name) {
             drained = observed.register.as_ref().map(|register| register.value.generation.0);
         }
         if acted.written {
+        } else {
+            let names = instances.iter().map(|instance| &instance.name);
+            idle.look(started.elapsed(), names, &pods(&context, &name), &mut observed);
             made(&context, &name, &master, &step);
         }
     }
@@ -225,7 +230,7 @@ impl Registers {
     }
 }
 
-fn observe(context: &Context, name: &Name, master: &SshMaster, lease: Option<&Lease>, observed: &mut Observed) {
+fn observe(name: &Name, master: &SshMaster, lease: Option<&Lease>, observed: &mut Observed) {
     observed.register = lease.and_then(|lease| match register::of_lease(lease) {
         Ok(register) => Some(register),
         Err(reason) => {
@@ -235,12 +240,6 @@ fn observe(context: &Context, name: &Name, master: &SshMaster, lease: Option<&Le
     });
     let word = master.annotations().get(wish::FENCED);
     observed.fenced = word.and_then(|word| word.parse().ok()).map(Generation);
-    let pods = pods(context, name);
-    let ended = (0..master.spec.instances).filter_map(|ordinal| workload(name).instance(ordinal)).filter(|instance| {
-        let pod = pods.iter().find(|pod| pod.name_any() == instance.as_str());
-        pod.is_none_or(|pod| has_ended(pod))
-    });
-    observed.ended = ended.collect();
 }
 
 fn pods(context: &Context, name: &Name) -> Vec<Arc<Pod>> {
@@ -248,11 +247,6 @@ fn pods(context: &Context, name: &Name) -> Vec<Arc<Pod>> {
         pod.namespace().as_ref() == Some(&name.namespace)
             && is_selected(Some(pod.labels()), Component::Ssh, &name.name)
     })
-}
-
-/// Its container has ended and is not started again yet.
-fn has_ended(pod: &Pod) -> bool {
-    ending::terminated(pod).is_some()
 }
 
 fn wished(
