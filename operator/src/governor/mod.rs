@@ -27,6 +27,7 @@ use crate::context::Context;
 use crate::events::EventReason;
 use crate::link::write_certificate;
 use crate::master;
+use crate::metrics;
 use crate::names::{Component, Workload, is_selected, operator_secret};
 use crate::world::Watches;
 use crate::world::cache::Name;
@@ -67,7 +68,18 @@ impl Notes {
         change(self.lock().entry(master.clone()).or_default());
     }
 
+    /// Whether that is another trouble than before.
+    fn trouble(&self, master: &Name, trouble: Option<String>) -> bool {
+        metrics::told_of_master(|metrics| &metrics.promotion_blocked, master, Some(trouble.is_some()));
+        let mut all = self.lock();
+        let note = all.entry(master.clone()).or_default();
+        let changed = note.trouble != trouble;
+        note.trouble = trouble;
+        changed
+    }
+
     fn forget(&self, master: &Name) {
+        metrics::told_of_master(|metrics| &metrics.promotion_blocked, master, None);
         self.lock().remove(master);
     }
 
@@ -87,12 +99,15 @@ pub async fn run(context: Context, client: Client, watches: Watches) -> std::con
         }
         let wanted: BTreeSet<Name> = context.world.masters.names().into_iter().collect();
         tasks.retain(|name, task| {
-            let keep = wanted.contains(name) && !task.is_finished();
-            if !keep {
+            if !wanted.contains(name) {
                 task.abort();
+            }
+            // Only then it says nothing more.
+            let ended = task.is_finished();
+            if ended {
                 context.notes.forget(name);
             }
-            keep
+            !ended
         });
         for name in wanted {
             tasks.entry(name.clone()).or_insert_with(|| tokio::spawn(govern(context.clone(), client.clone(), name)));
@@ -135,6 +150,9 @@ async fn govern(context: Context, client: Client, name: Name) {
         observe(&name, &master, lease.as_deref(), &mut observed);
         if is_shared(&master) {
             (observed.ended, observed.gone) = registers.endings(&context, &name, lease.as_deref()).await;
+        } else {
+            let names = instances.iter().map(|instance| &instance.name);
+            idle.look(started.elapsed(), names, &pods(&context, &name), &mut observed);
         }
         let now = started.elapsed();
         observed.wish = wished(&context, &name, &master, now, &observed, drained);
@@ -150,9 +168,6 @@ async fn govern(context: Context, client: Client, name: Name) {
             drained = observed.register.as_ref().map(|register| register.value.generation.0);
         }
         if acted.written {
-        } else {
-            let names = instances.iter().map(|instance| &instance.name);
-            idle.look(started.elapsed(), names, &pods(&context, &name), &mut observed);
             made(&context, &name, &master, &step);
         }
     }
@@ -276,9 +291,7 @@ fn wished(
 /// What the status and events say of a step that is decided.
 fn note(context: &Context, name: &Name, master: &SshMaster, step: &Step) {
     let trouble = step.trouble().map(ToString::to_string);
-    let changed = context.notes.get(name).trouble != trouble;
-    context.notes.change(name, |note| note.trouble.clone_from(&trouble));
-    if changed {
+    if context.notes.trouble(name, trouble.clone()) {
         context.queue.retry(crate::world::Key::Master(name.clone()));
         if let Some(trouble) = trouble {
             tell(context, master, EventReason::PromotionBlocked, trouble);
@@ -326,4 +339,40 @@ fn label(context: &Context, name: &Name, holder: Option<&InstanceName>) {
             Err(_) => tracing::warn!(master = %name, "labels follow later: the API server does not answer"),
         }
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use prometheus::core::Collector;
+
+    use super::*;
+
+    /// Of SshMasters of the namespace `blocked`, in any order.
+    fn told() -> Vec<(String, f64)> {
+        let all = metrics::metrics().unwrap().promotion_blocked.collect();
+        let of = |series: &prometheus::proto::Metric| {
+            let label = |name: &str| series.get_label().iter().find(|l| l.name() == name).unwrap().value().to_owned();
+            (label("namespace") == "blocked").then(|| (label("master"), series.get_gauge().get_value()))
+        };
+        let mut told: Vec<_> = all[0].get_metric().iter().filter_map(of).collect();
+        told.sort_by(|one, other| one.0.cmp(&other.0));
+        told
+    }
+
+    #[test]
+    fn a_blocked_promotion_is_measured_until_its_master_is_gone() {
+        let (notes, a, b) = (Notes::default(), Name::new("blocked", "a"), Name::new("blocked", "b"));
+        assert!(!notes.trouble(&a, None), "there was none before");
+        assert!(notes.trouble(&b, Some("the register cannot be sealed".to_owned())));
+        assert_eq!(told(), [("a".to_owned(), 0.0), ("b".to_owned(), 1.0)]);
+        assert!(notes.trouble(&b, Some("nobody answers".to_owned())), "another one");
+        assert!(!notes.trouble(&b, Some("nobody answers".to_owned())));
+        assert_eq!(notes.get(&b).trouble.as_deref(), Some("nobody answers"));
+        notes.forget(&a);
+        assert_eq!(told(), [("b".to_owned(), 1.0)]);
+        assert!(notes.trouble(&b, None));
+        assert_eq!((told(), notes.get(&b).trouble), (vec![("b".to_owned(), 0.0)], None));
+        notes.forget(&b);
+        assert_eq!(told(), []);
+    }
 }
