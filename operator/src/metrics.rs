@@ -8,6 +8,8 @@ use prometheus::{
     register_int_counter_vec, register_int_gauge, register_int_gauge_vec,
 };
 
+use crate::world::cache::Name;
+
 pub struct Metrics {
     pub reconciles: IntCounterVec,
     pub reconcile_seconds: HistogramVec,
@@ -20,6 +22,8 @@ pub struct Metrics {
     pub watch_newest: IntGaugeVec,
     pub watch_errors: IntCounterVec,
     pub lag_records: IntGaugeVec,
+    pub promotion_blocked: IntGaugeVec,
+    pub needs_human: IntGaugeVec,
 }
 
 static METRICS: LazyLock<Result<Metrics, prometheus::Error>> = LazyLock::new(Metrics::register);
@@ -71,6 +75,18 @@ pub fn told_lag(namespace: &str, pool: &str, lag: &[(String, i64)]) {
     }
 }
 
+/// Whether that is so of a SshMaster. None: it is gone, or nobody looks at it, and what was said of it goes with it.
+pub fn told_of_master(which: fn(&Metrics) -> &IntGaugeVec, master: &Name, so: Option<bool>) {
+    let Some(gauge) = metrics().map(which) else { return };
+    let labels = [&*master.namespace, &*master.name];
+    match so {
+        Some(so) => gauge.with_label_values(&labels).set(so.into()),
+        None => {
+            let _nothing_was_said = gauge.remove_label_values(&labels);
+        }
+    }
+}
+
 impl Metrics {
     fn register() -> Result<Metrics, prometheus::Error> {
         let counter = |name: &str, help: &str, labels: &[&str]| register_int_counter_vec!(name, help, labels);
@@ -107,6 +123,16 @@ impl Metrics {
                 "hg_operator_mirror_lag_records",
                 "Records that a mirror does not show yet",
                 &["namespace", "pool", "mirror"],
+            )?,
+            promotion_blocked: gauge(
+                "hg_operator_promotion_blocked",
+                "1: something is in the way of a promotion of this SshMaster, as its condition PromotionReady says",
+                &["namespace", "master"],
+            )?,
+            needs_human: gauge(
+                "hg_operator_master_needs_human",
+                "1: nothing that the operator does can mend this SshMaster, as its condition Ready says",
+                &["namespace", "master"],
             )?,
         })
     }

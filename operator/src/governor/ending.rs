@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use k8s_openapi::api::coordination::v1::Lease;
-use k8s_openapi::api::core::v1::{ContainerStateTerminated, Pod};
+use k8s_openapi::api::core::v1::{ContainerStateTerminated, ContainerStatus, Pod};
 use k8s_openapi::jiff::Timestamp;
 use kube::api::ListParams;
 use kube::{Api, Client, ResourceExt};
@@ -57,11 +57,15 @@ fn decide(lease: &Lease, holder: &str, pod: Option<&Pod>) -> Ending {
     }
 }
 
-/// How our container ended, if it has and is not known to run again. What else a pod has by other people's will, such
-/// as a proxy, says nothing.
-pub fn terminated(pod: &Pod) -> Option<&ContainerStateTerminated> {
+/// Ours. What else a pod has by other people's will, such as a proxy, says nothing.
+pub fn container(pod: &Pod) -> Option<&ContainerStatus> {
     let containers = pod.status.as_ref()?.container_statuses.as_ref()?;
-    let container = containers.iter().find(|container| container.name == CONTAINER)?;
+    containers.iter().find(|container| container.name == CONTAINER)
+}
+
+/// How our container ended, if it has and is not known to run again.
+pub fn terminated(pod: &Pod) -> Option<&ContainerStateTerminated> {
+    let container = container(pod)?;
     let state = container.state.as_ref()?;
     let before = container.last_state.as_ref().filter(|_| state.waiting.is_some());
     state.terminated.as_ref().or_else(|| before?.terminated.as_ref())
@@ -152,7 +156,7 @@ mod tests {
         assert!(terminated(&pod).is_some());
     }
 
-    fn pod_status(state: Value) -> k8s_openapi::api::core::v1::ContainerStatus {
+    fn pod_status(state: Value) -> ContainerStatus {
         pod("", state, json!({})).status.unwrap().container_statuses.unwrap().remove(0)
     }
 

@@ -2,6 +2,7 @@
 //! master's node; whoever acts does so by conditional writes of the register.
 
 mod ending;
+mod idle;
 mod lost;
 mod wish;
 
@@ -22,10 +23,12 @@ use tokio::time::{Instant, timeout};
 use transport::{Identity, Target};
 
 use self::ending::Ending;
+use self::idle::Idle;
 use crate::context::Context;
 use crate::events::EventReason;
 use crate::link::write_certificate;
 use crate::master;
+use crate::metrics;
 use crate::names::{Component, Workload, is_selected, operator_secret};
 use crate::world::Watches;
 use crate::world::cache::Name;
@@ -66,7 +69,18 @@ impl Notes {
         change(self.lock().entry(master.clone()).or_default());
     }
 
+    /// Whether that is another trouble than before.
+    fn trouble(&self, master: &Name, trouble: Option<String>) -> bool {
+        metrics::told_of_master(|metrics| &metrics.promotion_blocked, master, Some(trouble.is_some()));
+        let mut all = self.lock();
+        let note = all.entry(master.clone()).or_default();
+        let changed = note.trouble != trouble;
+        note.trouble = trouble;
+        changed
+    }
+
     fn forget(&self, master: &Name) {
+        metrics::told_of_master(|metrics| &metrics.promotion_blocked, master, None);
         self.lock().remove(master);
     }
 
@@ -86,12 +100,15 @@ pub async fn run(context: Context, client: Client, watches: Watches) -> std::con
         }
         let wanted: BTreeSet<Name> = context.world.masters.names().into_iter().collect();
         tasks.retain(|name, task| {
-            let keep = wanted.contains(name) && !task.is_finished();
-            if !keep {
+            if !wanted.contains(name) {
                 task.abort();
+            }
+            // Only then it says nothing more.
+            let ended = task.is_finished();
+            if ended {
                 context.notes.forget(name);
             }
-            keep
+            !ended
         });
         for name in wanted {
             tasks.entry(name.clone()).or_insert_with(|| tokio::spawn(govern(context.clone(), client.clone(), name)));
@@ -111,7 +128,7 @@ async fn govern(context: Context, client: Client, name: Name) {
     let driver = Driver { register: register.into(), client: transport::Client::new(identity) };
     let mut registers = Registers { client: client.clone(), behind: false };
     let (mut observed, mut memory, started) = (Observed::default(), Memory::default(), Instant::now());
-    let (mut said, mut drained, mut lost_since) = (None, None, None);
+    let (mut idle, mut said, mut drained, mut lost_since) = (Idle::default(), None, None, None);
     let mut watch = Watch::start(&driver.client, Vec::new());
     loop {
         let Some(master) = context.world.masters.get(&name) else { return };
@@ -142,9 +159,12 @@ async fn govern(context: Context, client: Client, name: Name) {
         }
         lost_since = None;
         let lease = registers.read(&context, &name).await;
-        observe(&context, &name, &master, lease.as_deref(), &mut observed);
+        observe(&name, &master, lease.as_deref(), &mut observed);
         if is_shared(&master) {
             (observed.ended, observed.gone) = registers.endings(&context, &name, lease.as_deref()).await;
+        } else {
+            let names = instances.iter().map(|instance| &instance.name);
+            idle.look(started.elapsed(), names, &pods(&context, &name), &mut observed);
         }
         let now = started.elapsed();
         observed.wish = wished(&context, &name, &master, now, &observed, drained);
@@ -242,7 +262,7 @@ impl Registers {
     }
 }
 
-fn observe(context: &Context, name: &Name, master: &SshMaster, lease: Option<&Lease>, observed: &mut Observed) {
+fn observe(name: &Name, master: &SshMaster, lease: Option<&Lease>, observed: &mut Observed) {
     observed.register = lease.and_then(|lease| match register::of_lease(lease) {
         Ok(register) => Some(register),
         Err(reason) => {
@@ -252,12 +272,6 @@ fn observe(context: &Context, name: &Name, master: &SshMaster, lease: Option<&Le
     });
     let word = master.annotations().get(wish::FENCED);
     observed.fenced = word.and_then(|word| word.parse().ok()).map(Generation);
-    let pods = pods(context, name);
-    let ended = (0..master.spec.instances).filter_map(|ordinal| workload(name).instance(ordinal)).filter(|instance| {
-        let pod = pods.iter().find(|pod| pod.name_any() == instance.as_str());
-        pod.is_none_or(|pod| has_ended(pod))
-    });
-    observed.ended = ended.collect();
 }
 
 fn pods(context: &Context, name: &Name) -> Vec<Arc<Pod>> {
@@ -265,11 +279,6 @@ fn pods(context: &Context, name: &Name) -> Vec<Arc<Pod>> {
         pod.namespace().as_ref() == Some(&name.namespace)
             && is_selected(Some(pod.labels()), Component::Ssh, &name.name)
     })
-}
-
-/// Its container has ended and is not started again yet.
-fn has_ended(pod: &Pod) -> bool {
-    ending::terminated(pod).is_some()
 }
 
 fn wished(
@@ -298,8 +307,7 @@ fn wished(
 
 /// What the status says is in the way. True: it was something else before.
 fn note(context: &Context, name: &Name, trouble: Option<String>) -> bool {
-    let changed = context.notes.get(name).trouble != trouble;
-    context.notes.change(name, |note| note.trouble = trouble);
+    let changed = context.notes.trouble(name, trouble);
     if changed {
         context.queue.retry(crate::world::Key::Master(name.clone()));
     }
@@ -346,4 +354,40 @@ fn label(context: &Context, name: &Name, holder: Option<&InstanceName>) {
             Err(_) => tracing::warn!(master = %name, "labels follow later: the API server does not answer"),
         }
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use prometheus::core::Collector;
+
+    use super::*;
+
+    /// Of SshMasters of the namespace `blocked`, in any order.
+    fn told() -> Vec<(String, f64)> {
+        let all = metrics::metrics().unwrap().promotion_blocked.collect();
+        let of = |series: &prometheus::proto::Metric| {
+            let label = |name: &str| series.get_label().iter().find(|l| l.name() == name).unwrap().value().to_owned();
+            (label("namespace") == "blocked").then(|| (label("master"), series.get_gauge().get_value()))
+        };
+        let mut told: Vec<_> = all[0].get_metric().iter().filter_map(of).collect();
+        told.sort_by(|one, other| one.0.cmp(&other.0));
+        told
+    }
+
+    #[test]
+    fn a_blocked_promotion_is_measured_until_its_master_is_gone() {
+        let (notes, a, b) = (Notes::default(), Name::new("blocked", "a"), Name::new("blocked", "b"));
+        assert!(!notes.trouble(&a, None), "there was none before");
+        assert!(notes.trouble(&b, Some("the register cannot be sealed".to_owned())));
+        assert_eq!(told(), [("a".to_owned(), 0.0), ("b".to_owned(), 1.0)]);
+        assert!(notes.trouble(&b, Some("nobody answers".to_owned())), "another one");
+        assert!(!notes.trouble(&b, Some("nobody answers".to_owned())));
+        assert_eq!(notes.get(&b).trouble.as_deref(), Some("nobody answers"));
+        notes.forget(&a);
+        assert_eq!(told(), [("b".to_owned(), 1.0)]);
+        assert!(notes.trouble(&b, None));
+        assert_eq!((told(), notes.get(&b).trouble), (vec![("b".to_owned(), 0.0)], None));
+        notes.forget(&b);
+        assert_eq!(told(), []);
+    }
 }

@@ -19,6 +19,7 @@ use k8s_openapi::jiff::Timestamp;
 use crate::apply::{Hand, Owner};
 use crate::context::Context;
 use crate::events::EventReason;
+use crate::metrics;
 use crate::problem::{Class, Problem};
 use crate::queue::decide::Outcome;
 use crate::world::Key;
@@ -37,20 +38,24 @@ const LOG_AGAIN: Duration = Duration::from_secs(10);
 pub async fn reconcile(context: &Context, name: &Name) -> Outcome {
     let master = context.world.masters.get(name).filter(|master| master.metadata.deletion_timestamp.is_none());
     let Some(master) = master else {
+        metrics::told_of_master(|metrics| &metrics.needs_human, name, None);
         context.drop_link(name);
         context.world.named_secrets.name(&context.client, &context.queue, name, &[]);
         return Outcome::Done;
     };
-    match look(context, name, &master).await {
-        Ok(outcome) => outcome,
-        Err(problem) => {
-            problem.log(&Key::Master(name.clone()));
-            problem.outcome()
-        }
+    let looked = look(context, &master).await;
+    let class = looked.as_ref().err().map(|problem| problem.class);
+    // An API server that fails for a moment has mended nothing.
+    if !matches!(class, Some(Class::Retry | Class::Behind)) {
+        metrics::told_of_master(|metrics| &metrics.needs_human, name, Some(class == Some(Class::Human)));
     }
+    looked.unwrap_or_else(|problem| {
+        problem.log(&Key::Master(name.clone()));
+        problem.outcome()
+    })
 }
 
-async fn look(context: &Context, name: &Name, master: &Arc<SshMaster>) -> Result<Outcome, Problem> {
+async fn look(context: &Context, master: &Arc<SshMaster>) -> Result<Outcome, Problem> {
     let observed = observe::observe(context, master.clone()).await?;
     let done = match serve(context, &observed).await {
         Ok(()) if observed.master.spec.suspend => Ok(Done::default()),
@@ -64,12 +69,7 @@ async fn look(context: &Context, name: &Name, master: &Arc<SshMaster>) -> Result
     // What was written is seen at once.
     let observed = observe::observe(context, master.clone()).await?;
     let again = report(context, &observed, &done).await?;
-    let problem = match done {
-        Ok(done) => return Ok(Outcome::Again(done.again().min(again.unwrap_or(LOOK_AGAIN)))),
-        Err(problem) => problem,
-    };
-    problem.log(&Key::Master(name.clone()));
-    Ok(problem.outcome())
+    done.map(|done| Outcome::Again(done.again().min(again.unwrap_or(LOOK_AGAIN))))
 }
 
 /// What was done, as far as the report tells it.

@@ -13,8 +13,10 @@ use rustix::process::Signal;
 use serde::Deserialize;
 use tempfile::TempDir;
 
+use crate::loss::nothing_was_lost;
 use crate::processes::signal;
-use crate::{DEADLINE, Mercurial, power, wait_for, wait_longer_for};
+use crate::wait::wait_at_most;
+use crate::{DEADLINE, Mercurial, for_good, power, wait_for, wait_longer_for};
 
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -79,6 +81,7 @@ pub struct Installation {
 impl Installation {
     /// Starts one and waits until it is ready.
     pub fn start(options: Options) -> Installation {
+        nothing_was_lost();
         let folder = tempfile::Builder::new().prefix("hgd-scenario-").tempdir().unwrap();
         let numbers = AtomicU64::new(0);
         let mut installation =
@@ -205,11 +208,12 @@ impl Installation {
                 && status.mirrors.iter().all(|m| m.state == MirrorState::Active && m.published == newest);
             if level { Ok(status) } else { Err(format!("{status:?}")) }
         });
-        wait_longer_for(deadline, "equal hashes", || {
+        let equal = wait_at_most(deadline, || {
             let hashes: serde_json::Value = serde_json::from_str(&get(&self.ready().status, "/verify.json")?)
                 .map_err(|error| error.to_string())?;
             if hashes["equal"] == true { Ok(()) } else { Err(hashes.to_string()) }
         });
+        for_good(equal.is_ok(), format_args!("instances differ: {equal:?}"));
         status
     }
 

@@ -7,7 +7,7 @@ use power_loss::{Survivors, Volume};
 use rustix::process::Signal;
 
 use crate::processes::signal;
-use crate::{Installation, wait_for};
+use crate::{Installation, for_good, wait_for};
 
 /// What stands for the kernel's boot id: another one after each power loss.
 pub(crate) const BOOT_ID: &str = "boot-id";
@@ -98,7 +98,8 @@ impl Installation {
             let mut count = 0;
             for repository in std::fs::read_dir(&folder).unwrap() {
                 let path = repository.unwrap().path();
-                client.hg("", &["verify", "--quiet", "-R", path.to_str().unwrap()]).ok();
+                let verified = client.hg("", &["verify", "--quiet", "-R", path.to_str().unwrap()]);
+                for_good(verified.code == Some(0), format_args!("{} is not whole: {verified:?}", path.display()));
                 count += 1;
             }
             assert!(count > 0, "no repository in {}", folder.display());

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::installation::hgd;
-use crate::{Installation, Outcome, wait_for};
+use crate::{Installation, Outcome, for_good, wait_for};
 
 impl Installation {
     /// The supervisor itself.
@@ -89,10 +89,12 @@ impl Installation {
             let dumps = ["ssh-0", "ssh-1"].map(|name| {
                 let directory = self.data().join(name).join("log").join(log);
                 let directory = directory.to_str().unwrap();
-                self.hgd(&["log", "verify", directory]).ok();
+                let verified = self.hgd(&["log", "verify", directory]);
+                for_good(verified.code == Some(0), format_args!("the {log} log of {name}: {verified:?}"));
                 self.hgd(&["log", "dump", directory]).ok()
             });
-            assert_eq!(dumps[0], dumps[1], "the {log} log of the master, and of the standby");
+            let sentence = format!("the {log} logs differ, ssh-0:\n{}\nssh-1:\n{}", dumps[0], dumps[1]);
+            for_good(dumps[0] == dumps[1], sentence);
         }
     }
 }

@@ -15,13 +15,20 @@ pub fn wait_for<T>(what: &str, ask: impl FnMut() -> Result<T, String>) -> T {
 
 /// The same with a deadline of its own, for what is large.
 #[track_caller]
-pub fn wait_longer_for<T>(deadline: Duration, what: &str, mut ask: impl FnMut() -> Result<T, String>) -> T {
+pub fn wait_longer_for<T>(deadline: Duration, what: &str, ask: impl FnMut() -> Result<T, String>) -> T {
+    match wait_at_most(deadline, ask) {
+        Ok(answer) => answer,
+        Err(why) => panic!("{what}: not within {deadline:?}: {why}"),
+    }
+}
+
+/// The same; the last complaint at the deadline.
+pub fn wait_at_most<T>(deadline: Duration, mut ask: impl FnMut() -> Result<T, String>) -> Result<T, String> {
     let end = Instant::now() + deadline;
     loop {
         match ask() {
-            Ok(answer) => return answer,
-            Err(why) if Instant::now() > end => panic!("{what}: not within {deadline:?}: {why}"),
-            Err(_) => std::thread::park_timeout(PAUSE),
+            Err(_) if Instant::now() <= end => std::thread::park_timeout(PAUSE),
+            result => return result,
         }
     }
 }

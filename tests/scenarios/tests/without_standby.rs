@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::Child;
 
 use protocol::status::{Refusal, Role};
-use scenarios::{Client, Installation, Options, Pushed, RegistryClient, mercurials, wait_for};
+use scenarios::{Client, Installation, Options, Pushed, RegistryClient, for_good, mercurials, wait_for};
 use tempfile::TempDir;
 
 const NOT_AVAILABLE: &str = "replication log not available; all writes disabled";
@@ -94,7 +94,9 @@ fn a_push_waits_for_the_standby() {
         true => Ok(()),
         false => Err(setting.log()),
     });
-    assert!(push.try_wait().unwrap().is_none(), "a push that the standby does not have was acknowledged");
+    let ended = push.try_wait().unwrap();
+    for_good(!ended.is_some_and(|ended| ended.success()), "a push that the standby does not have was acknowledged");
+    assert!(ended.is_none(), "the push did not wait for the standby");
     setting.installation.resume("ssh-1");
     let output = push.wait_with_output().unwrap();
     let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);

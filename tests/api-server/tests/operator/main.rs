@@ -43,7 +43,8 @@ async fn resources_become_objects_and_an_unchanged_world_is_left_alone() {
     what_is_deleted_comes_back(&cluster).await;
     a_pool_scales(&cluster).await;
     what_people_write_is_watched(&cluster, &operator).await;
-    a_new_operator_writes_nothing(&server, &cluster, operator, folder.path()).await;
+    let operator = a_new_operator_writes_nothing(&server, &cluster, operator, folder.path()).await;
+    who_must_act_is_measured(&cluster, &operator).await;
 }
 
 fn master() -> Value {
@@ -175,7 +176,7 @@ async fn a_new_operator_writes_nothing(
     cluster: &Cluster,
     operator: Operator,
     folder: &std::path::Path,
-) {
+) -> Operator {
     let second = Operator::start(server, "two", folder);
     cluster.until("the second operator is ready", async || second.is_ready().await.then_some(())).await;
     assert!(!second.acts().await);
@@ -196,4 +197,32 @@ async fn a_new_operator_writes_nothing(
     let writes: Vec<&str> = metrics.lines().filter(|line| line.starts_with("hg_operator_api_writes_total")).collect();
     assert!(writes.is_empty(), "an unchanged world was written to: {writes:#?}");
     assert_eq!(cluster.versions().await, quiet);
+    second
+}
+
+async fn who_must_act_is_measured(cluster: &Cluster, operator: &Operator) {
+    let measured = async |what: &str, blocked: Option<f64>, needs_human: Option<f64>| {
+        let metric =
+            async |name: &str| operator.metric(&format!("{name}{{master=\"hg\",namespace=\"default\"}}")).await;
+        cluster
+            .until_well(what, async || {
+                let now =
+                    (metric("hg_operator_promotion_blocked").await, metric("hg_operator_master_needs_human").await);
+                if now == (blocked, needs_human) { Ok(()) } else { Err(format!("{now:?}")) }
+            })
+            .await;
+    };
+    measured("nobody must act", Some(0.0), Some(0.0)).await;
+    let registers = cluster.api::<Lease>();
+    let mut register = registers.get("hg").await.unwrap();
+    registers.delete("hg", &DeleteParams::default()).await.unwrap();
+    measured("the register is lost", Some(0.0), Some(1.0)).await;
+    // Nobody runs here; with a disk in the register somebody has, and was master.
+    register.metadata.resource_version = None;
+    let disk = format!("hg-ssh-0={}", "0".repeat(32));
+    register.annotations_mut().insert(register::DISKS.to_owned(), disk);
+    registers.create(&PostParams::default(), &register).await.unwrap();
+    measured("the master is gone, and nobody can take its place", Some(1.0), Some(0.0)).await;
+    cluster.delete("SshMaster", "hg").await;
+    measured("the SshMaster is gone", None, None).await;
 }

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use scenarios::{Answer, KeepAlive};
+use scenarios::{Answer, KeepAlive, for_good};
 
 use crate::sequence::{Sequence, View};
 use crate::wire;
@@ -155,10 +155,9 @@ impl<'a> Checker<'a> {
             let answer = mirror.get(&format!("/{}?{}", sequence.path(), wire::WHOLE), &[]).unwrap();
             let view = wire::view(wire::WHOLE, &answer.text());
             let View { heads, branches, bookmarks, drafts } = view;
-            assert_eq!(heads.as_ref(), Some(&last.heads));
-            assert_eq!(branches.as_ref(), Some(&last.branches));
-            assert_eq!(bookmarks.as_ref(), Some(&last.bookmarks));
-            assert_eq!(drafts.as_ref(), Some(&last.drafts));
+            let shown = (heads.as_ref(), branches.as_ref(), bookmarks.as_ref(), drafts.as_ref());
+            let pushed = (Some(&last.heads), Some(&last.branches), Some(&last.bookmarks), Some(&last.drafts));
+            for_good(shown == pushed, format_args!("{shown:#?} is shown, and {pushed:#?} was pushed"));
         }
     }
 }
