@@ -2,6 +2,8 @@
 //! master's node; whoever acts does so by conditional writes of the register.
 
 mod ending;
+#[cfg(test)]
+mod tests;
 mod wish;
 
 use std::collections::{BTreeSet, HashMap};
@@ -39,7 +41,10 @@ const TELLING: Duration = Duration::from_secs(10);
 /// With which registers are written. It does not repeat requests by itself: a write that is sent twice reads its own
 /// first success as somebody else's.
 pub async fn client() -> Result<Client, kube::Error> {
-    let mut config = Config::infer().await.map_err(kube::Error::InferConfig)?;
+    client_of(Config::infer().await.map_err(kube::Error::InferConfig)?)
+}
+
+fn client_of(mut config: Config) -> Result<Client, kube::Error> {
     (config.default_retry, config.connect_timeout) = (false, Some(REQUEST));
     Client::try_from(config)
 }
