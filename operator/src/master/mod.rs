@@ -21,6 +21,7 @@ use crate::context::Context;
 use crate::events::EventReason;
 use crate::problem::{Class, Problem};
 use crate::queue::decide::Outcome;
+use crate::unreadable;
 use crate::world::Key;
 use crate::world::cache::Name;
 use observe::Observed;
@@ -37,6 +38,9 @@ const LOG_AGAIN: Duration = Duration::from_secs(10);
 pub async fn reconcile(context: &Context, name: &Name) -> Outcome {
     let master = context.world.masters.get(name).filter(|master| master.metadata.deletion_timestamp.is_none());
     let Some(master) = master else {
+        if context.world.masters.is_unreadable(name) {
+            return unreadable::look::<SshMaster>(context, &Key::Master(name.clone())).await;
+        }
         context.drop_link(name);
         context.world.named_secrets.name(&context.client, &context.queue, name, &[]);
         return Outcome::Done;
@@ -53,6 +57,9 @@ pub async fn reconcile(context: &Context, name: &Name) -> Outcome {
 async fn look(context: &Context, name: &Name, master: &Arc<SshMaster>) -> Result<Outcome, Problem> {
     let observed = observe::observe(context, master.clone()).await?;
     let done = match serve(context, &observed).await {
+        Ok(()) if context.world.masters.is_unreadable(name) => {
+            return Ok(unreadable::look::<SshMaster>(context, &Key::Master(name.clone())).await);
+        }
         Ok(()) if observed.master.spec.suspend => Ok(Done::default()),
         Ok(()) => act(context, &observed).await,
         Err(problem) => Err(problem),
@@ -93,6 +100,7 @@ async fn serve(context: &Context, observed: &Observed) -> Result<(), Problem> {
 }
 
 async fn act(context: &Context, observed: &Observed) -> Result<Done, Problem> {
+    context.world.must_know_pools(&observed.name.namespace)?;
     validate::validate(observed)?;
     let Some(owner) = Owner::of(observed.master.as_ref()) else { return Ok(Done::default()) };
     let owner = owner.given(observed.all_pools.clone());

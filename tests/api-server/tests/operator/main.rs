@@ -10,6 +10,7 @@ mod rights;
 mod rollback;
 mod running;
 mod stale;
+mod unreadable;
 mod watches;
 
 use std::time::Duration;
