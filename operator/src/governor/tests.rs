@@ -89,7 +89,7 @@ async fn a_request_is_sent_once() {
     tokio::spawn(async move { axum::serve(listener, router).await });
     let client = client_of(Config::new(url.parse().unwrap())).unwrap();
     let leases: Api<Lease> = Api::namespaced(client, "code");
-    leases.get("hg").await.unwrap_err();
+    timeout(LONG, leases.get("hg")).await.expect("it is not sent again and again").unwrap_err();
     assert_eq!(asked.load(Ordering::Relaxed), 1);
 }
 
