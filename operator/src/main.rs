@@ -24,6 +24,7 @@ mod run;
 mod storage;
 #[cfg(test)]
 mod tests;
+mod unreadable;
 mod world;
 
 fn main() -> std::process::ExitCode {

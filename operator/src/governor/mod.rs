@@ -4,6 +4,8 @@
 mod ending;
 mod idle;
 mod lost;
+#[cfg(test)]
+mod tests;
 mod wish;
 
 use std::collections::{BTreeSet, HashMap};
@@ -43,7 +45,10 @@ const TELLING: Duration = Duration::from_secs(10);
 /// With which registers are written. It does not repeat requests by itself: a write that is sent twice reads its own
 /// first success as somebody else's.
 pub async fn client() -> Result<Client, kube::Error> {
-    let mut config = Config::infer().await.map_err(kube::Error::InferConfig)?;
+    client_of(Config::infer().await.map_err(kube::Error::InferConfig)?)
+}
+
+fn client_of(mut config: Config) -> Result<Client, kube::Error> {
     (config.default_retry, config.connect_timeout) = (false, Some(REQUEST));
     Client::try_from(config)
 }
@@ -171,12 +176,7 @@ async fn govern(context: Context, client: Client, name: Name) {
         let step = decide(now, &observed, &policy(&master), &mut memory);
         if said.as_ref() != Some(&step) {
             driver::tell(&step);
-            let trouble = step.trouble().map(ToString::to_string);
-            if note(&context, &name, trouble.clone())
-                && let Some(trouble) = trouble
-            {
-                tell(&context, &master, EventReason::PromotionBlocked, trouble);
-            }
+            blocked(&context, &name, &master, &step);
             said = Some(step.clone());
         }
         let acted = driver.act(&step, &instances).await;
@@ -305,6 +305,16 @@ fn wished(
     Some(Wish { to, drained: drained == Some(state.generation.0) })
 }
 
+/// What the status and events say of a step that is decided.
+fn blocked(context: &Context, name: &Name, master: &SshMaster, step: &Step) {
+    let trouble = step.trouble().map(ToString::to_string);
+    if note(context, name, trouble.clone())
+        && let Some(trouble) = trouble
+    {
+        tell(context, master, EventReason::PromotionBlocked, trouble);
+    }
+}
+
 /// What the status says is in the way. True: it was something else before.
 fn note(context: &Context, name: &Name, trouble: Option<String>) -> bool {
     let changed = context.notes.trouble(name, trouble);
@@ -354,40 +364,4 @@ fn label(context: &Context, name: &Name, holder: Option<&InstanceName>) {
             Err(_) => tracing::warn!(master = %name, "labels follow later: the API server does not answer"),
         }
     });
-}
-
-#[cfg(test)]
-mod tests {
-    use prometheus::core::Collector;
-
-    use super::*;
-
-    /// Of SshMasters of the namespace `blocked`, in any order.
-    fn told() -> Vec<(String, f64)> {
-        let all = metrics::metrics().unwrap().promotion_blocked.collect();
-        let of = |series: &prometheus::proto::Metric| {
-            let label = |name: &str| series.get_label().iter().find(|l| l.name() == name).unwrap().value().to_owned();
-            (label("namespace") == "blocked").then(|| (label("master"), series.get_gauge().get_value()))
-        };
-        let mut told: Vec<_> = all[0].get_metric().iter().filter_map(of).collect();
-        told.sort_by(|one, other| one.0.cmp(&other.0));
-        told
-    }
-
-    #[test]
-    fn a_blocked_promotion_is_measured_until_its_master_is_gone() {
-        let (notes, a, b) = (Notes::default(), Name::new("blocked", "a"), Name::new("blocked", "b"));
-        assert!(!notes.trouble(&a, None), "there was none before");
-        assert!(notes.trouble(&b, Some("the register cannot be sealed".to_owned())));
-        assert_eq!(told(), [("a".to_owned(), 0.0), ("b".to_owned(), 1.0)]);
-        assert!(notes.trouble(&b, Some("nobody answers".to_owned())), "another one");
-        assert!(!notes.trouble(&b, Some("nobody answers".to_owned())));
-        assert_eq!(notes.get(&b).trouble.as_deref(), Some("nobody answers"));
-        notes.forget(&a);
-        assert_eq!(told(), [("b".to_owned(), 1.0)]);
-        assert!(notes.trouble(&b, None));
-        assert_eq!((told(), notes.get(&b).trouble), (vec![("b".to_owned(), 0.0)], None));
-        notes.forget(&b);
-        assert_eq!(told(), []);
-    }
 }

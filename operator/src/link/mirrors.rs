@@ -20,8 +20,21 @@ use crate::names::{ACTIVE_GATE, Component, FIELD_MANAGER, Workload, http_service
 use crate::world::World;
 use crate::world::cache::Name;
 
-/// One round: what is seen is told, and what is answered is done.
+/// One round: what is seen is told, and what is answered is done. While nobody knows which mirrors there are to be,
+/// nothing is told or turned, and each may have readers.
 pub(super) async fn turn(shared: &Shared, around: &Surroundings, gate: &mut Gate, start: Instant) {
+    let world = &around.world;
+    let knows = world.must_know_pools(&shared.master.namespace).is_ok();
+    if knows {
+        exchange(shared, around, gate, start).await;
+    }
+    let used = world.pods.names().into_iter().filter(|name| name.namespace == shared.master.namespace);
+    let used = used.filter_map(|name| name.name.parse::<InstanceName>().ok());
+    let used = used.filter(|name| !knows || gate.is_used(start.elapsed(), name)).collect();
+    shared.told().used = used;
+}
+
+async fn exchange(shared: &Shared, around: &Surroundings, gate: &mut Gate, start: Instant) {
     let world = &around.world;
     gate.see(start.elapsed(), &seen(world, &shared.master));
     let report = ServingReport { mirrors: Some(mirrors(world, &shared.master)), ..gate.report(start.elapsed()) };
@@ -42,10 +55,6 @@ pub(super) async fn turn(shared: &Shared, around: &Surroundings, gate: &mut Gate
             Err(error) => tracing::warn!(pod = %name, open = turn.open, %error, "a readiness gate was not turned"),
         }
     }
-    let used = world.pods.names().into_iter().filter(|name| name.namespace == shared.master.namespace);
-    let used = used.filter_map(|name| name.name.parse::<InstanceName>().ok());
-    let used = used.filter(|name| gate.is_used(start.elapsed(), name)).collect();
-    shared.told().used = used;
 }
 
 async fn write(around: &Surroundings, pod: &Pod, turn: &Turn) -> Result<Pod, kube::Error> {

@@ -24,7 +24,8 @@ use crate::queue::Queue;
 use crate::world::cache::Name;
 use crate::world::{Key, World};
 use gate::decide::Gate;
-use view::View;
+use requests::AskError;
+use view::{News, View};
 
 /// Between two looks at the master: what a push changes is in the status this much later.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -77,14 +78,31 @@ struct Told {
 }
 
 impl Told {
-    fn note_unpublished(&mut self, changed: &[RepositoryPath], view: &View) {
-        for path in changed {
+    /// Answers what is new, and, if somebody answers, whether it is of another generation than before.
+    fn hear(&mut self, answer: Result<Status, AskError>) -> (News, Option<bool>) {
+        let view = Arc::make_mut(self.view.get_or_insert_default());
+        let before = view.answers.then_some(view.generation);
+        let news = match answer {
+            Ok(status) => {
+                self.cursor = status.changes.as_ref().map(|changes| changes.cursor).unwrap_or_default();
+                view.hear(status)
+            }
+            Err(error) => {
+                tracing::debug!(%error, "no master answers");
+                view.hear_nothing()
+            }
+        };
+        if news.mirrors || self.mirrors_since.is_none() {
+            self.mirrors_since = Some(Instant::now());
+        }
+        for path in &news.repositories {
             if view.repositories.get(path).is_some_and(|found| found.published < found.newest) {
                 self.unpublished.entry(path.clone()).or_insert_with(Instant::now);
             } else {
                 self.unpublished.remove(path);
             }
         }
+        (news, view.answers.then(|| before != Some(view.generation)))
     }
 }
 
@@ -212,37 +230,15 @@ async fn run(shared: Arc<Shared>, around: Surroundings) {
 
 /// Asks the master how it is. Some(true): another generation than before answers.
 async fn look(shared: &Shared, around: &Surroundings) -> Option<bool> {
-    let (before, since) = {
-        let told = shared.told();
-        (told.view.clone().unwrap_or_default(), told.cursor)
-    };
+    let since = shared.told().cursor;
     let path = format!("/status.json?generation={}&change={}", since.generation.0, since.change);
-    let view = match shared.ask::<Status>(&around.world, &path).await {
-        Ok(status) => {
-            shared.told().cursor = status.changes.as_ref().map(|changes| changes.cursor).unwrap_or_default();
-            View::after(&before, status)
-        }
-        Err(error) => {
-            tracing::debug!(master = %shared.master, %error, "no master answers");
-            View { answers: false, ..View::clone(&before) }
-        }
-    };
-    let news = view.news(&before);
-    let changed = view.answers && (!before.answers || view.generation != before.generation);
-    let answers = view.answers;
-    {
-        let mut told = shared.told();
-        if news.mirrors || told.mirrors_since.is_none() {
-            told.mirrors_since = Some(Instant::now());
-        }
-        told.note_unpublished(&news.repositories, &view);
-        told.view = Some(Arc::new(view));
-    }
+    let answer = shared.ask::<Status>(&around.world, &path).await;
+    let (news, reign) = shared.told().hear(answer);
     tell(shared, around, &news);
-    answers.then_some(changed)
+    reign
 }
 
-fn tell(shared: &Shared, around: &Surroundings, news: &view::News) {
+fn tell(shared: &Shared, around: &Surroundings, news: &News) {
     let (world, queue, master) = (&around.world, &around.queue, &shared.master);
     if news.installation {
         queue.retry(Key::Master(master.clone()));

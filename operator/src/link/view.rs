@@ -1,6 +1,6 @@
 //! What a master last said, as a value.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use protocol::status::{LogStatus, MirrorState, MirrorStatus, RepositoryStatus, Status};
@@ -16,34 +16,6 @@ pub struct View {
     pub repositories: Arc<HashMap<RepositoryPath, Arc<RepositoryStatus>>>,
     /// False: nobody answers as master now; the rest is what the last one said.
     pub answers: bool,
-}
-
-impl View {
-    /// What is known after an answer that may only say what has changed since `before`.
-    pub fn after(before: &View, status: Status) -> View {
-        let said = status.repositories.into_iter().map(|one| (one.path.clone(), Arc::new(one)));
-        let repositories = match &status.changes {
-            Some(changes) if !changes.whole => {
-                let mut repositories = before.repositories.clone();
-                if said.len() + changes.gone.len() > 0 {
-                    let known = Arc::make_mut(&mut repositories);
-                    changes.gone.iter().for_each(|path| drop(known.remove(path)));
-                    known.extend(said);
-                }
-                repositories
-            }
-            _ => Arc::new(said.collect()),
-        };
-        View {
-            master: status.master,
-            generation: status.generation,
-            log: status.log,
-            instances: status.instances.into_iter().map(|one| (one.name.clone(), one)).collect(),
-            mirrors: status.mirrors.into_iter().map(|one| (one.name.clone(), one)).collect(),
-            repositories,
-            answers: true,
-        }
-    }
 }
 
 /// Whom a new view concerns.
@@ -71,7 +43,53 @@ impl View {
         self.mirrors.values().filter(|mirror| mirror.state == MirrorState::Active)
     }
 
-    pub fn news(&self, before: &View) -> News {
+    /// Takes up an answer, which may only say what has changed since the last one.
+    pub fn hear(&mut self, status: Status) -> News {
+        self.change(|view| {
+            let said = status.repositories;
+            let gone = match status.changes {
+                Some(changes) if !changes.whole => changes.gone,
+                _ => {
+                    let said: HashSet<&RepositoryPath> = said.iter().map(|one| &one.path).collect();
+                    view.repositories.keys().filter(|path| !said.contains(path)).cloned().collect()
+                }
+            };
+            view.master = status.master;
+            view.generation = status.generation;
+            view.log = status.log;
+            view.instances = status.instances.into_iter().map(|one| (one.name.clone(), one)).collect();
+            view.mirrors = status.mirrors.into_iter().map(|one| (one.name.clone(), one)).collect();
+            view.answers = true;
+            view.take(said, gone)
+        })
+    }
+
+    /// Nobody answers.
+    pub fn hear_nothing(&mut self) -> News {
+        self.change(|view| {
+            view.answers = false;
+            Vec::new()
+        })
+    }
+
+    /// Of many repositories few change at once: no others are looked at. Answers those that differ now.
+    fn take(&mut self, said: Vec<RepositoryStatus>, gone: Vec<RepositoryPath>) -> Vec<RepositoryPath> {
+        if said.is_empty() && gone.is_empty() {
+            return Vec::new();
+        }
+        let known = Arc::make_mut(&mut self.repositories);
+        let mut changed = gone;
+        changed.retain(|path| known.remove(path).is_some());
+        for now in said {
+            if known.get(&now.path).is_none_or(|before| **before != now) {
+                changed.push(now.path.clone());
+                known.insert(now.path.clone(), Arc::new(now));
+            }
+        }
+        changed
+    }
+
+    fn change(&mut self, change: impl FnOnce(&mut View) -> Vec<RepositoryPath>) -> News {
         let transitions = |view: &View| {
             let mirrors: Vec<_> = view
                 .mirrors
@@ -83,26 +101,13 @@ impl View {
         let who = |view: &View| {
             let roles: Vec<_> = view.instances.values().map(|one| (one.name.clone(), one.role)).collect();
             let refuses = view.log.and_then(|log| log.refuses);
-            (view.master.clone(), view.generation, view.answers, roles, view.repositories.len(), refuses)
+            (view.master.clone(), view.generation, view.answers, roles, refuses)
         };
-        let repositories = self.changed(before);
-        let mirrors = transitions(self) != transitions(before);
-        let installation = mirrors || who(self) != who(before) || !repositories.is_empty();
+        let before = (transitions(self), who(self));
+        let repositories = change(self);
+        let mirrors = transitions(self) != before.0;
+        let installation = mirrors || who(self) != before.1 || !repositories.is_empty();
         News { installation, mirrors, repositories }
-    }
-
-    fn changed(&self, before: &View) -> Vec<RepositoryPath> {
-        if Arc::ptr_eq(&self.repositories, &before.repositories) {
-            return Vec::new();
-        }
-        let is_same =
-            |now: &Arc<RepositoryStatus>, before: &Arc<RepositoryStatus>| Arc::ptr_eq(now, before) || now == before;
-        let is_known = |(path, now): &(&RepositoryPath, &Arc<RepositoryStatus>)| {
-            before.repositories.get(*path).is_some_and(|before| is_same(now, before))
-        };
-        let changed = self.repositories.iter().filter(|one| !is_known(one));
-        let gone = before.repositories.keys().filter(|path| !self.repositories.contains_key(*path));
-        changed.map(|(path, _)| path).chain(gone).cloned().collect()
     }
 }
 
@@ -112,7 +117,7 @@ mod tests {
 
     use super::*;
 
-    fn view(tip_offset: u64, state: MirrorState, published: u64) -> View {
+    fn status(tip_offset: u64, state: MirrorState, published: u64) -> Status {
         let mirror = MirrorStatus {
             name: "web-mirror-0".parse().unwrap(),
             pid: None,
@@ -128,47 +133,54 @@ mod tests {
         }))
         .unwrap();
         let log = LogStatus { bytes: 100 * published, ..LogStatus::default() };
-        let status =
-            Status { log: Some(log), mirrors: vec![mirror], repositories: vec![repository], ..Status::default() };
-        View::after(&View::default(), status)
+        Status { log: Some(log), mirrors: vec![mirror], repositories: vec![repository], ..Status::default() }
+    }
+
+    fn view() -> View {
+        let mut view = View::default();
+        view.hear(status(3, MirrorState::Active, 3));
+        view
     }
 
     #[test]
     fn an_answer_with_changes_only_adds_to_what_was_known() {
-        let before = view(3, MirrorState::Active, 3);
+        let before = view();
         let cursor = Cursor { generation: Generation(1), change: 9 };
         let answer = |whole, repositories, gone: &[&str]| {
             let gone = gone.iter().map(|path| path.parse().unwrap()).collect();
             let changes = Some(Changes { cursor, whole, gone });
-            View::after(&before, Status { repositories, changes, ..Status::default() })
+            let mut view = before.clone();
+            let news = view.hear(Status { repositories, changes, ..Status::default() });
+            (view, news)
         };
-        let other = RepositoryStatus {
-            path: "b".parse().unwrap(),
-            ..RepositoryStatus::clone(&before.repositories[&"a".parse().unwrap()])
-        };
-        let paths = |view: &View| {
+        let known = RepositoryStatus::clone(&before.repositories[&"a".parse().unwrap()]);
+        let other = RepositoryStatus { path: "b".parse().unwrap(), ..known.clone() };
+        let paths = |(view, news): (View, News)| {
             let mut paths: Vec<String> = view.repositories.keys().map(ToString::to_string).collect();
             paths.sort();
-            paths.join(" ")
+            let mut told: Vec<String> = news.repositories.iter().map(ToString::to_string).collect();
+            told.sort();
+            (paths.join(" "), told.join(" "))
         };
-        assert!(Arc::ptr_eq(&answer(false, vec![], &[]).repositories, &before.repositories));
-        assert_eq!(paths(&answer(false, vec![other.clone()], &[])), "a b");
-        assert_eq!(paths(&answer(false, vec![other.clone()], &["a"])), "b");
-        assert_eq!(paths(&answer(true, vec![other], &[])), "b");
-        assert_eq!(answer(false, vec![], &["a"]).news(&before).repositories, ["a".parse().unwrap()]);
+        let expected = |paths: &str, told: &str| (paths.to_owned(), told.to_owned());
+        assert!(Arc::ptr_eq(&answer(false, vec![], &[]).0.repositories, &before.repositories));
+        assert_eq!(paths(answer(false, vec![known, other.clone()], &[])), expected("a b", "b"));
+        assert_eq!(paths(answer(false, vec![other.clone()], &["a"])), expected("b", "a b"));
+        assert_eq!(paths(answer(true, vec![other], &[])), expected("b", "a b"));
+        assert_eq!(paths(answer(false, vec![], &["a", "c"])), expected("", "a"));
     }
 
     #[test]
     fn lag_and_a_log_that_grows_or_is_trimmed_are_no_news() {
-        let before = view(3, MirrorState::Active, 3);
-        assert_eq!(view(3, MirrorState::Active, 9).news(&before), News::default());
-        let pushed = view(4, MirrorState::Active, 3).news(&before);
+        let before = view();
+        let news = |status: Status| before.clone().hear(status);
+        assert_eq!(news(status(3, MirrorState::Active, 9)), News::default());
+        let pushed = news(status(4, MirrorState::Active, 3));
         assert_eq!(pushed, News { installation: true, mirrors: false, repositories: vec!["a".parse().unwrap()] });
-        let lagging = view(3, MirrorState::Lagging, 3).news(&before);
+        let lagging = news(status(3, MirrorState::Lagging, 3));
         assert_eq!(lagging, News { installation: true, mirrors: true, repositories: Vec::new() });
-        let silent = View { answers: false, ..before.clone() };
-        assert!(silent.news(&before).installation);
+        assert!(before.clone().hear_nothing().installation);
         let log = LogStatus { refuses: Some(protocol::status::Refusal::VolumeFull), ..before.log.unwrap() };
-        assert!(View { log: Some(log), ..before.clone() }.news(&before).installation);
+        assert!(news(Status { log: Some(log), ..status(3, MirrorState::Active, 3) }).installation);
     }
 }

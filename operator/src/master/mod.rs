@@ -22,6 +22,7 @@ use crate::events::EventReason;
 use crate::metrics;
 use crate::problem::{Class, Problem};
 use crate::queue::decide::Outcome;
+use crate::unreadable;
 use crate::world::Key;
 use crate::world::cache::Name;
 use observe::Observed;
@@ -38,6 +39,9 @@ const LOG_AGAIN: Duration = Duration::from_secs(10);
 pub async fn reconcile(context: &Context, name: &Name) -> Outcome {
     let master = context.world.masters.get(name).filter(|master| master.metadata.deletion_timestamp.is_none());
     let Some(master) = master else {
+        if context.world.masters.is_unreadable(name) {
+            return unreadable::look::<SshMaster>(context, &Key::Master(name.clone())).await;
+        }
         metrics::told_of_master(|metrics| &metrics.needs_human, name, None);
         context.drop_link(name);
         context.world.named_secrets.name(&context.client, &context.queue, name, &[]);
@@ -58,6 +62,9 @@ pub async fn reconcile(context: &Context, name: &Name) -> Outcome {
 async fn look(context: &Context, master: &Arc<SshMaster>) -> Result<Outcome, Problem> {
     let observed = observe::observe(context, master.clone()).await?;
     let done = match serve(context, &observed).await {
+        Ok(()) if context.world.masters.is_unreadable(&observed.name) => {
+            return Ok(unreadable::look::<SshMaster>(context, &Key::Master(observed.name.clone())).await);
+        }
         Ok(()) if observed.master.spec.suspend => Ok(Done::default()),
         Ok(()) => act(context, &observed).await,
         Err(problem) => Err(problem),
@@ -96,6 +103,7 @@ async fn serve(context: &Context, observed: &Observed) -> Result<(), Problem> {
 }
 
 async fn act(context: &Context, observed: &Observed) -> Result<Done, Problem> {
+    context.world.must_know_pools(&observed.name.namespace)?;
     validate::validate(observed)?;
     let lost = || validate::lost_register(context.notes.get(&observed.name).trouble);
     if observed.is_register_lost() && observed.stateful_set.is_some() {

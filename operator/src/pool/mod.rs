@@ -25,6 +25,7 @@ use crate::objects::words;
 use crate::problem::{Class, Problem};
 use crate::queue::decide::Outcome;
 use crate::storage;
+use crate::unreadable;
 use crate::world::Key;
 use crate::world::cache::Name;
 
@@ -72,11 +73,17 @@ impl Observed {
 }
 
 pub async fn reconcile(context: &Context, name: &Name) -> Outcome {
+    if context.world.pools.is_unreadable(name) {
+        return unreadable::look::<MirrorPool>(context, &Key::Pool(name.clone())).await;
+    }
     let pool = context.world.pools.get(name).filter(|pool| pool.metadata.deletion_timestamp.is_none());
     let Some(pool) = pool else {
         metrics::told_lag(&name.namespace, &name.name, &[]);
         return Outcome::Done;
     };
+    if context.world.is_unknown(&name.namespace, &pool.spec.master_ref) {
+        return Outcome::Done;
+    }
     match look(context, name, &pool).await {
         Ok(outcome) => outcome,
         Err(problem) => {

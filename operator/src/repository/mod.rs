@@ -23,6 +23,7 @@ use crate::metrics;
 use crate::names::{FIELD_MANAGER, FINALIZER};
 use crate::problem::{Class, Problem};
 use crate::queue::decide::Outcome;
+use crate::unreadable;
 use crate::world::Key;
 use crate::world::cache::Name;
 
@@ -82,7 +83,16 @@ pub struct Done {
 }
 
 pub async fn reconcile(context: &Context, name: &Name) -> Outcome {
+    if context.world.repositories.is_unreadable(name) {
+        return unreadable::look::<HgRepository>(context, &Key::Repository(name.clone())).await;
+    }
     let Some(repository) = context.world.repositories.get(name) else { return Outcome::Done };
+    if context.world.is_unknown(&name.namespace, &repository.spec.master_ref) {
+        return Outcome::Done;
+    }
+    if may_be_taken(context, name, &repository) {
+        return Outcome::Failed;
+    }
     let master = Name::new(name.namespace.clone(), repository.spec.master_ref.name.clone());
     let observed = Observed {
         master: context.world.masters.get(&master).filter(|master| master.metadata.deletion_timestamp.is_none()),
@@ -101,6 +111,13 @@ pub async fn reconcile(context: &Context, name: &Name) -> Outcome {
         problem.log(&Key::Repository(name.clone()));
         problem.outcome()
     })
+}
+
+/// It was told that another one has its path, and one is there that cannot be read: that may be the other.
+fn may_be_taken(context: &Context, name: &Name, repository: &HgRepository) -> bool {
+    let conditions = repository.status.iter().flat_map(|status| &status.conditions);
+    conditions.into_iter().any(|one| one.reason == Reason::PathTaken.as_str())
+        && context.world.repositories.unknown(&name.namespace).is_some()
 }
 
 async fn look(context: &Context, observed: &Observed) -> Result<Outcome, Problem> {

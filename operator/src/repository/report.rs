@@ -201,7 +201,8 @@ mod tests {
             mirror("web-mirror-1", MirrorState::Active, 6, std::slice::from_ref(&path)),
             mirror("web-mirror-2", MirrorState::Unreachable, 3, &[]),
         ];
-        let view = View::after(&View::default(), Status { mirrors, ..Status::default() });
+        let mut view = View::default();
+        view.hear(Status { mirrors, ..Status::default() });
         let told = |path: &str, published, newest| {
             let path = path.parse().unwrap();
             let (published, newest) = (Offset(published), Offset(newest));

@@ -3,8 +3,9 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use kube::ResourceExt;
+use kube::core::DeserializeGuard;
 use kube::runtime::watcher::Event;
+use kube::{Resource, ResourceExt};
 
 /// Namespace and name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -29,8 +30,9 @@ impl std::fmt::Display for Name {
     }
 }
 
-/// An object came, changed or went.
+/// An object came, changed or went. Neither before nor after: one is there that could never be read.
 pub struct Change<K> {
+    pub name: Name,
     pub before: Option<Arc<K>>,
     pub after: Option<Arc<K>>,
 }
@@ -52,63 +54,111 @@ impl<K: ResourceExt> Change<K> {
 
 /// A shared handle.
 pub struct Cache<K> {
-    objects: Arc<RwLock<HashMap<Name, Arc<K>>>>,
+    kept: Arc<RwLock<Kept<K>>>,
+}
+
+struct Kept<K> {
+    objects: HashMap<Name, Arc<K>>,
+    /// What the API server has of them our types refuse. Those that could be read before are kept as they were then,
+    /// with their new metadata: they are there, and what is decided from them is what was decided before.
+    unreadable: HashSet<Name>,
 }
 
 impl<K> Clone for Cache<K> {
     fn clone(&self) -> Cache<K> {
-        Cache { objects: self.objects.clone() }
+        Cache { kept: self.kept.clone() }
     }
 }
 
 impl<K> Default for Cache<K> {
     fn default() -> Cache<K> {
-        Cache { objects: Arc::default() }
+        Cache { kept: Arc::new(RwLock::new(Kept { objects: HashMap::new(), unreadable: HashSet::new() })) }
     }
 }
 
-impl<K: ResourceExt> Cache<K> {
+impl<K: ResourceExt + Clone> Cache<K> {
     pub fn get(&self, name: &Name) -> Option<Arc<K>> {
-        self.read().get(name).cloned()
+        self.read().objects.get(name).cloned()
     }
 
     pub fn len(&self) -> usize {
-        self.read().len()
+        self.read().objects.len()
     }
 
     pub fn names(&self) -> Vec<Name> {
-        self.read().keys().cloned().collect()
+        self.read().objects.keys().cloned().collect()
+    }
+
+    /// Also those that could never be read.
+    fn all(&self) -> HashSet<Name> {
+        let kept = self.read();
+        kept.objects.keys().chain(&kept.unreadable).cloned().collect()
     }
 
     pub fn find(&self, wanted: impl Fn(&K) -> bool) -> Vec<Arc<K>> {
-        let mut found: Vec<Arc<K>> = self.read().values().filter(|object| wanted(object)).cloned().collect();
+        let mut found: Vec<Arc<K>> = self.read().objects.values().filter(|object| wanted(object)).cloned().collect();
         found.sort_by_cached_key(|object| Name::of(object.as_ref()));
         found
+    }
+
+    pub fn is_unreadable(&self, name: &Name) -> bool {
+        self.read().unreadable.contains(name)
+    }
+
+    /// One that is there and could never be read, in this namespace: nobody knows what it asks for.
+    pub fn unknown(&self, namespace: &str) -> Option<Name> {
+        let kept = self.read();
+        let is_unknown = |name: &&Name| name.namespace == namespace && !kept.objects.contains_key(*name);
+        kept.unreadable.iter().find(is_unknown).cloned()
     }
 
     /// Also used to put in what a write answered, so that the next look sees it; an older answer than what a watch
     /// has said meanwhile is not taken, also when that is about another object of the same name.
     pub fn put(&self, object: K) -> Change<K> {
         let name = Name::of(&object);
-        let mut objects = self.objects.write().unwrap_or_else(PoisonError::into_inner);
-        let before = objects.get(&name).cloned();
+        let mut kept = self.write();
+        let before = kept.objects.get(&name).cloned();
         if let Some(known) = &before
             && version(known.as_ref()) > version(&object)
         {
-            return Change { after: before.clone(), before };
+            return Change { name, after: before.clone(), before };
         }
         let after = Arc::new(object);
-        objects.insert(name, after.clone());
-        Change { before, after: Some(after) }
+        kept.unreadable.remove(&name);
+        kept.objects.insert(name.clone(), after.clone());
+        Change { name, before, after: Some(after) }
+    }
+
+    fn put_unreadable(&self, found: &DeserializeGuard<K>) -> Change<K> {
+        let name = Name::of(found);
+        let mut kept = self.write();
+        let before = kept.objects.get(&name).cloned();
+        if before.as_deref().is_some_and(|known| version(known) > version(found)) {
+            return Change { name, after: before.clone(), before };
+        }
+        let last = before.as_deref().filter(|last| last.uid() == found.uid()).cloned();
+        let after = last.map(|mut last| {
+            last.meta_mut().clone_from(found.meta());
+            Arc::new(last)
+        });
+        kept.unreadable.insert(name.clone());
+        kept.objects.remove(&name);
+        kept.objects.extend(after.iter().map(|last| (name.clone(), last.clone())));
+        Change { name, before, after }
     }
 
     pub fn remove(&self, name: &Name) -> Change<K> {
-        let before = self.objects.write().unwrap_or_else(PoisonError::into_inner).remove(name);
-        Change { before, after: None }
+        let mut kept = self.write();
+        kept.unreadable.remove(name);
+        Change { name: name.clone(), before: kept.objects.remove(name), after: None }
     }
 
-    fn read(&self) -> std::sync::RwLockReadGuard<'_, HashMap<Name, Arc<K>>> {
-        self.objects.read().unwrap_or_else(PoisonError::into_inner)
+    fn read(&self) -> std::sync::RwLockReadGuard<'_, Kept<K>> {
+        self.kept.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> std::sync::RwLockWriteGuard<'_, Kept<K>> {
+        self.kept.write().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -126,36 +176,44 @@ pub struct Filler<K> {
     listed: HashSet<Name>,
 }
 
-impl<K: ResourceExt> Filler<K> {
+impl<K: Resource<DynamicType = ()> + Clone> Filler<K> {
     pub fn new(cache: Cache<K>, namespace: Option<String>) -> Filler<K> {
         Filler { cache, namespace, listed: HashSet::new() }
     }
 
-    pub fn take(&mut self, event: Event<K>) -> Vec<Change<K>> {
+    pub fn take(&mut self, event: Event<DeserializeGuard<K>>) -> Vec<Change<K>> {
         match event {
-            Event::Apply(object) => vec![self.cache.put(object)],
-            Event::Delete(object) => vec![self.cache.remove(&Name::of(&object))],
+            Event::Apply(found) => vec![self.put(found)],
+            Event::Delete(found) => vec![self.cache.remove(&Name::of(&found))],
             Event::Init => {
                 self.listed.clear();
                 Vec::new()
             }
-            Event::InitApply(object) => {
-                self.listed.insert(Name::of(&object));
-                vec![self.cache.put(object)]
+            Event::InitApply(found) => {
+                self.listed.insert(Name::of(&found));
+                vec![self.put(found)]
             }
             Event::InitDone => {
                 let listed = std::mem::take(&mut self.listed);
                 let ours = |name: &Name| self.namespace.as_ref().is_none_or(|namespace| *namespace == name.namespace);
-                let gone = self.cache.names().into_iter().filter(|name| ours(name) && !listed.contains(name));
+                let gone = self.cache.all().into_iter().filter(|name| ours(name) && !listed.contains(name));
                 gone.map(|name| self.cache.remove(&name)).collect()
             }
+        }
+    }
+
+    fn put(&self, found: DeserializeGuard<K>) -> Change<K> {
+        match found.0 {
+            Ok(object) => self.cache.put(object),
+            Err(_) => self.cache.put_unreadable(&found),
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use k8s_openapi::api::core::v1::Service;
+    use k8s_openapi::api::core::v1::{Service, ServiceSpec};
+    use kube::core::error_boundary::InvalidObject;
 
     use super::*;
 
@@ -167,16 +225,62 @@ mod tests {
         service
     }
 
+    fn good(service: Service) -> DeserializeGuard<Service> {
+        DeserializeGuard(Ok(service))
+    }
+
+    fn refused(service: Service) -> DeserializeGuard<Service> {
+        DeserializeGuard(Err(InvalidObject { error: "no such field".into(), metadata: service.metadata }))
+    }
+
+    #[test]
+    fn one_that_cannot_be_read_stays_as_it_was_known_until_it_goes() {
+        let cache = Cache::default();
+        let mut filler = Filler::new(cache.clone(), None);
+        let name = Name::new("one", "a");
+        let mut first = service("one", "a", 1);
+        first.spec = Some(ServiceSpec::default());
+        filler.take(Event::Apply(good(first.clone())));
+        for (list, version) in [(false, 2), (true, 3)] {
+            let found = refused(service("one", "a", version));
+            if list {
+                filler.take(Event::Init);
+                filler.take(Event::InitApply(found));
+                assert!(filler.take(Event::InitDone).is_empty());
+            } else {
+                filler.take(Event::Apply(found));
+            }
+            let known = cache.get(&name).unwrap();
+            assert!(known.spec.is_some() && super::version(known.as_ref()) == version && cache.is_unreadable(&name));
+            assert_eq!(cache.unknown("one"), None);
+        }
+        filler.take(Event::Apply(refused(service("one", "a", 2))));
+        assert_eq!(super::version(cache.get(&name).unwrap().as_ref()), 3, "an older one");
+
+        let mut other = service("one", "a", 4);
+        other.metadata.uid = Some("other".into());
+        filler.take(Event::Apply(refused(other)));
+        assert!(cache.get(&name).is_none(), "another one of that name was never read");
+        assert_eq!((cache.unknown("one"), cache.unknown("two")), (Some(name.clone()), None));
+        filler.take(Event::Init);
+        assert_eq!(filler.take(Event::InitDone)[0].name, name);
+        assert!(!cache.is_unreadable(&name));
+
+        filler.take(Event::Apply(refused(service("one", "a", 5))));
+        filler.take(Event::Apply(good(service("one", "a", 6))));
+        assert!(cache.get(&name).is_some() && !cache.is_unreadable(&name));
+    }
+
     #[test]
     fn a_new_list_removes_what_it_does_not_name_in_its_own_namespace_only() {
         let cache = Cache::default();
         let mut one = Filler::new(cache.clone(), Some("one".into()));
         let mut two = Filler::new(cache.clone(), Some("two".into()));
-        one.take(Event::Apply(service("one", "a", 1)));
-        one.take(Event::Apply(service("one", "b", 2)));
-        two.take(Event::Apply(service("two", "a", 3)));
+        one.take(Event::Apply(good(service("one", "a", 1))));
+        one.take(Event::Apply(good(service("one", "b", 2))));
+        two.take(Event::Apply(good(service("two", "a", 3))));
         one.take(Event::Init);
-        assert_eq!(one.take(Event::InitApply(service("one", "b", 4))).len(), 1);
+        assert_eq!(one.take(Event::InitApply(good(service("one", "b", 4)))).len(), 1);
         let gone = one.take(Event::InitDone);
         assert_eq!(gone.len(), 1);
         assert!(gone[0].before.as_ref().is_some_and(|gone| gone.name_any() == "a"));

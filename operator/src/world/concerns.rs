@@ -45,8 +45,7 @@ pub fn of_master(world: &World, change: &Change<SshMaster>) -> Vec<Key> {
         let urls = (spec.public_url.clone(), spec.ssh_host.clone(), spec.service.port);
         Some((spec.suspend, spec.read_only.clone(), urls))
     };
-    let Some(master) = change.objects().next() else { return keys };
-    let name = Name::of(master.as_ref());
+    let name = &change.name;
     let of_it =
         |namespace: Option<String>, named: &str| namespace.as_deref() == Some(&name.namespace) && named == name.name;
     if !keys.is_empty() {
@@ -114,7 +113,7 @@ fn itself<K: ResourceExt>(change: &Change<K>) -> Option<Name> {
     if before == after && before.is_some() {
         return None;
     }
-    change.objects().next().map(|object| Name::of(object.as_ref()))
+    Some(change.name.clone())
 }
 
 #[cfg(test)]
@@ -141,7 +140,8 @@ mod tests {
                 master.metadata.generation = Some(generation);
                 Some(Arc::new(master))
             };
-            let change = Change { before: of(1, json!({})), after: of(2, change) };
+            let name = Name::new("code", "hg");
+            let change = Change { name, before: of(1, json!({})), after: of(2, change) };
             of_master(&world, &change).iter().any(|key| matches!(key, Key::Repository(_)))
         };
         for told in [

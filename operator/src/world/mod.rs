@@ -12,7 +12,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crds::{HgRepository, MirrorPool, SshMaster};
+use crds::conditions::Reason;
+use crds::{HgRepository, MasterRef, MirrorPool, SshMaster};
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::coordination::v1::Lease;
@@ -32,6 +33,7 @@ use watch::{Health, Plan};
 
 use crate::metrics::metrics;
 use crate::names::MANAGED;
+use crate::problem::Problem;
 use crate::queue::Queue;
 
 #[derive(Clone, Default)]
@@ -64,6 +66,19 @@ impl World {
         self.pools.find(|pool| {
             pool.namespace().as_ref() == Some(&master.namespace) && pool.spec.master_ref.name == master.name
         })
+    }
+
+    /// This SshMaster is there and could never be read: what is its stays as it is, and is woken when it is known.
+    pub fn is_unknown(&self, namespace: &str, master: &MasterRef) -> bool {
+        let master = Name::new(namespace, &*master.name);
+        self.masters.is_unreadable(&master) && self.masters.get(&master).is_none()
+    }
+
+    /// What mirrors there are to be follows from all pools.
+    pub fn must_know_pools(&self, namespace: &str) -> Result<(), Problem> {
+        let Some(Name { name, .. }) = self.pools.unknown(namespace) else { return Ok(()) };
+        let sentence = format!("MirrorPool '{name}' cannot be read: until it can, settings stay as they are");
+        Err(Problem::user(Reason::Reconciling, sentence))
     }
 
     /// How many mirrors they are to have together.

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures::StreamExt;
+use kube::core::DeserializeGuard;
 use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{self, Event};
 use kube::{Api, Resource, ResourceExt};
@@ -13,6 +14,7 @@ use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 
 use super::cache::{Cache, Change, Filler, version};
+use super::metadata;
 use crate::metrics::metrics;
 
 /// A watch is asked anew after this time, so that a connection that died unseen is noticed.
@@ -137,7 +139,8 @@ impl Health {
 
 /// What to watch, and what to do with it.
 pub struct Plan<K> {
-    pub api: Api<K>,
+    /// One object that our types refuse must not make a list of all others one that cannot be read.
+    pub api: Api<DeserializeGuard<K>>,
     pub namespace: Option<String>,
     /// None: all of this kind.
     pub labels: Option<&'static str>,
@@ -163,7 +166,13 @@ where
     }
     let mut filler = Filler::new(plan.cache, plan.namespace);
     let (told, slim) = (health.clone(), plan.slim);
-    let stream = kube::runtime::watcher(plan.api, config).default_backoff().modify(slim);
+    let stream = kube::runtime::watcher(plan.api, config).default_backoff().modify(move |found| {
+        if let Ok(object) = &mut found.0 {
+            slim(object);
+        } else {
+            metadata(found);
+        }
+    });
     tokio::spawn(async move {
         let mut stream = std::pin::pin!(stream);
         while let Some(heard) = stream.next().await {

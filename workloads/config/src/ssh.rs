@@ -30,7 +30,8 @@ pub struct SshRole {
     /// The other SSH instances, by name: where their admin port is reached.
     #[serde(default)]
     pub peers: BTreeMap<InstanceName, Address>,
-    /// The standbys of the first generation; later ones stand in the register.
+    /// The standbys of the first generation, which stand in the register: nobody reads them here. They stay, because
+    /// without them every configuration would be another, and a new operator would restart all SSH pods.
     #[serde(default)]
     pub in_sync: BTreeSet<InstanceName>,
     /// Who is master, and whose acknowledgement a commit needs.

@@ -11,6 +11,7 @@ mod rights;
 mod rollback;
 mod running;
 mod stale;
+mod unreadable;
 mod watches;
 
 use std::time::Duration;

@@ -103,7 +103,7 @@ async fn nothing_changes(
         .await;
 }
 
-fn merged(spec: &Value, change: &Value) -> Value {
+pub fn merged(spec: &Value, change: &Value) -> Value {
     let mut changed = spec.clone();
     merge(&mut changed, change);
     changed
@@ -216,7 +216,7 @@ fn merge(spec: &mut Value, change: &Value) {
 }
 
 /// What the operator has made, as people see it: without versions and what others say in them.
-async fn objects(cluster: &Cluster) -> BTreeMap<String, Value> {
+pub async fn objects(cluster: &Cluster) -> BTreeMap<String, Value> {
     let mut all = BTreeMap::new();
     add::<StatefulSet>(cluster, &mut all).await;
     add::<Service>(cluster, &mut all).await;
