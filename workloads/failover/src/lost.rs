@@ -47,10 +47,10 @@ impl std::fmt::Display for Missing {
         match self {
             Missing::Silent(names) => {
                 let names: Vec<&str> = names.iter().map(InstanceName::as_str).collect();
-                let names = names.join(" and ");
+                let names = names.join(", ");
                 write!(
                     f,
-                    "is made again as soon as every instance answers what it holds: {names} does not; if it is lost \
+                    "is made again as soon as every instance answers what it holds; silent: {names}; if that is lost \
                      for good, say so with {WORD}"
                 )
             }

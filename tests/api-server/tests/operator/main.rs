@@ -217,7 +217,7 @@ async fn who_must_act_is_measured(cluster: &Cluster, operator: &Operator) {
     let registers = cluster.api::<Lease>();
     let mut register = registers.get("hg").await.unwrap();
     registers.delete("hg", &DeleteParams::default()).await.unwrap();
-    measured("the register is lost", Some(0.0), Some(1.0)).await;
+    measured("the register is lost", Some(1.0), Some(1.0)).await;
     // Nobody runs here; with a disk in the register somebody has, and was master.
     register.metadata.resource_version = None;
     let disk = format!("hg-ssh-0={}", "0".repeat(32));

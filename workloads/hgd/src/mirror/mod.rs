@@ -124,12 +124,13 @@ async fn serve(start: Start, local: Local, mut shutdown: Shutdown) -> Result<(),
         never = probes.follow(local.ready(), NOT_READY) => match never {},
     };
     probes.stopping();
-    if let Err(MirrorError::Feed(MirrorFeedError::OutOfRange { .. })) = &ended {
-        start::forget(&role.data_directory)?;
-    }
     cancel.cancel();
     let _their_ends_are_enough = tokio::join!(public, internal);
     local.stop().await;
+    // Nobody writes another checkpoint now.
+    if let Err(MirrorError::Feed(MirrorFeedError::OutOfRange { .. })) = &ended {
+        start::forget(&role.data_directory)?;
+    }
     ended
 }
 
