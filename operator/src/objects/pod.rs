@@ -16,8 +16,6 @@ use crate::names::{
 const USER: u32 = 65532;
 /// Readers' connections are sent elsewhere before the process is asked to stop.
 const MIRROR_LEAVES_SECONDS: u32 = 5;
-/// A master hands over in order before that; one that ended at once would only be missed.
-const SSH_LEAVES_SECONDS: u32 = 2;
 /// Pushes and clones under way may end.
 const GRACE_SECONDS: u32 = 60;
 
@@ -202,11 +200,9 @@ fn container(template: &Template<'_>) -> Value {
     if let Some(resources) = template.knobs.resources {
         container["resources"] = json!(resources);
     }
-    let seconds = match workload.component {
-        Component::Mirror => MIRROR_LEAVES_SECONDS,
-        Component::Ssh => SSH_LEAVES_SECONDS,
-    };
-    container["lifecycle"] = json!({"preStop": {"sleep": {"seconds": seconds}}});
+    if workload.component == Component::Mirror {
+        container["lifecycle"] = json!({"preStop": {"sleep": {"seconds": MIRROR_LEAVES_SECONDS}}});
+    }
     container
 }
 

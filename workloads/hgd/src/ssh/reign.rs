@@ -34,6 +34,8 @@ use crate::process::{self, Shutdown};
 const PUBLISHER_QUEUE: usize = 1024;
 /// How long children of a deposed master may still tell their clients that the outcome is unknown.
 const FAREWELL: Duration = Duration::from_millis(1_500);
+/// How long a master that is asked to end waits to be succeeded.
+const HAND_OVER: Duration = Duration::from_secs(2);
 
 /// What there is for as long as this instance is master.
 struct Reign {
@@ -80,7 +82,7 @@ pub async fn reign(
     base.probes.ready();
 
     let ended = tokio::select! {
-        () = process::asked(&mut shutdown) => Ok(()),
+        () = leaves(base, &mut shutdown) => Ok(()),
         error = base.local.failed() => Err(error.into()),
         error = log_stopped(base) => Err(error),
         ended = &mut reign.publishing => Err(SshError::Read(format!("{ended:?}"))),
@@ -110,6 +112,16 @@ pub async fn reign(
     reign.kept.abort();
     reign.gate.abort();
     ended
+}
+
+/// A pod that is to go reigns on for a moment: the operator hears of it, and another takes over in order. A master
+/// that ended at once would only be missed. In all-in-one everything is stopped together.
+async fn leaves(base: &Base, shutdown: &mut Shutdown) {
+    process::asked(shutdown).await;
+    let is_pod = matches!(base.role.register, config::Register::Lease { .. });
+    if is_pod && !base.role.peers.is_empty() {
+        tokio::time::sleep(HAND_OVER).await;
+    }
 }
 
 /// With one volume for all: to read the logs may have taken longer than the lease.
