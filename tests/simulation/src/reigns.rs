@@ -148,7 +148,7 @@ impl World {
         for log in LogName::ALL {
             let ticket = up.ticket(log, Meant::Nothing);
             up.handle(log, Event::InSync { ticket, generation, in_sync: in_sync.clone() });
-            for Standby { disk, stored } in standbys.values().filter(|standby| in_sync.contains(&standby.disk)) {
+            for Standby { disk, stored, .. } in standbys.values().filter(|standby| in_sync.contains(&standby.disk)) {
                 let (member, through) = (disk.clone(), stored[log as usize]);
                 up.handle(log, Event::Acknowledged { generation, member, through });
             }
@@ -161,7 +161,7 @@ impl World {
         let (name, disk) = (self.ssh[standby].name.clone(), self.ssh[standby].disk.clone());
         let Some(up) = &mut self.ssh[master].up else { return };
         let Some(reign) = &mut up.reign else { return };
-        let new = Standby { disk: disk.clone(), stored: [Offset::ZERO; 2] };
+        let new = Standby { disk: disk.clone(), stored: [Offset::ZERO; 2], leaving: false };
         let noted = reign.standbys.entry(name.clone()).or_insert_with(|| new.clone());
         if noted.disk != disk {
             *noted = new;

@@ -17,6 +17,8 @@ pub struct Standby {
     pub disk: DiskId,
     /// How far it has stored each log, on the connection that it has now.
     pub stored: [Offset; 2],
+    /// It says that it is about to end.
+    pub leaving: bool,
 }
 
 /// What the master sees.
@@ -210,7 +212,7 @@ impl Keeper {
                     members.insert(name.clone(), Some(standby.disk.clone()));
                     changed = true;
                 }
-                _ if self.is_late(name, now) => changed = true,
+                standby if self.is_late(name, now) || standby.is_some_and(|standby| standby.leaving) => changed = true,
                 _ => {
                     members.insert(name.clone(), meant);
                 }
@@ -233,7 +235,10 @@ impl Keeper {
         let may = |name: &InstanceName| {
             !self.known.value.in_sync.contains(name) && self.resting.get(name).is_none_or(|until| *until <= now)
         };
-        let ready = seen.standbys.iter().find(|(name, standby)| may(name) && holds(standby, seen.committed));
+        let ready = |(name, standby): &(&InstanceName, &Standby)| {
+            may(name) && !standby.leaving && holds(standby, seen.committed)
+        };
+        let ready = seen.standbys.iter().find(ready);
         let Some((name, standby)) = ready.filter(|_| self.joining.is_none()) else { return Step::Nothing };
         self.joining = Some(Joining { name: name.clone(), disk: standby.disk.clone(), since: now });
         self.required = self.wanted();
@@ -244,7 +249,7 @@ impl Keeper {
     /// can end that.
     fn give_up_joining(&mut self, now: Duration, seen: &Seen) {
         let Some(Joining { name, disk, since }) = &self.joining else { return };
-        let here = seen.standbys.get(name).is_some_and(|standby| standby.disk == *disk);
+        let here = seen.standbys.get(name).is_some_and(|standby| standby.disk == *disk && !standby.leaving);
         let stalls = !here || now.saturating_sub(*since) >= PATIENCE;
         if stalls && self.doubt.is_empty() {
             self.resting.insert(name.clone(), now + PATIENCE);

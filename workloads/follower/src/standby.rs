@@ -57,6 +57,8 @@ pub struct Standby {
     pub progress: watch::Receiver<Option<Progress>>,
     /// Told whether the master sends, and this standby stores.
     pub following: watch::Sender<bool>,
+    /// True: this standby is about to end in order.
+    pub leaving: watch::Receiver<bool>,
 }
 
 impl Standby {
@@ -128,6 +130,7 @@ impl Standby {
             written[name as usize].notify_one();
         }
         tasks.spawn(report(self.progress.clone(), stream.sender.clone()));
+        tasks.spawn(leave(self.leaving.clone(), stream.sender.clone()));
         loop {
             let message = tokio::select! {
                 message = stream.next() => message?,
@@ -204,6 +207,13 @@ async fn acknowledge(
                 return;
             }
         }
+    }
+}
+
+async fn leave(mut leaving: watch::Receiver<bool>, sender: MessageSender<FromFollower>) {
+    if leaving.wait_for(|leaving| *leaving).await.is_ok() {
+        // Who does not hear it misses this standby.
+        let _master_gone = sender.send(&FromFollower::Leaving).await;
     }
 }
 

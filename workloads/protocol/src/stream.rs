@@ -69,6 +69,9 @@ pub enum FromFollower {
         #[n(0)]
         replication_through: Offset,
     },
+    /// A standby is about to end in order: commits need not wait until it is missed. It acknowledges meanwhile.
+    #[n(4)]
+    Leaving,
 }
 
 /// How many replication entries may be on their way to a mirror.

@@ -35,7 +35,7 @@ impl World {
     }
 
     fn stores(&mut self, who: &str, on: &str, through: u64) {
-        self.seen.standbys.insert(name(who), Standby { disk: disk(on), stored: [Offset(through); 2] });
+        self.seen.standbys.insert(name(who), Standby { disk: disk(on), stored: [Offset(through); 2], leaving: false });
     }
 
     fn decide(&mut self) -> Step {
@@ -85,6 +85,25 @@ fn one_that_stores_nothing_is_as_good_as_lost_and_a_slow_one_is_not() {
     }
     world.now += PATIENCE;
     assert!(matches!(world.decide(), Step::Write(..)), "no further for seconds");
+}
+
+#[test]
+fn one_that_leaves_in_order_is_not_waited_for() {
+    let leaves = |world: &mut World| world.seen.standbys.get_mut(&name("ssh-1")).unwrap().leaving = true;
+    let mut world = World::new(false);
+    leaves(&mut world);
+    assert!(world.write().in_sync.is_empty());
+    assert_eq!(world.decide(), Step::Require(Members::new()));
+    world.now += seconds(3600);
+    assert_eq!(world.decide(), Step::Nothing, "it is not taken in again");
+    world.stores("ssh-1", "one", 5);
+    assert!(matches!(world.decide(), Step::Require(_)), "it is back");
+    leaves(&mut world);
+    assert_eq!(world.decide(), Step::Require(Members::new()), "before it has joined");
+
+    let mut world = World::new(true);
+    leaves(&mut world);
+    assert_eq!(world.decide(), Step::Nothing, "rather no push than one on one disk only");
 }
 
 #[test]

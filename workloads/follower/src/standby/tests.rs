@@ -58,6 +58,7 @@ impl World {
             blobs: Blobs::open(data.path().join("blobs")).unwrap(),
             progress: watch::channel(None).1,
             following: watch::Sender::new(false),
+            leaving: watch::channel(false).1,
         });
         World { data, standby, master, streams }
     }

@@ -58,6 +58,8 @@ pub struct StandbySeen {
     pub disk: DiskId,
     /// How far each log is on its disk.
     pub stored: [Offset; 2],
+    /// It is about to end.
+    pub leaving: bool,
 }
 
 impl Following {
@@ -129,7 +131,10 @@ fn hello(message: FromFollower) -> Option<Hello> {
             peer,
             disk,
         }),
-        FromFollower::Stored { .. } | FromFollower::Progress(_) | FromFollower::Window { .. } => None,
+        FromFollower::Stored { .. }
+        | FromFollower::Progress(_)
+        | FromFollower::Window { .. }
+        | FromFollower::Leaving => None,
     }
 }
 
@@ -273,6 +278,12 @@ async fn read_standby(
                 let input = Input::Standby { name: name.clone(), progress };
                 let _publisher_gone = following.publisher.send(input).await;
             }
+            Ok(Some(FromFollower::Leaving)) => {
+                following.standbys.send_if_modified(|set| {
+                    let own = set.get_mut(name).filter(|standby| standby.connection == connection);
+                    own.is_some_and(|standby| !std::mem::replace(&mut standby.leaving, true))
+                });
+            }
             Ok(Some(FromFollower::Hello { .. } | FromFollower::Window { .. })) => return "it spoke as a mirror",
             Ok(None) => return "it closed the connection",
             Err(_) => return "the connection broke",
@@ -289,7 +300,7 @@ fn note(
     log: LogName,
     through: Offset,
 ) -> bool {
-    let new = || StandbySeen { connection, disk: disk.clone(), stored: NOTHING_STORED };
+    let new = || StandbySeen { connection, disk: disk.clone(), stored: NOTHING_STORED, leaving: false };
     let standby = standbys.entry(name.clone()).or_insert_with(new);
     if standby.connection < connection {
         *standby = new();
@@ -314,7 +325,9 @@ async fn read_mirror(
             Ok(Some(FromFollower::Window { replication_through })) => {
                 window.send_replace(replication_through);
             }
-            Ok(Some(FromFollower::Hello { .. } | FromFollower::Stored { .. })) => return "it spoke as a standby",
+            Ok(Some(FromFollower::Hello { .. } | FromFollower::Stored { .. } | FromFollower::Leaving)) => {
+                return "it spoke as a standby";
+            }
             Ok(None) => return "it closed the connection",
             Err(_) => return "the connection broke",
         }

@@ -13,7 +13,7 @@ use register::{Register, State, Version, Versioned, WriteError};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::follow::Standbys;
+use super::follow::{StandbySeen, Standbys};
 use super::own::Own;
 use super::tenure::{Tenure, boot_time};
 
@@ -122,9 +122,10 @@ impl Keep {
 
     fn seen(&self) -> Seen {
         let current = self.standbys.borrow();
-        let standbys = current
-            .iter()
-            .map(|(name, standby)| (name.clone(), Standby { disk: standby.disk.clone(), stored: standby.stored }));
+        let standbys = current.iter().map(|(name, standby)| {
+            let StandbySeen { disk, stored, leaving, .. } = standby.clone();
+            (name.clone(), Standby { disk, stored, leaving })
+        });
         let positions = self.logs.each_ref().map(Log::positions);
         Seen {
             standbys: standbys.collect::<BTreeMap<_, _>>(),

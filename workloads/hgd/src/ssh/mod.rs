@@ -24,6 +24,7 @@ mod writable;
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::Request;
@@ -121,6 +122,9 @@ pub(crate) struct Base {
     reign: watch::Sender<metrics::Reign>,
 }
 
+/// How long a standby that is asked to end waits to be left out of the in-sync set, and how often it looks.
+const LEAVE: Duration = Duration::from_secs(1);
+const LEAVE_LOOK: Duration = Duration::from_millis(50);
 const NOT_FOLLOWING: &str = "this standby does not follow the master yet; it will when the master answers";
 
 pub async fn run(config: PathBuf) -> Result<(), SshError> {
@@ -271,6 +275,7 @@ async fn stand_by(base: &Base, register: &Register, shutdown: &mut Shutdown) -> 
     let masters = peers(&base.role);
     let (following, follows) = watch::channel(false);
     let (starts, known_starts) = watch::channel([Offset(1); 2]);
+    let (leaving, leaves) = watch::channel(false);
     let standby = Arc::new(Standby {
         name: base.role.name.clone(),
         disk: base.own.disk.clone(),
@@ -283,9 +288,10 @@ async fn stand_by(base: &Base, register: &Register, shutdown: &mut Shutdown) -> 
         blobs: base.blobs.clone(),
         progress: base.local.progress(),
         following,
+        leaving: leaves,
     });
     tokio::select! {
-        () = process::asked(shutdown) => Ok(Ended::Asked),
+        () = left(base, register, &leaving, shutdown) => Ok(Ended::Asked),
         () = named(base, register) => Ok(Ended::Named),
         error = standby.run(masters) => Err(SshError::Standby(error)),
         error = trim::run(base, known_starts) => Err(error.into()),
@@ -293,6 +299,24 @@ async fn stand_by(base: &Base, register: &Register, shutdown: &mut Shutdown) -> 
         error = log_stopped(base) => Err(error),
         never = base.probes.follow(follows, NOT_FOLLOWING) => match never {},
     }
+}
+
+/// The process was asked to end, and commits do not need it any more. In all-in-one everything is stopped together,
+/// and stays in the set.
+async fn left(base: &Base, register: &Register, leaving: &watch::Sender<bool>, shutdown: &mut Shutdown) {
+    process::asked(shutdown).await;
+    if !reign::is_pod(&base.role) {
+        return;
+    }
+    leaving.send_replace(true);
+    let is_out = async {
+        while let Ok(Some(found)) = register.read().await
+            && found.value.in_sync.contains(&base.own.name)
+        {
+            tokio::time::sleep(LEAVE_LOOK).await;
+        }
+    };
+    let _missed_then = tokio::time::timeout(LEAVE, is_out).await;
 }
 
 /// What this standby needs next is neither in the master's logs nor in its own. The latter when an earlier beginning

@@ -118,10 +118,13 @@ pub async fn reign(
 /// that ended at once would only be missed. In all-in-one everything is stopped together.
 async fn leaves(base: &Base, shutdown: &mut Shutdown) {
     process::asked(shutdown).await;
-    let is_pod = matches!(base.role.register, config::Register::Lease { .. });
-    if is_pod && !base.role.peers.is_empty() {
+    if is_pod(&base.role) && !base.role.peers.is_empty() {
         tokio::time::sleep(HAND_OVER).await;
     }
+}
+
+pub fn is_pod(role: &config::SshRole) -> bool {
+    matches!(role.register, config::Register::Lease { .. })
 }
 
 /// With one volume for all: to read the logs may have taken longer than the lease.
