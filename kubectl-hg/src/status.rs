@@ -61,7 +61,7 @@ pub async fn status(client: Client, options: &Status) -> Result<String, CommandE
     );
     for condition in &status.conditions {
         let message = if condition.message.is_empty() { &condition.reason } else { &condition.message };
-        text += &format!("\n{:<17}{:<9}{message}", format!("{}:", condition.type_), condition.status);
+        text += &format!("\n{:<20}{:<9}{message}", format!("{}:", condition.type_), condition.status);
     }
     Ok(text)
 }
