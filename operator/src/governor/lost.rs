@@ -23,6 +23,8 @@ use crate::world::cache::Name;
 
 /// So long instances may take to answer before anybody is told that they do not.
 const PATIENCE: Duration = Duration::from_secs(3);
+/// After a write that was refused, such as where a Lease of that name is there without our labels.
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// As the watches have it.
 pub fn is_lost(context: &Context, name: &Name) -> bool {
@@ -47,7 +49,7 @@ fn instances(context: &Context, name: &Name, master: &SshMaster) -> BTreeSet<Ins
     claims(context, name).iter().filter_map(volume).chain(wanted).collect()
 }
 
-/// Makes it again, or answers why it cannot be.
+/// Makes it again, or answers why it cannot be, or could not.
 pub async fn look(
     context: &Context,
     client: &Client,
@@ -75,7 +77,11 @@ pub async fn look(
             tracing::warn!(master = %name, sentence, "the register was missing, and is made again");
             tell(context, master, EventReason::RegisterMade, sentence);
         }
-        Err(why) => tracing::warn!(master = %name, why, "the register was not made again; it is looked at again"),
+        Err(why) => {
+            tracing::debug!(master = %name, why, "the register was not made again");
+            tokio::time::sleep(AGAIN).await;
+            return (lost_for >= PATIENCE).then(|| format!("the register is missing and cannot be made again: {why}"));
+        }
     }
     None
 }
