@@ -1,8 +1,8 @@
 //! Which repositories there are: the replication log, folded. Every instance folds the same one.
 
-use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use rpds::{HashTrieMapSync, RedBlackTreeMapSync};
 use serde::{Deserialize, Serialize};
 
 use crate::{CreationId, Offset, PushId, Record, RepositoryFormat, RepositoryPath, RepositorySettings};
@@ -47,13 +47,13 @@ impl Repository {
 }
 
 /// Also its serialized form: part of checkpoints and of snapshots for newcomers. Every change is told with a copy of
-/// the whole, hence copies share the repositories.
+/// the whole, hence a copy costs nothing and shares everything that did not change since.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "Stored", into = "Stored")]
 pub struct Registry {
     through: Offset,
-    repositories: BTreeMap<CreationId, Arc<Repository>>,
-    paths: HashMap<RepositoryPath, CreationId>,
+    repositories: RedBlackTreeMapSync<CreationId, Arc<Repository>>,
+    paths: HashTrieMapSync<RepositoryPath, CreationId>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -72,7 +72,7 @@ impl From<Stored> for Registry {
 
 impl From<Registry> for Stored {
     fn from(registry: Registry) -> Stored {
-        let repositories = registry.repositories.into_values().map(Arc::unwrap_or_clone).collect();
+        let repositories = registry.iter().cloned().collect();
         Stored { through: registry.through, repositories }
     }
 }
@@ -84,7 +84,7 @@ impl Registry {
     }
 
     pub fn len(&self) -> usize {
-        self.repositories.len()
+        self.repositories.size()
     }
 
     pub fn is_empty(&self) -> bool {
@@ -117,8 +117,9 @@ impl Registry {
         let Some(id) = record.repository(offset) else { return Ok(()) };
         let missing = RegistryError::Missing { offset, repository: id };
         if let Record::RepositoryDeleted(_) = record {
-            let gone = self.repositories.remove(&id).ok_or(missing)?;
-            self.paths.remove(&gone.path);
+            let gone = self.repositories.get(&id).ok_or(missing)?;
+            self.paths.remove_mut(&gone.path);
+            self.repositories.remove_mut(&id);
             return Ok(());
         }
         let repository = Arc::make_mut(self.repositories.get_mut(&id).ok_or(missing)?);
@@ -141,8 +142,8 @@ impl Registry {
             return Err(RegistryError::Exists { offset, path: created.path.clone(), existing: *existing });
         }
         let id = CreationId(offset.0);
-        self.paths.insert(created.path.clone(), id);
-        self.repositories.insert(
+        self.paths.insert_mut(created.path.clone(), id);
+        self.repositories.insert_mut(
             id,
             Arc::new(Repository {
                 id,
