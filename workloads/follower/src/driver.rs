@@ -175,9 +175,9 @@ impl Driver {
             Some(Replayed { records, through }) => self.lanes.replayed(ticket, &records, through, now),
             None => self.lanes.finished(ticket, done.outcome, now),
         }
-        if let Some(state) = done.state {
+        if let Some(now) = done.state.and_then(|state| state.visible) {
             self.outputs.table.update(id, |view| {
-                (view.tip, view.heads, view.changesets) = (state.tip, state.heads, state.changesets);
+                (view.tip, view.heads, view.changesets) = (now.tip, now.heads, now.changesets);
             });
         }
     }

@@ -219,7 +219,8 @@ impl Executor {
         let Some(repository) = repository else { return Ok(state) };
         // The copy comes without the hgrc, which is generated on each instance.
         let Repository { settings, path, .. } = repository;
-        self.call(id, Operation::Configure { offset: state.applied, settings, path, hidden: true }).await
+        let configure = Operation::Configure { offset: state.applied, settings, path, hidden: true };
+        Ok(LaneState { visible: state.visible, ..self.call(id, configure).await? })
     }
 }
 

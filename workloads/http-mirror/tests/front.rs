@@ -61,7 +61,7 @@ async fn hg_clones_pulls_and_identifies_and_cannot_push() {
         assert!(bookmark.status.success());
         let pushed = client(&python, &clone, &["push", "-B", "mark", "-r", "0"]).await;
         assert!(said(&pushed).contains("authorization failed"), "{}", said(&pushed));
-        assert_eq!(mirror.site.lane(Operation::State).await.changesets, 2);
+        assert_eq!(mirror.site.lane(Operation::State).await.visible.unwrap().changesets, 2);
     }
 }
 

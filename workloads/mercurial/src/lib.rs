@@ -22,7 +22,7 @@ pub use child::Child;
 pub use connection::ConnectError;
 pub use fetch::{FetchChild, FetchRequest, Fetched};
 pub use lane::{LaneError, LaneErrorKind, LanePool};
-pub use request::{Bytestring, ContentHashes, Integrity, LaneState, Operation, PushRequest, Request};
+pub use request::{Bytestring, ContentHashes, Integrity, LaneState, Operation, PushRequest, Request, Visible};
 pub use run_directory::{Options, Role};
 pub use session::{Ended, ServeChild, ServeRequest, Session};
 pub use web::{Class, WebAnswer, WebError, WebLoad, WebOptions, WebPool, WebRequest, WebResponse};

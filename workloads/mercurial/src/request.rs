@@ -68,7 +68,7 @@ impl PushRequest {
     }
 }
 
-/// The state file's object with what is visible.
+/// The state file's object, with what is visible where that may have changed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct LaneState {
@@ -76,11 +76,14 @@ pub struct LaneState {
     pub applied_revisions: u64,
     pub shown: Offset,
     pub shown_revisions: u64,
-    #[serde(default)]
+    #[serde(flatten)]
+    pub visible: Option<Visible>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Visible {
     pub tip: Option<ChangesetId>,
-    #[serde(default)]
     pub heads: u64,
-    #[serde(default)]
     pub changesets: u64,
 }
 

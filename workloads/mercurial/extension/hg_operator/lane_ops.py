@@ -8,13 +8,9 @@ import traceback
 from mercurial import vfs
 
 from . import apply, hashes, hgrc, init, integrity, recover, reinstate, snapshot, state, strip, view
-from .repositories import Missing, locked
+from .repositories import Busy, Missing, locked, locked_files
 
 DEFAULT_TIMEOUT_SECONDS = 10
-
-class Busy(Exception):
-    """What is asked for is not there at this moment."""
-
 
 class Full(Exception):
     """There is too little space to begin."""
@@ -73,7 +69,8 @@ class Lane:
             self._repositories.open(request["directory"])
         except Missing:
             return self._create(os.fsencode(request["directory"]), request)
-        return self._configured(request)
+        self.configure(request, b"")
+        return self.state(request, b"")
 
     def _create(self, directory, request):
         """Opens nothing: that would take many times as long as making the files, and a new one is empty."""
@@ -89,18 +86,17 @@ class Lane:
         return {**known.object(), **hashes.EMPTY}
 
     def configure(self, request, _body):
-        return self._configured(request)
-
-    def _configured(self, request):
-        with self._changing(request) as repo:
-            hgrc.write(repo.vfs, request["offset"], request["settings"], request["path"])
-            known = state.read(repo)
+        """Opens nothing, as `_create`. What clients see stays as it was, so that the answer says nothing of it."""
+        ui, directory = self._repositories.ui, os.fsencode(request["directory"])
+        with locked_files(ui, directory, _timeout(request)) as files:
+            _require_space(ui, directory, 0)
+            hgrc.write(files.vfs, request["offset"], request["settings"], request["path"])
+            known = state.read(files)
             known.passed(request["offset"], bool(request.get("hidden")))
-            state.write(repo, known)
-            answer = _answer(repo)
+            state.write(files, known)
         # It has read its settings.
         self.forget(request)
-        return answer
+        return known.object()
 
     def apply(self, request, body):
         push = request["push"]

@@ -5,13 +5,17 @@ import collections
 import contextlib
 import os
 
-from mercurial import hg
+from mercurial import hg, lock, vfs
 
 from . import state
 
 MAX_OPEN = 64
 # About 64 bytes of index and some caches each.
 MAX_OPEN_CHANGESETS = 4_000_000
+
+
+class Busy(Exception):
+    """What is asked for is not there at this moment."""
 
 
 class Missing(Exception):
@@ -87,3 +91,19 @@ def locked(repo, timeout):
             repo.recover()
             repo.invalidate(clearfilecache=True)
         yield
+
+
+Files = collections.namedtuple("Files", "vfs svfs")
+
+
+@contextlib.contextmanager
+def locked_files(ui, directory, timeout):
+    """As `locked`, for what needs no open repository, which costs many times as much."""
+    files = Files(*(vfs.vfs(os.path.join(directory, name)) for name in (b".hg", b".hg/store")))
+    if not files.svfs.exists(state.FILE):
+        raise Missing(os.fsdecode(directory))
+    with lock.trylock(ui, files.vfs, b"wlock", timeout, 0), lock.trylock(ui, files.svfs, b"lock", timeout, 0):
+        if files.svfs.exists(b"journal"):
+            # Whoever hears of a failure recovers the repository.
+            raise Busy("what was left half done in %s has to be undone first" % os.fsdecode(directory))
+        yield files

@@ -100,7 +100,7 @@ def parse(data):
 
 
 def read(repo):
-    """The state of `repo`, or None when it is not a replicated repository."""
+    """The state of `repo`, which may be its mere files, or None when it is not a replicated repository."""
     try:
         return parse(repo.svfs.read(FILE))
     except FileNotFoundError:

@@ -165,6 +165,7 @@ class Apply(History):
         lane.apply(records[0], hidden=True)
         answer = lane.ask("configure", "r", offset=101, settings=SETTINGS, path="b", hidden=True)
         self.assertEqual((answer["applied"], answer["shown"]), (101, 10))
+        self.assertNotIn("tip", answer, "it opens nothing that could say so")
         self.assertRefused("invalid", lane.ask, "skip", "r", offset=101, hidden=False)
         lane.show(records[0])
         lane.ask("skip", "r", offset=102, hidden=True)
@@ -269,9 +270,14 @@ class Crash(History):
             os.symlink("another-host:1", os.path.join(directory, name))
             self.assertRefused("locked", self.lane.ask, "skip", "r", offset=300, timeout=0)
             self.assertRefused("locked", self.lane.ask, "recover", "r", breakLocks=False, timeout=0)
+            self.assertRefused("locked", self.configure, self.lane, 300)
             self.lane.ask("recover", "r", breakLocks=True)
             self.assertFalse(os.path.lexists(os.path.join(directory, name)))
         self.lane.ask("skip", "r", offset=300)
+
+    def configure(self, lane, offset):
+        settings = {**SETTINGS, "description": "record %d" % offset}
+        return lane.ask("configure", "r", offset=offset, settings=settings, path="r", hidden=False, timeout=0)
 
     def test_an_init_that_was_interrupted(self):
         for done in (".hg/requires", ".hg/store", ".hg/hgrc"):
@@ -308,6 +314,12 @@ class Crash(History):
         lane.ask("recover", "r", breakLocks=False)
         after = instance.file("r", "store/hg-operator-state"), instance.file("r", "store/hg-operator-pushlog")
         self.assertEqual(after, before)
+        _abandon_transaction(instance.python, instance.directory("r"))
+        message = self.assertRefused("locked", self.configure, lane, 200)
+        self.assertIn("left half done", message)
+        self.assertEqual(instance.file("r", "store/hg-operator-pushlog"), before[1])
+        self.assertEqual(self.configure(lane, 101)["applied"], 101)
+        self.assertIn(b"description = record 101", instance.file("r", "hgrc"))
         _abandon_transaction(instance.python, instance.directory("r"))
         for record in records:
             lane.apply(record)

@@ -135,7 +135,7 @@ impl Site {
         let (offset, push) = self.commit(name, content);
         let tip = push.tip.unwrap();
         let state = self.lane(Operation::Apply { offset, push, hidden: false }).await;
-        assert_eq!((state.applied, state.tip), (offset, Some(tip)));
+        assert_eq!((state.applied, state.visible.and_then(|visible| visible.tip)), (offset, Some(tip)));
         tip
     }
 }
