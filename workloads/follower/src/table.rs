@@ -29,6 +29,8 @@ pub struct LaneView {
 struct Lanes {
     /// With the change that made each what it is.
     views: BTreeMap<CreationId, (u64, LaneView)>,
+    /// By that change.
+    changes: BTreeMap<u64, CreationId>,
     newest: u64,
 }
 
@@ -53,17 +55,23 @@ impl LaneTable {
     /// Changes one lane's view, making it if it is new, and wakes all who wait.
     pub fn update(&self, id: CreationId, change: impl FnOnce(&mut LaneView)) {
         let mut lanes = self.lock();
-        lanes.newest += 1;
-        let newest = lanes.newest;
-        let (when, view) = lanes.views.entry(id).or_default();
-        *when = newest;
+        let Lanes { views, changes, newest } = &mut *lanes;
+        *newest += 1;
+        let (when, view) = views.entry(id).or_default();
+        changes.remove(when);
+        changes.insert(*newest, id);
+        *when = *newest;
         change(view);
         drop(lanes);
         self.ticks.send_modify(|n| *n += 1);
     }
 
     pub fn remove(&self, id: CreationId) {
-        self.lock().views.remove(&id);
+        let mut lanes = self.lock();
+        if let Some((when, _)) = lanes.views.remove(&id) {
+            lanes.changes.remove(&when);
+        }
+        drop(lanes);
         self.ticks.send_modify(|n| *n += 1);
     }
 
@@ -71,8 +79,7 @@ impl LaneTable {
     /// those that were removed nothing is said.
     pub fn changed_since(&self, change: u64) -> (u64, Vec<CreationId>) {
         let lanes = self.lock();
-        let changed = lanes.views.iter().filter(|(_, (when, _))| *when > change).map(|(id, _)| *id);
-        (lanes.newest, changed.collect())
+        (lanes.newest, lanes.changes.range(change + 1..).map(|(_, id)| *id).collect())
     }
 
     /// Wakes at every change of any lane.
@@ -98,5 +105,27 @@ impl LaneTable {
     fn lock(&self) -> MutexGuard<'_, Lanes> {
         // Nothing panics while it is held, and a view is a copy of what the repositories say themselves.
         self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lane_is_told_of_once_for_all_its_changes_since() {
+        let table = LaneTable::default();
+        let [one, two] = [CreationId(1), CreationId(2)];
+        for id in [one, two, one] {
+            table.update(id, |view| view.heads += 1);
+        }
+        let (newest, changed) = table.changed_since(0);
+        assert_eq!(changed, [two, one]);
+        assert_eq!(table.changed_since(newest), (newest, Vec::new()));
+        table.update(two, |view| view.heads += 1);
+        assert_eq!(table.changed_since(newest).1, [two]);
+        table.remove(two);
+        assert_eq!(table.changed_since(0).1, [one]);
+        assert_eq!((table.get(one).map(|view| view.heads), table.get(two)), (Some(2), None));
     }
 }
