@@ -10,6 +10,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use crds::HgRepository;
 use k8s_openapi::api::core::v1::Secret;
 use kube::Client;
 use protocol::status::{Cursor, Status};
@@ -72,12 +73,20 @@ struct Told {
     /// When a mirror last changed its state.
     mirrors_since: Option<Instant>,
     settings: Option<HashMap<RepositoryPath, RepositorySettings>>,
+    /// The UID and the generation of the HgRepository that a path's settings were last put for.
+    put_for: HashMap<RepositoryPath, (Option<String>, Option<i64>)>,
     used: HashSet<InstanceName>,
     /// Whose newest record is not published yet, and since when that has been known.
     unpublished: HashMap<RepositoryPath, Instant>,
 }
 
 impl Told {
+    fn has_put_before(&self, repository: &HgRepository) -> bool {
+        self.put_for.get(&repository.spec.path).is_some_and(|(uid, generation)| {
+            *uid == repository.metadata.uid && *generation < repository.metadata.generation
+        })
+    }
+
     /// Answers what is new, and, if somebody answers, whether it is of another generation than before.
     fn hear(&mut self, answer: Result<Status, AskError>) -> (News, Option<bool>) {
         let view = Arc::make_mut(self.view.get_or_insert_default());
@@ -150,6 +159,12 @@ impl Link {
     /// What the master has of this path. The outer None: not known yet.
     pub fn settings(&self, path: &RepositoryPath) -> Option<Option<RepositorySettings>> {
         self.shared.told().settings.as_ref().map(|all| all.get(path).cloned())
+    }
+
+    /// The master was told of an earlier generation of this same resource: this one came after it, however old the
+    /// list was that this operator began with.
+    pub fn has_put_before(&self, repository: &HgRepository) -> bool {
+        self.shared.told().has_put_before(repository)
     }
 
     /// For how long the newest record of this path has waited for its publication; None: it does not.
@@ -257,7 +272,7 @@ fn tell(shared: &Shared, around: &Surroundings, news: &News) {
 
 fn wake_repositories(shared: &Shared, around: &Surroundings) {
     let master = &shared.master;
-    let ours = |repository: &crds::HgRepository| is_of(repository, &repository.spec.master_ref.name, master);
+    let ours = |repository: &HgRepository| is_of(repository, &repository.spec.master_ref.name, master);
     for repository in around.world.repositories.find(ours) {
         around.queue.retry(Key::Repository(Name::of(repository.as_ref())));
     }
@@ -265,4 +280,37 @@ fn wake_repositories(shared: &Shared, around: &Surroundings) {
 
 fn is_of<K: kube::ResourceExt>(object: &K, named: &str, master: &Name) -> bool {
     object.namespace().as_deref() == Some(&master.namespace) && named == master.name
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn repository(path: &str, uid: &str, generation: i64) -> HgRepository {
+        serde_json::from_value(serde_json::json!({
+            "apiVersion": "hg-operator.dev/v1alpha1", "kind": "HgRepository",
+            "metadata": {"name": "tools", "uid": uid, "generation": generation},
+            "spec": {"path": path, "masterRef": {"name": "hg"}},
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn only_a_later_generation_of_what_was_put_is_known_to_be_news() {
+        let mut told = Told::default();
+        assert!(!told.has_put_before(&repository("tools", "one", 2)), "nothing was put");
+        told.put_for.insert("tools".parse().unwrap(), (Some("one".to_owned()), Some(2)));
+        let table = [
+            (repository("tools", "one", 3), true),
+            // The same, and what an old list says.
+            (repository("tools", "one", 2), false),
+            (repository("tools", "one", 1), false),
+            // Made anew, with its name and its path; and moved to another path.
+            (repository("tools", "two", 3), false),
+            (repository("others", "one", 3), false),
+        ];
+        for (repository, expected) in table {
+            assert_eq!(told.has_put_before(&repository), expected, "{:?}", repository.metadata);
+        }
+    }
 }

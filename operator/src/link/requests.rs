@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use crds::HgRepository;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use protocol::{Offset, Registry, RepositoryPath, RepositorySettings};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -123,14 +125,19 @@ impl Link {
     pub async fn put(
         &self,
         world: &World,
-        path: &RepositoryPath,
+        repository: &HgRepository,
         settings: &RepositorySettings,
     ) -> Result<Offset, AskError> {
-        let (shared, url) = (&self.shared, format!("/v1/registry/{path}"));
+        let (shared, path) = (&self.shared, &repository.spec.path);
+        let url = format!("/v1/registry/{path}");
         let Written { offset } = shared.any(world, Ask::Put(&url, &value(settings))).await?;
-        if let Some(known) = &mut shared.told().settings {
+        let ObjectMeta { uid, generation, .. } = &repository.metadata;
+        let mut told = shared.told();
+        told.put_for.insert(path.clone(), (uid.clone(), *generation));
+        if let Some(known) = &mut told.settings {
             known.insert(path.clone(), settings.clone());
         }
+        drop(told);
         shared.expects.notify_one();
         Ok(offset)
     }
@@ -139,7 +146,9 @@ impl Link {
     pub async fn delete(&self, world: &World, path: &RepositoryPath) -> Result<(), AskError> {
         let (shared, url) = (&self.shared, format!("/v1/registry/{path}"));
         shared.any::<()>(world, Ask::Delete(&url)).await?;
-        if let Some(known) = &mut shared.told().settings {
+        let mut told = shared.told();
+        told.put_for.remove(path);
+        if let Some(known) = &mut told.settings {
             known.remove(path);
         }
         Ok(())

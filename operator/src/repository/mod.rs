@@ -189,8 +189,10 @@ async fn act(context: &Context, observed: &Observed) -> Result<Done, Problem> {
     let known = link.settings(&spec.path).ok_or_else(no_master)?;
     let mut recorded = None;
     if known.as_ref() != Some(&wanted) {
-        must_be_current(context, observed).await?;
-        recorded = Some(link.put(&context.world, &spec.path, &wanted).await.map_err(told)?);
+        if known.is_none() || !link.has_put_before(&observed.repository) {
+            must_be_current(context, observed).await?;
+        }
+        recorded = Some(link.put(&context.world, &observed.repository, &wanted).await.map_err(told)?);
         tracing::info!(repository = %observed.name, path = %spec.path, "the master has it as it is wanted");
     }
     let import = import::import(&context.world, link, observed).await?;
@@ -198,7 +200,8 @@ async fn act(context: &Context, observed: &Observed) -> Result<Done, Problem> {
 }
 
 /// What the master is told outlives the resource: an old list must neither bring a repository back, nor take one away
-/// that was made anew meanwhile, with its path and its name.
+/// that was made anew meanwhile, with its path and its name. Where nothing is brought back, a later generation of what
+/// the master was told of before needs no reading: it cannot come from an old list.
 async fn must_be_current(context: &Context, observed: &Observed) -> Result<(), Problem> {
     let Some(owner) = Owner::of(observed.repository.as_ref()) else { return Ok(()) };
     owner.must_be_current(&context.client).await
