@@ -1,4 +1,5 @@
-//! From a change of a spec to the status that knows of it.
+//! From a change of a spec to the status that knows of it: the operator's, or, for comparison, one that is written by
+//! whoever makes the change.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -13,7 +14,7 @@ use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, JoinSet};
 
 use super::PATIENCE;
-use super::stage::{OURS, Stage, name};
+use super::stage::{NAMESPACE, Stage, name, status};
 
 /// By name.
 type Statuses = Arc<Mutex<HashMap<String, Known>>>;
@@ -39,6 +40,12 @@ impl Known {
     }
 }
 
+#[derive(Clone, Copy)]
+pub enum StatusBy {
+    Operator,
+    Ourselves,
+}
+
 pub struct Changes {
     api: Api<HgRepository>,
     statuses: Statuses,
@@ -47,7 +54,7 @@ pub struct Changes {
 
 impl Changes {
     pub async fn begin(stage: &Stage) -> Changes {
-        let api: Api<HgRepository> = stage.api(OURS);
+        let api: Api<HgRepository> = stage.api(NAMESPACE);
         let now = api.list(&ListParams::default().limit(1)).await.unwrap().metadata.resource_version.unwrap();
         let statuses = Statuses::default();
         let watch = tokio::spawn(watch(api.clone(), now, statuses.clone()));
@@ -55,12 +62,12 @@ impl Changes {
     }
 
     /// Makes so many, one repository after the other; answers how long each took, in seconds.
-    pub async fn make(self, count: usize, per_second: u32) -> Vec<f64> {
+    pub async fn make(self, count: usize, per_second: u32, by: StatusBy) -> Vec<f64> {
         let mut ticks = tokio::time::interval(Duration::from_secs(1) / per_second);
         let mut waiting = JoinSet::new();
         for number in 0..count {
             ticks.tick().await;
-            waiting.spawn(change(self.api.clone(), number, per_second, self.statuses.clone()));
+            waiting.spawn(change(self.api.clone(), number, per_second, by, self.statuses.clone()));
         }
         let latencies = waiting.join_all().await;
         self.watch.abort();
@@ -79,12 +86,16 @@ async fn watch(api: Api<HgRepository>, from: String, statuses: Statuses) {
     }
 }
 
-async fn change(api: Api<HgRepository>, number: usize, per_second: u32, statuses: Statuses) -> f64 {
+async fn change(api: Api<HgRepository>, number: usize, per_second: u32, by: StatusBy, statuses: Statuses) -> f64 {
     let name = name(number);
     let patch = Patch::Merge(json!({"spec": {"description": format!("changed {number}, {per_second} per second")}}));
     let begun = Instant::now();
     let changed = api.patch(&name, &PatchParams::default(), &patch).await.unwrap();
     let generation = changed.metadata.generation.unwrap();
+    if let StatusBy::Ourselves = by {
+        let status = Patch::Merge(status(number, generation));
+        api.patch_status(&name, &PatchParams::default(), &status).await.unwrap();
+    }
     let (waiter, told) = oneshot::channel();
     {
         let mut statuses = statuses.lock().unwrap();

@@ -16,9 +16,8 @@ use tempfile::TempDir;
 
 use super::PATIENCE;
 
-/// Nobody watches it.
-pub const BARE: &str = "bare";
-pub const OURS: &str = "ours";
+/// Of everything here.
+pub const NAMESPACE: &str = "ours";
 /// Requests of the bare client under way.
 const AT_ONCE: usize = 32;
 const MASTER: &str = "hg-ssh-0.hg-ssh-instances.ours.svc";
@@ -42,14 +41,12 @@ impl Stage {
             let all: Api<CustomResourceDefinition> = Api::all(stage.client.clone());
             all.create(&PostParams::default(), &definition).await.unwrap();
         }
-        for namespace in [BARE, OURS] {
-            let made: Namespace = of(json!({"metadata": {"name": namespace}}));
-            Api::all(stage.client.clone()).create(&PostParams::default(), &made).await.unwrap();
-        }
-        let repositories: Api<HgRepository> = stage.api(OURS);
+        let made: Namespace = of(json!({"metadata": {"name": NAMESPACE}}));
+        Api::all(stage.client.clone()).create(&PostParams::default(), &made).await.unwrap();
+        let repositories: Api<HgRepository> = stage.api(NAMESPACE);
         wait_for(async || repositories.list(&ListParams::default()).await.ok()).await;
         let users: Secret = of(json!({"metadata": {"name": "developers"}, "stringData": {"authorized_keys": ""}}));
-        stage.api::<Secret>(OURS).create(&PostParams::default(), &users).await.unwrap();
+        stage.api::<Secret>(NAMESPACE).create(&PostParams::default(), &users).await.unwrap();
         stage
             .apply(
                 "SshMaster",
@@ -74,14 +71,14 @@ impl Stage {
 
     async fn apply(&self, kind: &str, name: &str, spec: Value) {
         let resource = ApiResource::from_gvk(&GroupVersionKind::gvk("hg-operator.dev", "v1alpha1", kind));
-        let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), OURS, &resource);
+        let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), NAMESPACE, &resource);
         let object = DynamicObject::new(name, &resource).data(json!({"spec": spec}));
         api.patch(name, &PatchParams::apply("benchmark"), &Patch::Apply(&object)).await.unwrap();
     }
 
-    /// Of the namespace `OURS` only.
+    /// Of the namespace `NAMESPACE` only.
     pub async fn operator(&self) -> Operator {
-        let arguments = ["--namespace", OURS, "--own-namespace", "default", "--lease-name", LEASE];
+        let arguments = ["--namespace", NAMESPACE, "--own-namespace", "default", "--lease-name", LEASE];
         let kubeconfig = self.server.kubeconfig();
         let operator = Operator::start_among(&self.hosts, kubeconfig, "bench", self.folder.path(), &arguments);
         operator.wait_until_acting(PATIENCE).await;
@@ -95,17 +92,17 @@ impl Stage {
 
     /// What the operator has made of the SshMaster, running.
     pub async fn master(&self) -> Instance {
-        let maps = self.api::<ConfigMap>(OURS);
+        let maps = self.api::<ConfigMap>(NAMESPACE);
         wait_for(async || maps.get_opt("hg-ssh").await.unwrap()).await;
-        let leases = self.api::<Lease>(OURS);
+        let leases = self.api::<Lease>(NAMESPACE);
         wait_for(async || leases.get_opt("hg").await.unwrap()).await;
-        let secrets = self.api::<Secret>(OURS);
+        let secrets = self.api::<Secret>(NAMESPACE);
         wait_for(async || secrets.get_opt("hg-ssh-tls").await.unwrap()).await;
-        let pods = self.api::<Pod>(OURS);
+        let pods = self.api::<Pod>(NAMESPACE);
         wait_for(async || pods.get_opt("hg-ssh-0").await.unwrap()).await;
         let node = Node {
             client: self.client.clone(),
-            namespace: OURS,
+            namespace: NAMESPACE,
             kubeconfig: self.server.kubeconfig(),
             hosts: &self.hosts,
             folder: self.folder.path(),
@@ -121,13 +118,13 @@ impl Stage {
 
     /// As fast as one client can that asks for many things at once. `with_status`: each gets one, too, in a second
     /// write, which is the least that makes it Ready.
-    pub async fn create(&self, namespace: &str, count: usize, with_status: bool) -> Duration {
-        let api: Api<HgRepository> = self.api(namespace);
+    pub async fn create(&self, count: usize, with_status: bool) -> Duration {
+        let api: Api<HgRepository> = self.api(NAMESPACE);
         let begun = Instant::now();
         let create = async |number: usize| {
             api.create(&PostParams::default(), &repository(number)).await.unwrap();
             if with_status {
-                api.patch_status(&name(number), &PatchParams::default(), &Patch::Merge(&status(number)))
+                api.patch_status(&name(number), &PatchParams::default(), &Patch::Merge(&status(number, 1)))
                     .await
                     .unwrap();
             }
@@ -136,22 +133,17 @@ impl Stage {
         begun.elapsed()
     }
 
-    pub async fn remove(&self, namespace: &str) {
-        let api: Api<HgRepository> = self.api(namespace);
-        api.delete_collection(&DeleteParams::default(), &ListParams::default()).await.unwrap();
-    }
-
     /// The SshMaster's status, which is not written for every record, has the newest one of all.
     pub async fn is_told(&self) -> bool {
-        let all = self.api::<HgRepository>(OURS).list(&ListParams::default()).await.unwrap();
+        let all = self.api::<HgRepository>(NAMESPACE).list(&ListParams::default()).await.unwrap();
         let newest = all.iter().filter_map(|one| one.status.as_ref()?.published_offset).max();
-        let master = self.api::<SshMaster>(OURS).get("hg").await.unwrap();
+        let master = self.api::<SshMaster>(NAMESPACE).get("hg").await.unwrap();
         master.status.and_then(|status| Some(status.log?.head)) >= newest
     }
 
     /// How many say so of themselves.
     pub async fn ready(&self) -> usize {
-        let all = self.api::<HgRepository>(OURS).list(&ListParams::default()).await.unwrap();
+        let all = self.api::<HgRepository>(NAMESPACE).list(&ListParams::default()).await.unwrap();
         let ready = all.iter().filter(|one| {
             let conditions = one.status.iter().flat_map(|status| &status.conditions);
             conditions.into_iter().any(|one| one.type_ == "Ready" && one.status == "True")
@@ -178,12 +170,12 @@ fn repository(number: usize) -> HgRepository {
     }))
 }
 
-/// As the operator's.
-fn status(number: usize) -> Value {
+/// As the operator's, about this generation.
+pub fn status(number: usize, generation: i64) -> Value {
     let condition = |about: &str, reason: &str| {
         let at = "2026-01-01T00:00:00Z";
         json!({"type": about, "status": "True", "reason": reason, "message": "", "lastTransitionTime": at,
-            "observedGeneration": 1})
+            "observedGeneration": generation})
     };
     let path = format!("team-{}/repository-{number}", number % 100);
     json!({
@@ -191,7 +183,7 @@ fn status(number: usize) -> Value {
         "kind": "HgRepository",
         "metadata": {"name": name(number)},
         "status": {
-            "observedGeneration": 1,
+            "observedGeneration": generation,
             "heads": 0,
             "changesets": 0,
             "publishedOffset": number,
