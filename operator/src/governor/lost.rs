@@ -23,7 +23,7 @@ use crate::world::cache::Name;
 
 /// So long instances may take to answer before anybody is told that they do not.
 const PATIENCE: Duration = Duration::from_secs(3);
-/// After a write that was refused, such as where a Lease of that name is there without our labels.
+/// After what was in vain.
 const AGAIN: Duration = Duration::from_secs(1);
 
 /// As the watches have it.
@@ -66,24 +66,43 @@ pub async fn look(
         shared: is_shared(master),
         word: master.annotations().get(wish::FENCED) == Some(&told.to_string()),
     };
-    let state = match remake(now, &lost) {
-        Ok(state) => state,
-        Err(missing) => return (lost_for >= PATIENCE).then(|| missing.to_string()),
+    let made = match remake(now, &lost) {
+        Ok(state) => make(context, client, name, &state).await.map(|()| state),
+        Err(_) if lost_for < PATIENCE => return None,
+        Err(missing) => Err(missing.to_string()),
     };
-    match make(context, client, name, &state).await {
-        Ok(()) => {
+    match made {
+        Ok(state) => {
             let holder = state.master.as_ref().map_or("nobody", InstanceName::as_str);
             let sentence = format!("{holder} is master of generation {}: it holds most", state.generation);
             tracing::warn!(master = %name, sentence, "the register was missing, and is made again");
             tell(context, master, EventReason::RegisterMade, sentence);
+            None
         }
         Err(why) => {
             tracing::debug!(master = %name, why, "the register was not made again");
+            let told = if lost_for >= PATIENCE { Some(unseen(client, name).await.unwrap_or(why)) } else { None };
             tokio::time::sleep(AGAIN).await;
-            return (lost_for >= PATIENCE).then(|| format!("the register is missing and cannot be made again: {why}"));
+            told
         }
     }
-    None
+}
+
+/// What our watch does not show, since it only sees what has the labels.
+async fn unseen(client: &Client, name: &Name) -> Option<String> {
+    let leases: Api<Lease> = Api::namespaced(client.clone(), &name.namespace);
+    let found = timeout(REQUEST, leases.get_metadata_opt(&name.name)).await.ok()?.ok()??;
+    let labels: BTreeMap<String, String> = serde_json::from_value(selector(Component::Ssh, &name.name)).ok()?;
+    if labels.iter().all(|(key, value)| found.labels().get(key) == Some(value)) {
+        return None;
+    }
+    let labels: Vec<String> = labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    Some(format!(
+        "the register is missing, and Lease '{}' is in its place without its labels: if that is the register, label it \
+         {}, else delete it",
+        name.name,
+        labels.join(" ")
+    ))
 }
 
 /// Refused when there is one, whatever the watches have.
@@ -104,7 +123,10 @@ async fn make(context: &Context, client: &Client, name: &Name, state: &State) ->
             context.world.registers.put(made);
             Ok(())
         }
-        Ok(Err(error)) => Err(error.to_string()),
-        Err(_) => Err(format!("the API server did not answer within {} s", REQUEST.as_secs())),
+        Ok(Err(error)) => Err(format!("the register is missing and cannot be made again: {error}")),
+        Err(_) => Err(format!(
+            "the register is missing and cannot be made again: the API server did not answer within {} s",
+            REQUEST.as_secs()
+        )),
     }
 }

@@ -13,7 +13,7 @@ use crate::nodes::Mirrors;
 pub const PLANNED: Duration = Duration::from_secs(2);
 pub const UNPLANNED: Duration = Duration::from_secs(6);
 /// What two processors that run everything, unoptimised, may add: a push alone takes a good part of it.
-pub const SLACK: Duration = Duration::from_millis(1500);
+pub const SLACK: Duration = Duration::from_millis(500);
 /// Everything of the control plane is there: it is not cut off.
 pub const FIRST_NODE: &str = "n1";
 /// The quickstart's.
