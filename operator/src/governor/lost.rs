@@ -18,7 +18,7 @@ use super::{REQUEST, is_shared, tell, wish, workload};
 use crate::context::Context;
 use crate::events::EventReason;
 use crate::metrics;
-use crate::names::{Component, FIELD_MANAGER, is_selected, selector};
+use crate::names::{Component, FIELD_MANAGER, selector};
 use crate::world::cache::Name;
 
 /// So long instances may take to answer before anybody is told that they do not.
@@ -28,14 +28,7 @@ const AGAIN: Duration = Duration::from_secs(1);
 
 /// As the watches have it.
 pub fn is_lost(context: &Context, name: &Name) -> bool {
-    context.world.registers.get(name).is_none() && !claims(context, name).is_empty()
-}
-
-fn claims(context: &Context, name: &Name) -> Vec<std::sync::Arc<PersistentVolumeClaim>> {
-    context.world.claims.find(|claim| {
-        claim.namespace().as_ref() == Some(&name.namespace)
-            && is_selected(Some(claim.labels()), Component::Ssh, &name.name)
-    })
+    context.world.registers.get(name).is_none() && !context.world.claims_of(name).is_empty()
 }
 
 /// Whose volumes there are, also those of instances that are not wanted any more, and those that there are to be.
@@ -46,7 +39,7 @@ fn instances(context: &Context, name: &Name, master: &SshMaster) -> BTreeSet<Ins
         claim.strip_prefix("data-").filter(|pod| workload(name).ordinal(pod).is_some())?.parse().ok()
     };
     let wanted = (0..master.spec.instances).filter_map(|ordinal| workload(name).instance(ordinal));
-    claims(context, name).iter().filter_map(volume).chain(wanted).collect()
+    context.world.claims_of(name).iter().filter_map(volume).chain(wanted).collect()
 }
 
 /// Makes it again, or answers why it cannot be, or could not.
@@ -98,8 +91,8 @@ async fn unseen(client: &Client, name: &Name) -> Option<String> {
     }
     let labels: Vec<String> = labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
     Some(format!(
-        "the register is missing, and Lease '{}' is in its place without its labels: if that is the register, label it \
-         {}, else delete it",
+        "the register is missing, and Lease '{}' is in its place without its labels: if that is the register, label \
+         it {}, else delete it",
         name.name,
         labels.join(" ")
     ))

@@ -16,7 +16,6 @@ use crds::{SshMaster, StorageMode};
 use failover::driver::{self, Driver, LOOK, Watch};
 use failover::{Memory, Observed, Policy, Step, Wish, decide};
 use k8s_openapi::api::coordination::v1::Lease;
-use k8s_openapi::api::core::v1::Pod;
 use kube::{Api, Client, Config, Resource, ResourceExt};
 use protocol::{Generation, InstanceName};
 use register::{LeaseRegister, Versioned};
@@ -31,7 +30,7 @@ use crate::events::EventReason;
 use crate::link::write_certificate;
 use crate::master;
 use crate::metrics;
-use crate::names::{Component, Workload, is_selected, operator_secret};
+use crate::names::{Component, Workload, operator_secret};
 use crate::world::Watches;
 use crate::world::cache::Name;
 
@@ -169,7 +168,7 @@ async fn govern(context: Context, client: Client, name: Name) {
             (observed.ended, observed.gone) = registers.endings(&context, &name, lease.as_deref()).await;
         } else {
             let names = instances.iter().map(|instance| &instance.name);
-            idle.look(started.elapsed(), names, &pods(&context, &name), &mut observed);
+            idle.look(started.elapsed(), names, &context.world.ssh_pods_of(&name), &mut observed);
         }
         let now = started.elapsed();
         observed.wish = wished(&context, &name, &master, now, &observed, drained);
@@ -253,7 +252,7 @@ impl Registers {
         lease: Option<&Lease>,
     ) -> (BTreeSet<InstanceName>, Option<InstanceName>) {
         let Some(lease) = lease else { return Default::default() };
-        let pods = pods(context, name);
+        let pods = context.world.ssh_pods_of(name);
         match timeout(REQUEST, ending::ended(&self.client, name, lease, &pods)).await {
             Ok(Some((Ending::Ended, holder))) => (BTreeSet::from([holder]), None),
             Ok(Some((Ending::Gone, holder))) => (BTreeSet::new(), Some(holder)),
@@ -274,13 +273,6 @@ fn observe(name: &Name, master: &SshMaster, lease: Option<&Lease>, observed: &mu
     observed.fenced = word.and_then(|word| word.parse().ok()).map(Generation);
 }
 
-fn pods(context: &Context, name: &Name) -> Vec<Arc<Pod>> {
-    context.world.pods.find(|pod| {
-        pod.namespace().as_ref() == Some(&name.namespace)
-            && is_selected(Some(pod.labels()), Component::Ssh, &name.name)
-    })
-}
-
 fn wished(
     context: &Context,
     name: &Name,
@@ -291,8 +283,11 @@ fn wished(
 ) -> Option<Wish> {
     let Versioned { value: state, .. } = observed.register.as_ref()?;
     let is_holder = |name: &str| state.master.as_ref().is_some_and(|holder| holder.as_str() == name);
-    let going =
-        pods(context, name).iter().any(|pod| is_holder(&pod.name_any()) && pod.metadata.deletion_timestamp.is_some());
+    let going = context
+        .world
+        .ssh_pods_of(name)
+        .iter()
+        .any(|pod| is_holder(&pod.name_any()) && pod.metadata.deletion_timestamp.is_some());
     let roll = context.notes.get(name).roll == Some(state.generation.0);
     let asked = master.annotations().get(wish::PROMOTE).map(String::as_str);
     let waits = |name: &&InstanceName| match observed.answer(now, name) {
@@ -356,7 +351,7 @@ fn tell(context: &Context, master: &SshMaster, reason: EventReason, sentence: St
 fn label(context: &Context, name: &Name, holder: Option<&InstanceName>) {
     let (context, name, holder) = (context.clone(), name.clone(), holder.cloned());
     tokio::spawn(async move {
-        let pods = pods(&context, &name);
+        let pods = context.world.ssh_pods_of(&name);
         let labelled = master::label(&context, &name, &pods, holder.as_ref().map(InstanceName::as_str));
         match timeout(TELLING, labelled).await {
             Ok(Ok(())) => {}

@@ -12,7 +12,7 @@ use super::steps::{self, is_ready};
 use crate::apply::{Premise, refused};
 use crate::context::Context;
 use crate::link::view::View;
-use crate::names::{self, Component, Workload};
+use crate::names::{Component, Workload};
 use crate::problem::Problem;
 use crate::world::cache::Name;
 
@@ -83,9 +83,6 @@ pub async fn observe(context: &Context, master: Arc<SshMaster>) -> Result<Observ
         None => None,
     };
     let workload = Workload { component: Component::Ssh, namespace: &name.namespace, name: &name.name };
-    let ours = |labels: &std::collections::BTreeMap<String, String>, namespace: Option<String>| {
-        namespace.as_ref() == Some(&name.namespace) && names::is_selected(Some(labels), Component::Ssh, &name.name)
-    };
     let mut pools = world.pools.find(|pool| pool.namespace().as_ref() == Some(&name.namespace));
     let all_pools = Premise::all(pools.iter().map(Arc::as_ref));
     pools.retain(|pool| pool.spec.master_ref.name == name.name);
@@ -104,8 +101,8 @@ pub async fn observe(context: &Context, master: Arc<SshMaster>) -> Result<Observ
         users,
         named_host_keys,
         stateful_set: world.stateful_sets.get(&Name::new(name.namespace.clone(), workload.object())),
-        pods: world.pods.find(|pod| ours(pod.labels(), pod.namespace())),
-        claims: world.claims.find(|claim| ours(claim.labels(), claim.namespace())),
+        pods: world.ssh_pods_of(&name),
+        claims: world.claims_of(&name),
         view: context.link(&name).and_then(|link| link.view()),
         master: steps::holding(master, register.as_deref()),
         wanted_instances,

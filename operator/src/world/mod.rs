@@ -32,7 +32,7 @@ pub use paths::Paths;
 use watch::{Health, Plan};
 
 use crate::metrics::metrics;
-use crate::names::MANAGED;
+use crate::names::{Component, MANAGED, is_selected};
 use crate::problem::Problem;
 use crate::queue::Queue;
 
@@ -68,6 +68,16 @@ impl World {
         })
     }
 
+    /// The pods of its SSH instances.
+    pub fn ssh_pods_of(&self, master: &Name) -> Vec<Arc<Pod>> {
+        self.pods.find(|pod| is_ssh_of(pod, master))
+    }
+
+    /// Their volumes, also those of instances that are not wanted any more.
+    pub fn claims_of(&self, master: &Name) -> Vec<Arc<PersistentVolumeClaim>> {
+        self.claims.find(|claim| is_ssh_of(claim, master))
+    }
+
     /// This SshMaster is there and could never be read: what is its stays as it is, and is woken when it is known.
     pub fn is_unknown(&self, namespace: &str, master: &MasterRef) -> bool {
         let master = Name::new(namespace, &*master.name);
@@ -85,6 +95,11 @@ impl World {
     pub fn mirrors_wanted(&self, master: &Name) -> u32 {
         self.pools_of(master).iter().map(|pool| pool.spec.replicas).sum()
     }
+}
+
+fn is_ssh_of(object: &impl ResourceExt, master: &Name) -> bool {
+    object.namespace().as_ref() == Some(&master.namespace)
+        && is_selected(Some(object.labels()), Component::Ssh, &master.name)
 }
 
 /// All watches of this process.

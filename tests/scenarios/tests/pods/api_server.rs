@@ -44,8 +44,16 @@ impl ApiServer {
     }
 
     pub fn generation(&self) -> String {
+        self.annotation("generation")
+    }
+
+    pub fn in_sync(&self) -> String {
+        self.annotation("in-sync")
+    }
+
+    fn annotation(&self, name: &str) -> String {
         let lease = self.lease.lock().unwrap().clone().unwrap();
-        lease["metadata"]["annotations"]["hg-operator.dev/generation"].as_str().unwrap().to_owned()
+        lease["metadata"]["annotations"][format!("hg-operator.dev/{name}")].as_str().unwrap().to_owned()
     }
 }
 

@@ -39,9 +39,13 @@ fn probes_tell_life_from_readiness() {
     wait_for("the master", || cluster.pods["hg-ssh-0"].probe("/readyz"));
     assert_eq!(cluster.api.generation(), "1");
 
-    // Neither the standby nor the mirror has a master now: they live, and are not ready.
+    // It gives the operator time to name another one.
+    let asked = Instant::now();
     cluster.pods.get_mut("hg-ssh-0").unwrap().terminate();
     assert_eq!(cluster.pods.get_mut("hg-ssh-0").unwrap().ended().code(), Some(0));
+    assert!(asked.elapsed() >= Duration::from_secs(2), "{:?}", asked.elapsed());
+
+    // Neither the standby nor the mirror has a master now: they live, and are not ready.
     for name in ["hg-ssh-1", "web-mirror-0"] {
         cluster.pods.get_mut(name).unwrap().start();
         wait_for(name, || cluster.pods[name].probe("/healthz"));
@@ -188,5 +192,28 @@ fn a_running_push_ends_before_its_pod() {
     wait_for("the push is there", || {
         let there = client.remote_tip(&url)?;
         if there == tip { Ok(()) } else { Err(there) }
+    });
+}
+
+/// One that only falls silent is missed after three seconds, in which no push is acknowledged.
+#[test]
+fn a_standby_is_out_of_the_set_before_its_pod_ends() {
+    let mut cluster = started("");
+    cluster.create("a/b");
+    let client = cluster.client("developer@example.com");
+    client.init("work");
+    wait_for("the standby is in sync", || match cluster.api.in_sync() {
+        set if set == "hg-ssh-1" => Ok(()),
+        other => Err(other),
+    });
+    let standby = cluster.pods.get_mut("hg-ssh-1").unwrap();
+    standby.terminate();
+    assert_eq!(standby.ended().code(), Some(0));
+    assert_eq!(cluster.api.in_sync(), "");
+    client.hg("work", &["push", &client.push_url("a/b")]).ok();
+    cluster.pods.get_mut("hg-ssh-1").unwrap().start();
+    wait_for("it is back", || match cluster.api.in_sync() {
+        set if set == "hg-ssh-1" => Ok(()),
+        other => Err(other),
     });
 }
