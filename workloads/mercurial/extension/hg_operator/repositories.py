@@ -102,8 +102,13 @@ def locked_files(ui, directory, timeout):
     files = Files(*(vfs.vfs(os.path.join(directory, name)) for name in (b".hg", b".hg/store")))
     if not files.svfs.exists(state.FILE):
         raise Missing(os.fsdecode(directory))
-    with lock.trylock(ui, files.vfs, b"wlock", timeout, 0), lock.trylock(ui, files.svfs, b"lock", timeout, 0):
+    with _lock(ui, files.vfs, b"wlock", timeout), _lock(ui, files.svfs, b"lock", timeout):
         if files.svfs.exists(b"journal"):
             # Whoever hears of a failure recovers the repository.
             raise Busy("what was left half done in %s has to be undone first" % os.fsdecode(directory))
         yield files
+
+
+def _lock(ui, folder, name, timeout):
+    """Whoever waits in vain is told so at the end, and not before."""
+    return lock.trylock(ui, folder, name, timeout, timeout, desc=folder.base)
