@@ -50,6 +50,7 @@ impl Pod {
     }
 
     pub fn start(&mut self) {
+        assert!(!hgd().starts_with("/tmp"), "a container has a /tmp of its own: the tree has to be elsewhere");
         let log = File::options().create(true).append(true).open(self.log()).unwrap();
         let child = Command::new("unshare")
             .args(["--mount", "--propagation", "private", "sh", "-c", CONTAINER])
