@@ -202,18 +202,16 @@ fn a_standby_is_out_of_the_set_before_its_pod_ends() {
     cluster.create("a/b");
     let client = cluster.client("developer@example.com");
     client.init("work");
-    wait_for("the standby is in sync", || match cluster.api.in_sync() {
+    let is_in_sync = |cluster: &Cluster| match cluster.api.in_sync() {
         set if set == "hg-ssh-1" => Ok(()),
         other => Err(other),
-    });
+    };
+    wait_for("the standby is in sync", || is_in_sync(&cluster));
     let standby = cluster.pods.get_mut("hg-ssh-1").unwrap();
     standby.terminate();
     assert_eq!(standby.ended().code(), Some(0));
     assert_eq!(cluster.api.in_sync(), "");
     client.hg("work", &["push", &client.push_url("a/b")]).ok();
     cluster.pods.get_mut("hg-ssh-1").unwrap().start();
-    wait_for("it is back", || match cluster.api.in_sync() {
-        set if set == "hg-ssh-1" => Ok(()),
-        other => Err(other),
-    });
+    wait_for("it is back", || is_in_sync(&cluster));
 }
