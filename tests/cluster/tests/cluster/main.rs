@@ -43,13 +43,14 @@ const STEPS: &[(&str, Step)] = &[
     ("from_api_server", partitions::a_master_without_the_api_server),
     ("from_operator", partitions::a_master_without_the_operator),
     ("operator_alone", partitions::an_operator_without_anybody),
-    ("no_api_server", partitions::nobody_has_an_api_server),
-    ("api_server_killed", partitions::the_api_server_is_killed),
     ("masters_node", promotion::a_masters_node_is_cut_off),
     ("a_node", nodes::a_node_is_cut_off),
     ("shared", shared::one_volume_for_all_instances),
     ("full_disk", full_disk::of_the_master_and_of_the_standby),
     ("mistakes", mistakes::are_told_and_heal),
+    // For up to a minute afterwards Services do not follow: Kubernetes' own watches come back one after the other.
+    ("no_api_server", partitions::nobody_has_an_api_server),
+    ("api_server_killed", partitions::the_api_server_is_killed),
     ("upgrade", life::an_upgrade_restarts_nothing),
     ("uninstall", life::uninstalling_keeps_everything),
 ];
