@@ -5,7 +5,7 @@ use std::process::Command;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::testbed::said;
-use crate::{Cluster, Pod};
+use crate::{Cluster, Pod, eventually};
 
 /// The address that all of them come from.
 const READERS: &str = "10.200.0.1";
@@ -46,12 +46,15 @@ impl Cluster {
             command.arg(format!("--net={}", self.namespace())).arg("nft");
             said(command.args(line.split(' '))).unwrap()
         };
-        let sets = nft("list sets ip");
-        let sets = sets.lines().filter_map(|line| line.trim().strip_prefix("set ")?.strip_suffix(" {"));
-        let sets: Vec<_> = sets.filter(|set| set.contains("/web-http/")).collect();
-        sets.iter().for_each(|set| drop(nft(&format!("flush set ip kube-proxy {set}"))));
-        let own =
-            sets.iter().find(|set| set.contains(&format!("__{}/", mirror.address))).expect("it is in the Service");
+        // It is there a moment after the Service has the mirror.
+        let own = eventually("the mirror is in the Service", || {
+            let listed = nft("list sets ip");
+            let sets = listed.lines().filter_map(|line| line.trim().strip_prefix("set ")?.strip_suffix(" {"));
+            let sets: Vec<&str> = sets.filter(|set| set.contains("/web-http/")).collect();
+            sets.iter().for_each(|set| drop(nft(&format!("flush set ip kube-proxy {set}"))));
+            let own = sets.iter().find(|set| set.contains(&format!("__{}/", mirror.address)));
+            own.map(|set| (*set).to_owned()).ok_or_else(|| sets.join(" "))
+        });
         nft(&format!("add element ip kube-proxy {own} {{ {READERS} }}"));
     }
 
