@@ -48,7 +48,7 @@ const STEPS: &[(&str, Step)] = &[
     ("shared", shared::one_volume_for_all_instances),
     ("full_disk", full_disk::of_the_master_and_of_the_standby),
     ("mistakes", mistakes::are_told_and_heal),
-    // For up to a minute afterwards Services do not follow: Kubernetes' own watches come back one after the other.
+    // Afterwards Services may not follow for a while (docs/operating/promotion.md), for which no gap is asserted.
     ("no_api_server", partitions::nobody_has_an_api_server),
     ("api_server_killed", partitions::the_api_server_is_killed),
     ("upgrade", life::an_upgrade_restarts_nothing),
