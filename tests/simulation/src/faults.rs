@@ -1,8 +1,10 @@
 //! What goes wrong.
 
 use protocol::LogName;
+use protocol::stream::FromFollower;
 
 use crate::Bug;
+use crate::ssh::Ssh;
 use crate::world::{MIRRORS, World, note};
 
 impl World {
@@ -40,12 +42,21 @@ impl World {
                 note!(self, "mirror-{index} has lost its disk");
             }
             8 if self.chance.one_in(3) => self.lose_ssh_disk(),
+            9 if self.leaves => {
+                let index = self.any_ssh();
+                self.ask_to_end(index);
+            }
             _ => self.restart_all(),
         }
     }
 
     pub fn restart_all(&mut self) {
-        (0..self.ssh.len()).for_each(|index| self.restart_ssh(index));
+        for index in 0..self.ssh.len() {
+            if self.ssh[index].up.as_ref().is_some_and(|up| up.leaving) {
+                self.crash_ssh(index, false);
+            }
+            self.restart_ssh(index);
+        }
         for index in 0..MIRRORS {
             self.mirrors[index].running = true;
             self.start_mirror(index);
@@ -62,6 +73,17 @@ impl World {
         }
         ssh.up = Some(crate::ssh::start(&ssh.name, &mut ssh.disks, ssh.checkpoint.clone()));
         note!(self, "ssh-{index} starts");
+    }
+
+    /// A standby, which is in the set until its master has heard it.
+    fn ask_to_end(&mut self, index: usize) {
+        let Ssh { up, wire, .. } = &mut self.ssh[index];
+        let Some(up) = up.as_mut().filter(|up| up.reign.is_none()) else { return };
+        up.leaving = true;
+        if let Some(wire) = wire {
+            wire.up.push_back(FromFollower::Leaving);
+        }
+        note!(self, "ssh-{index} is asked to end");
     }
 
     pub fn crash_ssh(&mut self, index: usize, power: bool) {

@@ -49,13 +49,15 @@ impl World {
             return;
         }
         // What the own reign still had on its way to the disk must have arrived before the end of the log is told:
-        // else
-        // `Stored` would vouch for the master's record with an own one at the same offset.
+        // else `Stored` would vouch for the master's record with an own one at the same offset.
         if self.ssh[index].up.as_ref().is_some_and(crate::ssh::Up::writes) {
             return;
         }
         let (Some(theirs), Some(ours)) = (&self.ssh[master].up, &self.ssh[index].up) else { return };
         let mut wire = Wire::new(master, generation, [Offset(1); 2]);
+        if ours.leaving {
+            wire.up.push_back(FromFollower::Leaving);
+        }
         for log in LogName::ALL {
             let (of_master, of_standby) = (theirs.logs[log as usize].view(), ours.logs[log as usize].view());
             wire.next[log as usize] = of_standby.generations.end().next();
@@ -125,8 +127,11 @@ impl World {
         let Some(master) = self.ssh[index].wire.as_ref().map(|wire| wire.master) else { return };
         let wire = self.ssh[index].wire.as_mut().filter(|_| !self.nodes.stands_still(Node::Ssh(master)));
         let Some(wire) = wire else { return };
-        let Some(FromFollower::Stored { log, through }) = wire.up.pop_front() else { return };
-        self.stored(master, index, log, through);
+        match wire.up.pop_front() {
+            Some(FromFollower::Stored { log, through }) => self.stored(master, index, log, through),
+            Some(FromFollower::Leaving) => self.left(master, index),
+            Some(FromFollower::Hello { .. } | FromFollower::Progress(_) | FromFollower::Window { .. }) | None => {}
+        }
     }
 
     pub fn mirror_network(&mut self, index: usize) {

@@ -161,18 +161,22 @@ impl World {
         let (name, disk) = (self.ssh[standby].name.clone(), self.ssh[standby].disk.clone());
         let Some(up) = &mut self.ssh[master].up else { return };
         let Some(reign) = &mut up.reign else { return };
-        let new = Standby { disk: disk.clone(), stored: [Offset::ZERO; 2], leaving: false };
-        let noted = reign.standbys.entry(name.clone()).or_insert_with(|| new.clone());
-        if noted.disk != disk {
-            *noted = new;
-        }
-        noted.stored[log as usize] = through;
+        reign.noted(&name, &disk).stored[log as usize] = through;
         let generation = reign.generation;
         let counts = reign.keeper.required().get(&name).is_some_and(|meant| meant.as_ref() == Some(&disk));
         if counts || self.bug == Some(Bug::ShrinkAfterCommit) {
             up.handle(log, Event::Acknowledged { generation, member: disk, through });
         }
         self.settle_ssh(master);
+    }
+
+    /// A standby says that it is about to end.
+    pub fn left(&mut self, master: usize, standby: usize) {
+        let (name, disk) = (self.ssh[standby].name.clone(), self.ssh[standby].disk.clone());
+        if let Some(reign) = self.ssh[master].up.as_mut().and_then(|up| up.reign.as_mut()) {
+            reign.noted(&name, &disk).leaving = true;
+            self.happened("standbys left");
+        }
     }
 
     /// The one whom the register names, if it is there and writes.

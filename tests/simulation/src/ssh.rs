@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use aggregator::Committed;
+use failover::keeper::Standby;
 use follower::lanes::{Checkpoint, Lanes, Mode, Options, Origin};
 use log::core::{Command, Core, Event, Ticket};
 use log::{AppendError, WriteFailure};
@@ -60,6 +61,8 @@ pub struct Up {
     pub reign: Option<Reign>,
     /// Records in the log whose clients wait for the commit.
     pub clients: Vec<Offset>,
+    /// It was asked to end, and its master is told; it begins again with the next start of all.
+    pub leaving: bool,
 }
 
 /// What a master has in memory.
@@ -86,6 +89,18 @@ impl Reign {
             registry: Registry::default(),
             fed: [Offset::ZERO; 2],
         }
+    }
+}
+
+impl Reign {
+    /// What a standby has said with that disk.
+    pub fn noted(&mut self, name: &InstanceName, disk: &DiskId) -> &mut Standby {
+        let new = || Standby { disk: disk.clone(), stored: [Offset::ZERO; 2], leaving: false };
+        let noted = self.standbys.entry(name.clone()).or_insert_with(new);
+        if noted.disk != *disk {
+            *noted = new();
+        }
+        noted
     }
 }
 
@@ -122,6 +137,7 @@ pub fn start(name: &InstanceName, disks: &mut [LogDisk; 2], checkpoint: Checkpoi
         seen: [Offset::ZERO; 2],
         reign: None,
         clients: Vec::new(),
+        leaving: false,
     }
 }
 

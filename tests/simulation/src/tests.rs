@@ -7,7 +7,7 @@ const SEEDS: u64 = 20_000;
 const PARTS: u64 = 4;
 
 /// What has to happen, and how often: at least once in so many runs.
-const OFTEN: [(&str, u64); 15] = [
+const OFTEN: [(&str, u64); 16] = [
     ("API server outages", 1),
     ("SSH instances crashed", 1),
     ("answers lost", 1),
@@ -22,6 +22,7 @@ const OFTEN: [(&str, u64); 15] = [
     ("records acknowledged", 1),
     ("stale reads", 1),
     ("standbys in the set again", 8),
+    ("standbys left", 20),
     ("standbys out of the set", 8),
 ];
 

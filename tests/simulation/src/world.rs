@@ -26,6 +26,8 @@ const TRACE_LINES: usize = 120;
 
 pub struct World {
     seed: u64,
+    /// Whether standbys are asked to end: in every fifth run. What the others find keeps its seed.
+    pub leaves: bool,
     pub bug: Option<Bug>,
     pub chance: Chance,
     pub trouble: Trouble,
@@ -65,6 +67,7 @@ impl World {
         let operators = std::array::from_fn(|_| Operator::new(clock()));
         World {
             seed,
+            leaves: seed.is_multiple_of(5),
             bug,
             chance,
             trouble,

@@ -269,7 +269,9 @@ async fn read_standby(
         match reader.next().await {
             Ok(Some(FromFollower::Stored { log, through })) => {
                 // Noted before it is asked whether it counts: the keeper counts what is noted when that changes.
-                following.standbys.send_if_modified(|set| note(set, name, connection, &disk, log, through));
+                let noted =
+                    |seen: &mut StandbySeen| std::mem::replace(&mut seen.stored[log as usize], through) != through;
+                following.standbys.send_if_modified(|set| seen(set, name, connection, &disk).is_some_and(noted));
                 if following.requirement.borrow().counts(name, &disk) {
                     following.log(log).acknowledge(following.generation, disk.clone(), through).await;
                 }
@@ -279,10 +281,8 @@ async fn read_standby(
                 let _publisher_gone = following.publisher.send(input).await;
             }
             Ok(Some(FromFollower::Leaving)) => {
-                following.standbys.send_if_modified(|set| {
-                    let own = set.get_mut(name).filter(|standby| standby.connection == connection);
-                    own.is_some_and(|standby| !std::mem::replace(&mut standby.leaving, true))
-                });
+                let noted = |seen: &mut StandbySeen| !std::mem::replace(&mut seen.leaving, true);
+                following.standbys.send_if_modified(|set| seen(set, name, connection, &disk).is_some_and(noted));
             }
             Ok(Some(FromFollower::Hello { .. } | FromFollower::Window { .. })) => return "it spoke as a mirror",
             Ok(None) => return "it closed the connection",
@@ -291,22 +291,19 @@ async fn read_standby(
     }
 }
 
-/// True: it is another level than before.
-fn note(
-    standbys: &mut Standbys,
+/// What a standby has said on this connection; None once it has a newer one.
+fn seen<'a>(
+    standbys: &'a mut Standbys,
     name: &InstanceName,
     connection: u64,
     disk: &DiskId,
-    log: LogName,
-    through: Offset,
-) -> bool {
+) -> Option<&'a mut StandbySeen> {
     let new = || StandbySeen { connection, disk: disk.clone(), stored: NOTHING_STORED, leaving: false };
     let standby = standbys.entry(name.clone()).or_insert_with(new);
     if standby.connection < connection {
         *standby = new();
     }
-    let own = standby.connection == connection;
-    own && std::mem::replace(&mut standby.stored[log as usize], through) != through
+    (standby.connection == connection).then_some(standby)
 }
 
 async fn read_mirror(
@@ -331,5 +328,25 @@ async fn read_mirror(
             Ok(None) => return "it closed the connection",
             Err(_) => return "the connection broke",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One that was asked to end says so again where it connects again, before anything else.
+    #[test]
+    fn what_a_standby_says_first_counts_until_it_has_a_newer_connection() {
+        let name: InstanceName = "hg-ssh-1".parse().unwrap();
+        let disk: DiskId = "disk".parse().unwrap();
+        let mut standbys = Standbys::new();
+        seen(&mut standbys, &name, 2, &disk).unwrap().leaving = true;
+        seen(&mut standbys, &name, 2, &disk).unwrap().stored = [Offset(7), Offset(3)];
+        assert!(standbys[&name].leaving);
+        assert!(seen(&mut standbys, &name, 1, &disk).is_none(), "an older connection has nothing to say any more");
+        let newer = seen(&mut standbys, &name, 3, &disk).unwrap();
+        assert!(!newer.leaving);
+        assert_eq!(newer.stored, NOTHING_STORED);
     }
 }
