@@ -105,7 +105,13 @@ impl Iterator for Reader {
 
 impl Reader {
     fn begin(&mut self, file: PathBuf) {
-        let opened = File::open(&file)
+        let opened = File::open(&file);
+        if opened.as_ref().is_err_and(|why| why.kind() == io::ErrorKind::NotFound) {
+            // Trimmed since the directory was listed.
+            self.end = None;
+            return;
+        }
+        let opened = opened
             .map_err(|why| Damage { position: 0, reason: Reason::Unreadable(why.to_string()) })
             .and_then(|opened| Scanner::begin(BufReader::with_capacity(READ_BYTES, opened)));
         let (header, scanner) = match opened {

@@ -65,6 +65,24 @@ async fn a_sound_log_has_no_findings_and_is_listed_in_order() {
 }
 
 #[tokio::test]
+async fn what_is_trimmed_while_it_is_read_is_no_finding() {
+    let home = tempfile::tempdir().unwrap();
+    let log = Log::open(options(home.path(), 300)).unwrap();
+    lead(&log, 1).await;
+    for turn in 0..10 {
+        commit(&log, 1, &record(turn, 50)).await;
+    }
+    let mut items = read(home.path()).unwrap();
+    assert!(matches!(items.next(), Some(Item::Segment { .. })));
+    log.trim(Offset(9)).await.unwrap();
+    let left = segment_files(home.path());
+    let listed: Vec<Item> = items.collect();
+    assert!(!listed.iter().any(|item| matches!(item, Item::Finding(_))), "{listed:?}");
+    let segments = listed.iter().filter(|item| matches!(item, Item::Segment { .. })).count();
+    assert!(left.len() < 5 && segments == left.len(), "{segments} of {left:?}");
+}
+
+#[tokio::test]
 async fn blobs_and_unreadable_records_are_found() {
     let home = tempfile::tempdir().unwrap();
     let log = Log::open(options(&home.path().join("log"), 1 << 20)).unwrap();

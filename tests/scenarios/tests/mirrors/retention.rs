@@ -28,8 +28,8 @@ impl Setting {
         Setting { installation, client, registry, bundle }
     }
 
-    /// More than the log keeps.
-    fn fill(&self) {
+    /// More than the log keeps; answers the repositories that it made.
+    fn fill(&self) -> Vec<String> {
         let round = self.installation.next_number();
         let paths: Vec<String> = (0..PUSHES).map(|number| format!("fill/{round}/{number}")).collect();
         self.registry.put_all(&paths, &settings(true));
@@ -37,6 +37,14 @@ impl Setting {
         for path in &paths {
             pusher.push(path, &self.bundle).unwrap();
         }
+        paths
+    }
+
+    fn starts_later_than(&self, offset: u64) {
+        wait_for("the log starts later", || match self.kept() {
+            (start, _) if start > offset + 1 => Ok(()),
+            kept => Err(format!("{kept:?}, needed from {offset}")),
+        });
     }
 
     /// First and last record of the master's log.
@@ -67,13 +75,38 @@ fn a_mirror_below_the_logs_start_begins_anew() {
         _ => Ok(()),
     });
     setting.fill();
-    wait_for("the log starts later", || match setting.kept() {
-        (start, _) if start > before + 1 => Ok(()),
-        kept => Err(format!("{kept:?}, it has {before}")),
-    });
+    setting.starts_later_than(before);
     installation.resume("mirror-1");
     installation.settled();
     assert_eq!(told(installation, "mirror-1", "it begins anew from its peers"), 1);
+}
+
+/// It has lost its disk, and has everything afterwards, which shows when it is master.
+#[test]
+fn a_standby_below_the_logs_start_begins_anew() {
+    let setting = Setting::new();
+    let Setting { installation, client, .. } = &setting;
+    let paths = setting.fill();
+    installation.settled();
+    setting.starts_later_than(1);
+    lose_disk(installation, "ssh-1");
+    wait_for("it begins anew", || match told(installation, "ssh-1", "this standby begins anew from the master") {
+        0 => Err("it has not".into()),
+        _ => Ok(()),
+    });
+    assert_ne!(told(installation, "ssh-1", "this process begins again in its place"), 0, "its container need not end");
+    let data = installation.data();
+    // As soon as it is in sync again.
+    wait_for("it is promoted", || {
+        let said = installation.hgd(&["promote", "--data-dir", data.to_str().unwrap(), "ssh-1"]);
+        if said.code == Some(0) { Ok(()) } else { Err(said.stderr) }
+    });
+    let tip = client.tip("bundled");
+    for path in &paths {
+        assert_eq!(client.remote_tip(&client.push_url(path)).unwrap(), tip, "{path}");
+    }
+    WirePusher::new(client, "developer").push("one", &setting.bundle).unwrap();
+    installation.settled();
 }
 
 #[test]
