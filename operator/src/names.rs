@@ -60,16 +60,22 @@ pub fn is_managed(labels: &BTreeMap<String, String>) -> bool {
 }
 
 /// The pods of one SshMaster or MirrorPool. A StatefulSet's selector never changes, hence no version here.
-pub fn selector(component: Component, instance: &str) -> Value {
-    json!({
-        "app.kubernetes.io/name": "hg-operator",
-        "app.kubernetes.io/managed-by": "hg-operator",
-        "app.kubernetes.io/component": component.as_str(),
-        "app.kubernetes.io/instance": instance,
-    })
+pub fn labels(component: Component, instance: &str) -> BTreeMap<String, String> {
+    let labels = [
+        ("app.kubernetes.io/name", "hg-operator"),
+        ("app.kubernetes.io/managed-by", "hg-operator"),
+        ("app.kubernetes.io/component", component.as_str()),
+        ("app.kubernetes.io/instance", instance),
+    ];
+    labels.map(|(label, value)| (label.to_owned(), value.to_owned())).into()
 }
 
-/// True for labels that [`selector`] gives.
+/// [`labels`] as they stand in an object.
+pub fn selector(component: Component, instance: &str) -> Value {
+    json!(labels(component, instance))
+}
+
+/// True for what [`labels`] gives.
 pub fn is_selected(labels: Option<&BTreeMap<String, String>>, component: Component, instance: &str) -> bool {
     let label = |name: &str| labels.and_then(|labels| labels.get(name)).map(String::as_str);
     label("app.kubernetes.io/component") == Some(component.as_str())

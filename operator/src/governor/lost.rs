@@ -18,7 +18,7 @@ use super::{REQUEST, is_shared, tell, wish, workload};
 use crate::context::Context;
 use crate::events::EventReason;
 use crate::metrics;
-use crate::names::{Component, FIELD_MANAGER, selector};
+use crate::names::{Component, FIELD_MANAGER, labels};
 use crate::world::cache::Name;
 
 /// So long instances may take to answer before anybody is told that they do not.
@@ -42,60 +42,88 @@ fn instances(context: &Context, name: &Name, master: &SshMaster) -> BTreeSet<Ins
     context.world.claims_of(name).iter().filter_map(volume).chain(wanted).collect()
 }
 
-/// Makes it again, or answers why it cannot be, or could not.
-pub async fn look(
-    context: &Context,
-    client: &Client,
-    name: &Name,
-    master: &SshMaster,
-    lost_for: Duration,
-    (now, answers): (Duration, &BTreeMap<InstanceName, (Duration, InstanceReport)>),
-) -> Option<String> {
-    let told = master.status.as_ref().and_then(|status| status.generation).unwrap_or_default();
-    let lost = Lost {
-        instances: &instances(context, name, master),
-        answers,
-        told: Generation(told.try_into().unwrap_or_default()),
-        shared: is_shared(master),
-        word: master.annotations().get(wish::FENCED) == Some(&told.to_string()),
-    };
-    let made = match remake(now, &lost) {
-        Ok(state) => make(context, client, name, &state).await.map(|()| state),
-        Err(_) if lost_for < PATIENCE => return None,
-        Err(missing) => Err(missing.to_string()),
-    };
-    match made {
-        Ok(state) => {
-            let holder = state.master.as_ref().map_or("nobody", InstanceName::as_str);
-            let sentence = format!("{holder} is master of generation {}: it holds most", state.generation);
-            tracing::warn!(master = %name, sentence, "the register was missing, and is made again");
-            tell(context, master, EventReason::RegisterMade, sentence);
-            None
-        }
-        Err(why) => {
-            tracing::debug!(master = %name, why, "the register was not made again");
-            let told = if lost_for >= PATIENCE { Some(unseen(client, name).await.unwrap_or(why)) } else { None };
-            tokio::time::sleep(AGAIN).await;
-            told
+/// A register that is missing, for as long as it is.
+#[derive(Default)]
+pub struct Loss {
+    since: Option<Duration>,
+    tried: Option<Duration>,
+    read: Option<Duration>,
+    /// What stands in its place, as last read.
+    unseen: Option<String>,
+}
+
+impl Loss {
+    /// Makes it again, or answers why it cannot be, or could not.
+    pub async fn look(
+        &mut self,
+        context: &Context,
+        client: &Client,
+        (name, master): (&Name, &SshMaster),
+        (now, answers): (Duration, &BTreeMap<InstanceName, (Duration, InstanceReport)>),
+    ) -> Option<String> {
+        let lost_for = now - *self.since.get_or_insert(now);
+        let told = master.status.as_ref().and_then(|status| status.generation).unwrap_or_default();
+        let lost = Lost {
+            instances: &instances(context, name, master),
+            answers,
+            told: Generation(told.try_into().unwrap_or_default()),
+            shared: is_shared(master),
+            word: master.annotations().get(wish::FENCED) == Some(&told.to_string()),
+        };
+        let made = match remake(now, &lost) {
+            Ok(_) if !is_due(&mut self.tried, now) => return context.notes.get(name).trouble,
+            Ok(state) => make(context, client, name, &state).await.map(|()| state),
+            Err(missing) => Err(missing.to_string()),
+        };
+        match made {
+            Ok(state) => {
+                let holder = state.master.as_ref().map_or("nobody", InstanceName::as_str);
+                let sentence = format!("{holder} is master of generation {}: it holds most", state.generation);
+                tracing::warn!(master = %name, sentence, "the register was missing, and is made again");
+                tell(context, master, EventReason::RegisterMade, sentence);
+                None
+            }
+            Err(_) if lost_for < PATIENCE => None,
+            Err(why) => {
+                if is_due(&mut self.read, now) {
+                    tracing::debug!(master = %name, why, "the register was not made again");
+                    match unseen(client, name).await {
+                        Ok(unseen) => self.unseen = unseen,
+                        Err(reason) => tracing::warn!(master = %name, reason, "the register's place cannot be read"),
+                    }
+                }
+                Some(self.unseen.clone().unwrap_or(why))
+            }
         }
     }
 }
 
-/// What our watch does not show, since it only sees what has the labels.
-async fn unseen(client: &Client, name: &Name) -> Option<String> {
-    let leases: Api<Lease> = Api::namespaced(client.clone(), &name.namespace);
-    let found = timeout(REQUEST, leases.get_metadata_opt(&name.name)).await.ok()?.ok()??;
-    let labels: BTreeMap<String, String> = serde_json::from_value(selector(Component::Ssh, &name.name)).ok()?;
-    if labels.iter().all(|(key, value)| found.labels().get(key) == Some(value)) {
-        return None;
+/// Whether that was last done long enough ago to be done again; if so it is done now.
+fn is_due(last: &mut Option<Duration>, now: Duration) -> bool {
+    let due = last.is_none_or(|last| now >= last + AGAIN);
+    if due {
+        *last = Some(now);
     }
+    due
+}
+
+/// What our watch does not show, since it only sees what has the labels.
+async fn unseen(client: &Client, name: &Name) -> Result<Option<String>, String> {
+    let leases: Api<Lease> = Api::namespaced(client.clone(), &name.namespace);
+    let found = timeout(REQUEST, leases.get_metadata_opt(&name.name)).await;
+    let found = found.map_err(|late| late.to_string())?.map_err(|error| error.to_string())?;
+    let labels = labels(Component::Ssh, &name.name);
+    let Some(found) = found.filter(|found| labels.iter().any(|(key, value)| found.labels().get(key) != Some(value)))
+    else {
+        return Ok(None);
+    };
     let labels: Vec<String> = labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
-    Some(format!(
+    Ok(Some(format!(
         "the register is missing, and Lease '{}' is in its place without its labels: if that is the register, label \
          it {}, else delete it",
-        name.name,
+        found.name_any(),
         labels.join(" ")
-    ))
+    )))
 }
 
 /// Refused when there is one, whatever the watches have.
@@ -103,7 +131,7 @@ async fn make(context: &Context, client: &Client, name: &Name, state: &State) ->
     let metadata = ObjectMeta {
         name: Some(name.name.clone()),
         namespace: Some(name.namespace.clone()),
-        labels: serde_json::from_value(selector(Component::Ssh, &name.name)).ok(),
+        labels: Some(labels(Component::Ssh, &name.name)),
         ..ObjectMeta::default()
     };
     let leases: Api<Lease> = Api::namespaced(client.clone(), &name.namespace);

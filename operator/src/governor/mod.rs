@@ -25,6 +25,7 @@ use transport::{Identity, Target};
 
 use self::ending::Ending;
 use self::idle::Idle;
+use self::lost::Loss;
 use crate::context::Context;
 use crate::events::EventReason;
 use crate::link::write_certificate;
@@ -132,7 +133,7 @@ async fn govern(context: Context, client: Client, name: Name) {
     let driver = Driver { register: register.into(), client: transport::Client::new(identity) };
     let mut registers = Registers { client: client.clone(), behind: false };
     let (mut observed, mut memory, started) = (Observed::default(), Memory::default(), Instant::now());
-    let (mut idle, mut said, mut drained, mut lost_since) = (Idle::default(), None, None, None);
+    let (mut idle, mut said, mut drained, mut loss) = (Idle::default(), None, None, Loss::default());
     let mut watch = Watch::start(&driver.client, Vec::new());
     loop {
         let Some(master) = context.world.masters.get(&name) else { return };
@@ -154,14 +155,13 @@ async fn govern(context: Context, client: Client, name: Name) {
         tokio::time::sleep(LOOK).await;
         observed.answers = watch.answers(started);
         if is_lost {
-            let now = started.elapsed();
-            let lost_for = now - *lost_since.get_or_insert(now);
-            let why = lost::look(&context, &client, &name, &master, lost_for, (now, &observed.answers)).await;
+            let seen = (started.elapsed(), &observed.answers);
+            let why = loss.look(&context, &client, (&name, &master), seen).await;
             note(&context, &name, why);
             said = None;
             continue;
         }
-        lost_since = None;
+        loss = Loss::default();
         let lease = registers.read(&context, &name).await;
         observe(&name, &master, lease.as_deref(), &mut observed);
         if is_shared(&master) {

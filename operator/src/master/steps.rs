@@ -26,7 +26,7 @@ use crate::certificates::{self, Data, Holder, SUPERVISOR};
 use crate::context::Context;
 use crate::link::Link;
 use crate::metrics;
-use crate::names::{Component, FIELD_MANAGER, ROLE, Workload, ca_secret, host_keys_secret, operator_secret, selector};
+use crate::names::{Component, FIELD_MANAGER, ROLE, Workload, ca_secret, host_keys_secret, labels, operator_secret};
 use crate::problem::Problem;
 use crate::storage;
 use crate::world::cache::Name;
@@ -49,7 +49,7 @@ pub async fn foundations(context: &Context, observed: &Observed, hand: &Hand<'_>
     let metadata = |object: &Name| ObjectMeta {
         name: Some(object.name.clone()),
         namespace: Some(object.namespace.clone()),
-        labels: serde_json::from_value(selector(workload.component, workload.name)).ok(),
+        labels: Some(labels(workload.component, workload.name)),
         ..ObjectMeta::default()
     };
     let secret =
