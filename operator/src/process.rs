@@ -7,10 +7,13 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tracing_subscriber::EnvFilter;
 
-/// Logs go to stderr, one JSON object a line; `RUST_LOG` filters them (default `info`).
+/// Without what kube says of each request that fails: whoever asked for it says so too, and what comes of it.
+const LOGGED: &str = "info,kube_client=off";
+
+/// Logs go to stderr, one JSON object a line; `RUST_LOG` filters them (default [`LOGGED`]).
 pub fn prepare() {
     transport::install_crypto_provider();
-    let filter = EnvFilter::try_from_env("RUST_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter = EnvFilter::try_from_env("RUST_LOG").unwrap_or_else(|_| EnvFilter::new(LOGGED));
     let subscriber = tracing_subscriber::fmt().json().flatten_event(true).with_env_filter(filter);
     let _already = subscriber.with_writer(io::stderr).try_init();
 }

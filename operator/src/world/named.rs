@@ -11,7 +11,7 @@ use kube::{Api, Client, ResourceExt};
 use tokio::task::JoinHandle;
 
 use super::cache::Name;
-use super::watch::Pulse;
+use super::watch::{Pauses, Pulse};
 use super::{Key, slim};
 use crate::queue::Queue;
 
@@ -84,7 +84,7 @@ impl Named {
 /// Until nobody names it any more.
 async fn watch(all: Named, client: Client, queue: Queue<Key>, name: Name, pulse: Arc<Pulse>) {
     let api: Api<Secret> = Api::namespaced(client, &name.namespace);
-    let mut stream = std::pin::pin!(watcher::watch_object(api, &name.name).default_backoff());
+    let mut stream = std::pin::pin!(watcher::watch_object(api, &name.name).backoff(Pauses::new()));
     while let Some(heard) = stream.next().await {
         match &heard {
             Ok(_) => pulse.heard(),

@@ -1,6 +1,7 @@
 //! One watch: its own backoff, its own age, so that one that is refused or hangs slows no other.
 
 use std::fmt::Debug;
+use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -8,7 +9,8 @@ use std::time::Duration;
 use futures::StreamExt;
 use kube::core::DeserializeGuard;
 use kube::runtime::WatchStreamExt;
-use kube::runtime::watcher::{self, Event};
+use kube::runtime::utils::Backoff;
+use kube::runtime::watcher::{self, Event, ExponentialBackoff};
 use kube::{Api, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 use tokio::time::Instant;
@@ -23,7 +25,7 @@ const WATCH_SECONDS: u32 = 60;
 pub const FAILING_TOO_LONG: Duration = Duration::from_secs(60);
 
 /// A watch that works again may have nothing to tell for long: it does when it has not failed for this time, which is
-/// more than is waited between two tries (30 s, and as much again at random).
+/// more than a try and the pause before it take.
 const MENDED_AFTER: Duration = Duration::from_secs(90);
 
 /// The failures of one watch, without a word of it in between.
@@ -74,15 +76,24 @@ impl Pulse {
     }
 
     pub fn heard(&self) {
-        *self.trouble() = None;
+        if let Some(Trouble { since, .. }) = self.trouble().take() {
+            let seconds = since.elapsed().as_secs();
+            tracing::info!(kind = self.kind, of = self.of, seconds, "a watch that broke works again");
+        }
         let age = u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.last_event.store(age, Ordering::Relaxed);
     }
 
     pub fn broke(&self, error: &watcher::Error) {
+        let now = Instant::now();
         let mut trouble = self.trouble();
-        *trouble = Some(Trouble::after(*trouble, Instant::now()));
-        tracing::warn!(kind = self.kind, of = self.of, %error, "a watch broke");
+        let begun = Trouble::after(*trouble, now);
+        *trouble = Some(begun);
+        if begun.since == now {
+            tracing::warn!(kind = self.kind, of = self.of, %error, "a watch broke");
+        } else {
+            tracing::debug!(kind = self.kind, of = self.of, %error, "a watch is tried again in vain");
+        }
         if let Some(metrics) = metrics() {
             metrics.watch_errors.with_label_values(&[&self.kind]).inc();
         }
@@ -125,16 +136,51 @@ impl Health {
                 return 0;
             }
         };
-        self.pulse.heard();
-        match event {
+        let version = match event {
+            // A list is asked for, and has not been answered.
+            Event::Init => return 0,
             Event::Apply(object) | Event::InitApply(object) | Event::Delete(object) => version(object),
             Event::InitDone => {
                 self.listed.store(true, Ordering::Relaxed);
                 0
             }
-            Event::Init => 0,
-        }
+        };
+        self.pulse.heard();
+        version
     }
+}
+
+/// Between two tries of a watch; up to as much again is added at random. kube's own pauses grow to a minute, for which
+/// nothing that happens after an outage of the API server would be seen.
+const PAUSES: RangeInclusive<Duration> = Duration::from_millis(500)..=Duration::from_secs(3);
+
+pub struct Pauses {
+    grow: ExponentialBackoff,
+    last: Option<Instant>,
+}
+
+impl Pauses {
+    pub fn new() -> Pauses {
+        let grow = backon::ExponentialBuilder::default().with_min_delay(*PAUSES.start()).with_max_delay(*PAUSES.end());
+        Pauses { grow: grow.with_factor(2.0).with_jitter().without_max_times().into(), last: None }
+    }
+}
+
+impl Iterator for Pauses {
+    type Item = Duration;
+
+    fn next(&mut self) -> Option<Duration> {
+        let last = self.last.replace(Instant::now());
+        if last.is_some_and(|last| last.elapsed() > MENDED_AFTER) {
+            self.grow.reset();
+        }
+        self.grow.next()
+    }
+}
+
+impl Backoff for Pauses {
+    /// Asked for at the beginning of a list too, when nothing has been answered.
+    fn reset(&mut self) {}
 }
 
 /// What to watch, and what to do with it.
@@ -166,7 +212,7 @@ where
     }
     let mut filler = Filler::new(plan.cache, plan.namespace);
     let (told, slim) = (health.clone(), plan.slim);
-    let stream = kube::runtime::watcher(plan.api, config).default_backoff().modify(move |found| {
+    let stream = kube::runtime::watcher(plan.api, config).backoff(Pauses::new()).modify(move |found| {
         if let Ok(object) = &mut found.0 {
             slim(object);
         } else {
@@ -189,7 +235,39 @@ where
 
 #[cfg(test)]
 mod tests {
+    use k8s_openapi::api::core::v1::Pod;
+
     use super::*;
+
+    #[test]
+    fn a_list_that_is_only_asked_for_mends_no_watch() {
+        let health = Health {
+            pulse: Pulse::new("Pod", "all namespaces".to_owned()),
+            listed: AtomicBool::new(false),
+            newest_version: AtomicU64::new(0),
+            count: Box::new(|| 0),
+        };
+        let is_broken = |heard: Result<Event<Pod>, watcher::Error>| {
+            health.heard(&heard);
+            health.pulse.trouble().is_some()
+        };
+        assert!(is_broken(Err(watcher::Error::NoResourceVersion)));
+        assert!(is_broken(Ok(Event::Init)));
+        assert!(!is_broken(Ok(Event::InitDone)));
+    }
+
+    #[test]
+    fn a_watch_is_tried_again_within_seconds_however_long_it_was_in_vain() {
+        let mut tried = Pauses::new();
+        let mut next = || {
+            tried.reset();
+            tried.next()
+        };
+        let pauses: Vec<Duration> = (0..1000).map_while(|_| next()).collect();
+        assert_eq!(pauses.len(), 1000, "it is never given up");
+        assert!(pauses.iter().all(|pause| (*PAUSES.start()..=2 * *PAUSES.end()).contains(pause)), "{pauses:?}");
+        assert!(pauses[10..].iter().all(|pause| pause >= PAUSES.end()), "{pauses:?}");
+    }
 
     #[test]
     fn a_watch_fails_for_as_long_as_it_is_tried_in_vain() {

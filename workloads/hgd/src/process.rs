@@ -24,10 +24,14 @@ const POLL: Duration = Duration::from_millis(5);
 /// True once the process was asked to stop.
 pub type Shutdown = watch::Receiver<bool>;
 
-/// Installs what all roles share. Logs go to stderr, one JSON object a line; `HGD_LOG` filters them (default `info`).
+/// Without what kube says of each request that fails: whoever asked for it says so too, and what comes of it.
+const LOGGED: &str = "info,kube_client=off";
+
+/// Installs what all roles share. Logs go to stderr, one JSON object a line; `HGD_LOG` filters them (default
+/// [`LOGGED`]).
 pub fn prepare() {
     let _already = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    let filter = EnvFilter::try_from_env("HGD_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter = EnvFilter::try_from_env("HGD_LOG").unwrap_or_else(|_| EnvFilter::new(LOGGED));
     let subscriber = tracing_subscriber::fmt().json().flatten_event(true).with_env_filter(filter);
     let _already = subscriber.with_writer(io::stderr).try_init();
 }
