@@ -41,6 +41,42 @@ pub fn a_node_is_cut_off(cluster: &Cluster, developer: &mut Developer) {
     cluster.mirrors_are_active(2);
 }
 
+/// The elected operator is on that node, and another one elsewhere.
+pub fn elects_an_operator_on(cluster: &Cluster, node: &str) {
+    let elected = || {
+        let lease = cluster.get("lease/hg-operator -n hg-operator")?;
+        let name = lease["spec"]["holderIdentity"].as_str().unwrap_or_default().to_owned();
+        let operators = cluster.operators()?;
+        let pod = operators.get(&name).cloned().ok_or_else(|| format!("'{name}' of {operators:?}"))?;
+        Ok((name, pod))
+    };
+    let (first, pod) = eventually("an operator is elected", elected);
+    if pod.node == node {
+        return;
+    }
+    let delete = |name: &str| cluster.kubectl(&format!("delete -n hg-operator --wait=false pod/{name}"));
+    let are_ready = || {
+        let operators = cluster.operators()?;
+        let there = operators.values().filter(|operator| operator.ready && operator.node == node).count();
+        if (operators.len(), there) == (2, 1) { Ok(()) } else { Err(format!("{operators:?}")) }
+    };
+    let mut operators = cluster.operators().unwrap();
+    operators.remove(&first);
+    if operators.values().all(|operator| operator.node != node) {
+        cluster.kubectl(&format!("cordon -l kubernetes.io/hostname!={node}"));
+        operators.keys().for_each(|name| drop(delete(name)));
+        eventually("another operator is there", are_ready);
+        cluster.kubectl(&format!("uncordon -l kubernetes.io/hostname!={node}"));
+    }
+    cluster.kubectl(&format!("cordon {node}"));
+    delete(&first);
+    eventually("the operator there is elected", || {
+        let (_, pod) = elected()?;
+        if pod.node == node { are_ready() } else { Err(format!("{pod:?}")) }
+    });
+    cluster.kubectl(&format!("uncordon {node}"));
+}
+
 /// Of the pool, by number.
 #[derive(Debug)]
 pub struct Mirrors {

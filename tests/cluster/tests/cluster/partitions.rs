@@ -15,6 +15,8 @@ const NODES: usize = 3;
 const SETTLED: Duration = Duration::from_secs(8);
 /// For which Services may lead nowhere.
 const UNHEARD: Duration = Duration::from_secs(30);
+/// Until operators watch again and one of them is elected.
+const SEEN_AGAIN: Duration = Duration::from_secs(20);
 /// While everybody that a commit needs is there, one push follows the other.
 const AT_ONCE: Duration = Duration::from_secs(3);
 /// Until a standby that does not answer has left the in-sync set (docs/operating/promotion.md), and a push.
@@ -72,21 +74,44 @@ pub fn an_operator_without_anybody(cluster: &Cluster, developer: &mut Developer)
 
 /// Frozen, so that whoever asks waits. Nobody is promoted without it, and nobody needs to be.
 pub fn nobody_has_an_api_server(cluster: &Cluster, developer: &mut Developer) {
-    stays(cluster, developer, AT_ONCE, |cluster, developer, _| {
-        let _frozen = cluster.freeze_api_server();
+    let trouble = |_: &Cluster, developer: &mut Developer, _: &Pod| {
+        let frozen = cluster.freeze_api_server();
         pushes_for(A_MINUTE, developer);
+        frozen
+    };
+    stays_and_heals(cluster, developer, AT_ONCE, trouble, |frozen| {
+        drop(frozen);
+        a_change_is_taken_up(cluster, "1s");
     });
     nodes_are_heard_again(cluster, developer);
 }
 
 /// Whoever asks is refused.
 pub fn the_api_server_is_killed(cluster: &Cluster, developer: &mut Developer) {
-    stays(cluster, developer, AT_ONCE, |cluster, developer, _| {
-        let _killed = cluster.kill_api_server();
+    let trouble = |_: &Cluster, developer: &mut Developer, _: &Pod| {
+        let killed = cluster.kill_api_server();
         cluster.try_kubectl("get pods").unwrap_err();
         pushes_for(A_MINUTE, developer);
+        killed
+    };
+    stays_and_heals(cluster, developer, AT_ONCE, trouble, |killed| {
+        drop(killed);
+        a_change_is_taken_up(cluster, "2s");
     });
     nodes_are_heard_again(cluster, developer);
+}
+
+/// An operator sees what is asked for soon after the API server is back.
+fn a_change_is_taken_up(cluster: &Cluster, interval: &str) {
+    let back = Instant::now();
+    let failover = format!(r#"{{"spec":{{"failover":{{"minInterval":"{interval}"}}}}}}"#);
+    eventually("the change is stored", || {
+        cluster.try_kubectl(&format!("patch sshmaster/hg --type=merge -p {failover}"))
+    });
+    eventually("the status is of the changed generation", || cluster.condition("sshmaster/hg", "PromotionReady"));
+    let after = back.elapsed();
+    eprintln!("  a change is taken up after {after:.1?}");
+    assert!(after < SEEN_AGAIN, "{after:.1?}");
 }
 
 /// Everybody is in sync, `trouble` goes on for a while, and then all is as before: the same master of the same reign.
@@ -97,18 +122,30 @@ fn stays(
     most: Duration,
     trouble: impl FnOnce(&Cluster, &mut Developer, &Pod),
 ) {
+    stays_and_heals(cluster, developer, most, trouble, |()| ());
+}
+
+/// With a trouble that ends when nobody writes or reads any more.
+fn stays_and_heals<T>(
+    cluster: &Cluster,
+    developer: &mut Developer,
+    most: Duration,
+    trouble: impl FnOnce(&Cluster, &mut Developer, &Pod) -> T,
+    heal: impl FnOnce(T),
+) {
     in_sync(cluster);
     let reader = Reader::start(cluster);
     let writing = developer.writer.start();
     let before = register(cluster);
     let master = pod(cluster, before["spec"]["holderIdentity"].as_str().unwrap());
     let begun = Instant::now();
-    trouble(cluster, developer, &master);
+    let troubled = trouble(cluster, developer, &master);
     let seconds = begun.elapsed().as_secs_f64();
     let written = writing.end(&mut developer.writer);
     reader.is_content();
     written.stood_still_within(most);
     assert!(written.pushes as f64 >= seconds * PUSHES_A_SECOND, "{} pushes in {seconds:.0} s", written.pushes);
+    heal(troubled);
     in_sync(cluster);
     let after = register(cluster);
     let who = |register: &Value| {

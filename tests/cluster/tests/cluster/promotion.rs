@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use cluster::{Cluster, Developer, Pod, Reader, eventually};
 
-use crate::nodes::Mirrors;
+use crate::nodes::{Mirrors, elects_an_operator_on};
 
 /// How long a writer's pushes stand still at most (design, section 7), with the defaults.
 pub const PLANNED: Duration = Duration::from_secs(2);
@@ -117,10 +117,12 @@ pub fn all_instances_are_killed(cluster: &Cluster, developer: &mut Developer) {
     reader.is_content();
 }
 
-/// Readers' connections may go to a mirror of that node until it has left the Service.
+/// The elected operator is there too, so that the other one does all that is urgent. Readers' connections may go to a
+/// mirror of that node until it has left the Service.
 pub fn a_masters_node_is_cut_off(cluster: &Cluster, developer: &mut Developer) {
     at_once(cluster);
     let node = not_the_first_node(cluster);
+    elects_an_operator_on(cluster, &node);
     let mirrors = Mirrors::around(cluster, &node);
     if let Some(mirror) = mirrors.one() {
         cluster.readers_go_to(&cluster.pods("web").unwrap()[&mirror]);
