@@ -154,6 +154,7 @@ impl Health {
 /// nothing that happens after an outage of the API server would be seen.
 const PAUSES: RangeInclusive<Duration> = Duration::from_millis(500)..=Duration::from_secs(3);
 
+/// How long to wait before the next try of one watch ([`PAUSES`]); it never gives up.
 pub struct Pauses {
     grow: ExponentialBackoff,
     last: Option<Instant>,
