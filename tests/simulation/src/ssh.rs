@@ -90,9 +90,7 @@ impl Reign {
             fed: [Offset::ZERO; 2],
         }
     }
-}
 
-impl Reign {
     /// What a standby has said with that disk.
     pub fn noted(&mut self, name: &InstanceName, disk: &DiskId) -> &mut Standby {
         let new = || Standby { disk: disk.clone(), stored: [Offset::ZERO; 2], leaving: false };
