@@ -2,7 +2,8 @@
 """Requests that name a full changeset hash: answered as soon as the changeset is applied, shown or not.
 
 What a client learned from one mirror by hash it can fetch from every other. A hash that is not stored here at all is
-reported to the caller, before anything was sent, so that the front can wait for it or ask a peer.
+reported to the caller, before anything was sent, so that the front can wait for it or ask a peer. Discovery (`known`,
+`heads`, `branchmap`, `listkeys`) names nothing: it is about what is shown, as with hgweb.
 """
 
 import re
@@ -28,7 +29,6 @@ class UnknownChangesets(Exception):
 def extsetup(ui):
     _wrap(b'getbundle', _getbundle)
     _wrap(b'lookup', _lookup)
-    _wrap(b'known', _known)
     _wrap(b'changegroupsubset', _changegroupsubset)
     _wrap(b'between', _between)
     _wrap(b'branches', _branches)
@@ -124,10 +124,6 @@ def _lookup(original, repo, proto, key):
     nodes = [bin(key)]
     require(repo, nodes)
     return original(view.named(repo, nodes), proto, key)
-
-
-def _known(original, repo, proto, nodes, others):
-    return original(view.named(repo, wireprototypes.decodelist(nodes)), proto, nodes, others)
 
 
 def _changegroupsubset(original, repo, proto, bases, heads):

@@ -229,10 +229,19 @@ def reposetup(ui, repo):
             values = super().listkeys(namespace)
             if namespace != b'phases' or self.filtername not in (SHOWN, NAMED):
                 return values
-            has_node = self.filtered(SHOWN).changelog.hasnode
-            return {key: value for key, value in values.items() if len(key) != 40 or has_node(bin(key))}
+            return {key: value for key, value in values.items() if len(key) != 40 or may_be_a_root(self, bin(key))}
 
     repo.__class__ = MirrorRepository
+
+
+def may_be_a_root(repo, node):
+    """Whether clients hear that drafts begin at `node`: as from hgweb also when that one is obsolete, or they would take
+    their own copy of it for public. Roots that nobody was shown are for those who name them."""
+    unfiltered = repo.unfiltered()
+    rev = unfiltered.changelog.index.get_rev(node)
+    if rev is None or rev in being_stripped(unfiltered):
+        return False
+    return rev < shown_length(unfiltered) or rev in repo.changelog
 
 
 def shows_nothing(repo):

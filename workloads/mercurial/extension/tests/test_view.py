@@ -19,8 +19,8 @@ class Discovery(MirrorCase):
         self.assertEqual([line for line in phases.split('\n') if self.base in line], [self.base + '\t1'])
         batch = self.command('batch', 'cmds=heads+%3Bknown+nodes%3D' + self.hidden)
         heads, known = batch.split(';')
-        self.assertEqual((sorted(heads.split()), known), (sorted([self.tagged, self.stable]), '1'))
-        self.assertEqual(self.command('known', 'nodes=%s+%s' % (self.base, 'ab' * 20)), '10')
+        self.assertEqual((sorted(heads.split()), known), (sorted([self.tagged, self.stable]), '0'))
+        self.assertEqual(self.command('known', 'nodes=%s+%s+%s' % (self.base, 'ab' * 20, 'ff' * 20)), '100')
 
     def test_names_and_short_hashes_of_the_hidden_are_unknown(self):
         for key in (self.hidden[:12], 'later', 'future', 'v2', 'rev(6)'):
@@ -160,6 +160,43 @@ class HiddenRoot(MirrorCase):
             self.assertEqual(hg('log', '-R', path, '-r', 'public()', '-T', 'p', python=python).stdout, 'pppp')
 
 
+class Pruned(MirrorCase):
+    """`later`, a draft on public changesets, is pruned by somebody else after a client has pulled it."""
+
+    @classmethod
+    def prepare(cls, repo):
+        repo.hg('bookmark', '-q', '-d', 'future')
+        repo.hg('phase', '-p', '-r', '%s+%s' % (cls.tip, cls.stable))
+
+    def test_whoever_has_a_pruned_draft_keeps_it_as_a_draft(self):
+        self.repo.show(7)
+        clones = [(python, self.clone('pruned', python=python)) for python in pythons()]
+        self.repo.hg('debugobsolete', self.later)
+        self.repo.show(7)
+        self.assertEqual(self.command('known', 'nodes=' + self.later), '0')
+        self.assertEqual(self.command('listkeys', 'namespace=phases'), self.later + '\t1')
+        self.repo.show(4)
+        self.assertEqual(self.command('listkeys', 'namespace=phases'), '')
+        for shown in (7, 4):
+            self.repo.show(shown)
+            for python, path in clones:
+                for legacy in ('phases', 'phases,bundle1', ''):
+                    with self.subTest(python=python, legacy=legacy, shown=shown):
+                        options = ['--config', 'devel.legacy.exchange=' + legacy, '--config', 'experimental.evolution=']
+                        hg('pull', '-R', path, *options, python=python)
+                        self.assertEqual(self.phase(path, python), 'draft')
+
+    def test_a_draft_that_is_not_shown_yet_is_pulled_by_its_hash_as_a_draft(self):
+        self.repo.show(4)
+        for python in pythons():
+            path = self.clone('named', '-r', self.base, python=python)
+            hg('pull', '-R', path, '-r', self.later, '--config', 'devel.legacy.exchange=phases', python=python)
+            self.assertEqual(self.phase(path, python), 'draft')
+
+    def phase(self, path, python):
+        return hg('log', '-R', path, '-r', self.later, '--hidden', '-T', '{phase}', python=python).stdout
+
+
 class Showing(MirrorCase):
     def test_a_state_that_moves_is_seen_at_the_next_request(self):
         self.assertEqual(self.json('json-log')['changeset_count'], 4)
@@ -200,7 +237,7 @@ class Obsolete(MirrorCase):
         self.assertEqual(self.text('raw-file/%s/a.txt' % self.hidden), 'secret plan\n')
         self.assertEqual(self.command('lookup', 'key=' + self.hidden[:12])[0], '0')
         self.assertEqual(self.command('lookup', 'key=' + self.secret)[0], '0')
-        self.assertEqual(self.command('known', 'nodes=%s+%s' % (self.hidden, self.secret)), '10')
+        self.assertEqual(self.command('known', 'nodes=%s+%s+%s' % (self.hidden, self.secret, self.tagged)), '001')
         self.text('rev/' + self.secret, status=404)
         self.text('raw-file/%s/s.txt' % self.secret, status=404)
         self.assertIn('unknown revision', self.command('getbundle', 'bundlecaps=HG20&heads=' + self.secret))
