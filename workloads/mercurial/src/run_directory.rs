@@ -69,7 +69,7 @@ pub(crate) struct RunDirectory {
     pub extension: PathBuf,
     pub program: PathBuf,
     pub config: PathBuf,
-    /// hg's temporary files: a killed push leaves its bundle there, the next start removes it.
+    /// hg's temporary files, a folder for each child; what a killed push leaves there the next child removes.
     pub temporary: PathBuf,
 }
 

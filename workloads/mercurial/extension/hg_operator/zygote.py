@@ -64,7 +64,7 @@ def load(config):
     extensions.populateui(baseui)
     for name in _PRELOADED:
         importlib.import_module("mercurial." + name)
-    for name in ("fetch", "serve", "lane", "web"):
+    for name in ("fetch", "serve", "lane", "temporary", "web"):
         importlib.import_module("hg_operator." + name)
     from hg_operator import locking
 
@@ -98,6 +98,8 @@ class _Protocol:
 
 def child(sock, config, baseui, zygote):
     """One connection's process; never returns."""
+    from hg_operator import temporary
+
     code = 1
     try:
         die_with(zygote)
@@ -105,7 +107,11 @@ def child(sock, config, baseui, zygote):
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         # A group of its own, so that a hook's processes can be ended with it.
         os.setpgid(0, 0)
-        _run(sock, config, baseui)
+        own = temporary.enter()
+        try:
+            _run(sock, config, baseui)
+        finally:
+            temporary.leave(own)
         code = 0
     except Exception:
         traceback.print_exc()

@@ -215,9 +215,13 @@ class Instance:
             json.dump(fields, file)
         script = os.path.join(EXTENSION, "hg_operator", "zygote.py")
         self.log = open(os.path.join(root, "log"), "w+")
+        # As the instance starts it.
+        self.temporary = os.path.join(root, "tmp")
+        os.mkdir(self.temporary)
         self.process = subprocess.Popen(
-            [python, script, os.path.join(root, "config.json")], stdout=subprocess.PIPE, stderr=self.log
-        )
+            [python, script, os.path.join(root, "config.json")], stdout=subprocess.PIPE, stderr=self.log,
+            env={**os.environ, "TMPDIR": self.temporary},
+        )  # fmt: skip
         line = self.process.stdout.readline()
         if not line.startswith(b"ready "):
             self.log.seek(0)
