@@ -235,8 +235,8 @@ def reposetup(ui, repo):
 
 
 def may_be_a_root(repo, node):
-    """Whether clients hear that drafts begin at `node`: as from hgweb also when that one is obsolete, or they would take
-    their own copy of it for public. Roots that nobody was shown are for those who name them."""
+    """Whether clients hear that drafts begin at `node`: as from hgweb also when that one is obsolete, or they would
+    take their own copy of it for public. Roots that nobody was shown are for those who name them."""
     unfiltered = repo.unfiltered()
     rev = unfiltered.changelog.index.get_rev(node)
     if rev is None or rev in being_stripped(unfiltered):

@@ -13,7 +13,7 @@ import urllib.parse
 
 from mercurial import error
 
-from . import answer_memory, frames, named_hashes, stream_clone, web_application
+from . import answer_memory, frames, named_hashes, processor_time, searches, stream_clone, web_application
 
 MAX_REQUEST_BODY_BYTES = 16 * 1024 * 1024
 CHUNK_BYTES = 256 * 1024
@@ -24,20 +24,24 @@ _PAGE_BYTES = resource.getpagesize()
 
 
 def run(connection, _config, baseui):
-    """Answers requests until the other side ends, or until this process has grown over its bound."""
+    """Answers requests until the other side ends, or until this process has met one of its bounds."""
     stream = socket.socket(fileno=os.dup(connection.fileno()))
     incoming = frames.Connection(stream)
     applications = web_application.Applications(baseui)
     bound = baseui.configbytes(b'hg-operator', b'web-memory', b'%d' % DEFAULT_MEMORY_BYTES)
+    time_bound = processor_time.Bound(baseui)
     web_application.refuse_pushes()
+    searches.install(baseui)
     answered = 0
     try:
         while True:
             received = incoming.receive(MAX_REQUEST_BODY_BYTES)
             if received is None:
                 return
-            large = _answer(applications, stream, *received)
+            large = _answer(applications, stream, time_bound, *received)
             answered += 1
+            if time_bound.is_used_up:
+                return  # it was stopped anywhere: what it has in memory is not to be trusted
             if (large or answered % REQUESTS_BETWEEN_MEMORY_CHECKS == 0) and _resident_bytes() > bound:
                 _log('info', 'web worker ends: it has grown over its memory bound', requests=answered, bound=bound)
                 return
@@ -47,24 +51,17 @@ def run(connection, _config, baseui):
         stream.close()
 
 
-def _answer(applications, stream, request, body):
+def _answer(applications, stream, time_bound, request, body):
     """Answers one request; True when the answer was larger than one chunk."""
-    answer = _Answer(stream, request.get('method') == 'HEAD')
+    answer = _Answer(stream, time_bound, request.get('method') == 'HEAD')
     try:
-        application = applications.get(request)
-        application.refresh()
-        key = answer_memory.key(request, body)
-        kept = application.answers.get(key)
-        if kept is not None:
-            stream.sendall(kept)
-            return False
-        for chunk in application(_environment(request, body or b''), answer.start):
-            answer.write(chunk)
-        whole = answer.finish()
-        if key is not None:
-            answer_memory.keep(application.answers, key, whole)
+        with time_bound.answer():
+            _make_answer(applications, request, body, answer)
     except named_hashes.UnknownChangesets as unknown:
         answer.instead({'unknown': unknown.hashes})
+    except processor_time.UsedUp as why:
+        _log('warning', 'web worker ends: %s' % why, **_named(request))
+        answer.fail('400 Bad Request', '%s\n' % why)
     except stream_clone.RetryLater as why:
         answer.fail('503 Service Unavailable', 'try again: %s\n' % why, [('Retry-After', str(why.seconds))])
     except (BrokenPipeError, ConnectionResetError):
@@ -76,6 +73,21 @@ def _answer(applications, stream, request, body):
         _report(request, why)
         answer.fail('500 Internal Server Error', 'the request failed: %s\n' % type(why).__name__)
     return answer.sent_chunks
+
+
+def _make_answer(applications, request, body, answer):
+    application = applications.get(request)
+    application.refresh()
+    key = answer_memory.key(request, body)
+    kept = application.answers.get(key)
+    if kept is not None:
+        answer.repeat(kept)
+        return
+    for chunk in application(_environment(request, body or b''), answer.start):
+        answer.write(chunk)
+    whole = answer.finish()
+    if key is not None:
+        answer_memory.keep(application.answers, key, whole)
 
 
 def _environment(request, body):
@@ -116,8 +128,9 @@ def _environment(request, body):
 class _Answer:
     """One answer on its way out. Nothing is sent before the first full chunk or the end: until then it can change."""
 
-    def __init__(self, stream, without_body):
+    def __init__(self, stream, time_bound, without_body):
         self._stream = stream
+        self._time_bound = time_bound
         self._without_body = without_body
         self._head = None
         self._chunks = []
@@ -144,6 +157,11 @@ class _Answer:
         data = self._send(last=True)
         return data if in_one_piece and self._head['status'] == 200 else None
 
+    def repeat(self, data):
+        """Sends what `finish` answered for an equal request."""
+        with self._time_bound.undisturbed(until_next=True):
+            self._stream.sendall(data)
+
     def instead(self, message):
         """Sends only this frame; the answer must not have begun."""
         if self.sent_chunks:
@@ -165,6 +183,10 @@ class _Answer:
         frames.Connection(self._stream).send({'abort': text})
 
     def _send(self, last):
+        with self._time_bound.undisturbed(until_next=last):
+            return self._send_frames(last)
+
+    def _send_frames(self, last):
         """Frames are gathered and leave in one piece."""
         gathered = _Gathered()
         out = frames.Connection(gathered)
@@ -210,12 +232,18 @@ def _report(request, why):
         'error',
         'web request failed: %s' % why,
         kind=type(why).__name__,
-        repository=request.get('repository'),
-        path=request.get('path'),
-        query=(request.get('query') or '')[:200],
-        page=(request.get('pathInfo') or '')[:200],
         traceback=traceback.format_exc(limit=-4),
+        **_named(request),
     )
+
+
+def _named(request):
+    return {
+        'repository': request.get('repository'),
+        'path': request.get('path'),
+        'query': (request.get('query') or '')[:200],
+        'page': (request.get('pathInfo') or '')[:200],
+    }
 
 
 def _log(level, message, **fields):

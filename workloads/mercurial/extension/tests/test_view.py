@@ -182,7 +182,8 @@ class Pruned(MirrorCase):
             for python, path in clones:
                 for legacy in ('phases', 'phases,bundle1', ''):
                     with self.subTest(python=python, legacy=legacy, shown=shown):
-                        options = ['--config', 'devel.legacy.exchange=' + legacy, '--config', 'experimental.evolution=']
+                        settings = ('devel.legacy.exchange=' + legacy, 'experimental.evolution=')
+                        options = [word for setting in settings for word in ('--config', setting)]
                         hg('pull', '-R', path, *options, python=python)
                         self.assertEqual(self.phase(path, python), 'draft')
 

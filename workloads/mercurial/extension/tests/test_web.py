@@ -3,11 +3,13 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
 import time
 import unittest
+import urllib.parse
 
 import mirror_case
 from mirror_case import MirrorCase, Worker, hg
@@ -84,6 +86,40 @@ class Requests(MirrorCase):
         self.assertEqual(worker.process.wait(mirror_case.TIMEOUT_SECONDS), 0)
         self.assertIn('memory bound', worker.close())
 
+
+    def test_an_answer_that_takes_too_long_is_a_sentence_and_its_worker_ends(self):
+        worker = Worker('[hg-operator]', 'web-page-seconds = 1', '[extensions]', 'slow=%s' % _file(SLOW))
+        head, data = worker.request(self.repo.path, 'x', 'archive/tip.zip')
+        self.assertEqual(head['status'], 200)  # slow too, and allowed to be
+        head, data = worker.request(self.repo.path, 'x', 'json-bookmarks')
+        self.assertEqual((head['status'], data.decode()), (400, TOO_LONG))
+        self.assertEqual(worker.process.wait(mirror_case.TIMEOUT_SECONDS), 0)
+        self.assertIn('processor time', worker.close())
+
+    def test_code_that_looks_for_no_signals_ends_with_its_process(self):
+        worker = Worker('[hg-operator]', 'web-page-seconds = 1', '[extensions]', 'slow=%s' % _file(SLOW))
+        with self.assertRaises(TypeError):  # no frame, but the end of the connection
+            worker.request(self.repo.path, 'x', 'json-branches')
+        self.assertEqual(worker.process.wait(mirror_case.TIMEOUT_SECONDS), -signal.SIGXCPU)
+        worker.close()
+
+    def test_searches_are_plain_words_or_few_functions_without_regular_expressions(self):
+        def found(query):
+            page = self.json('json-log', urllib.parse.urlencode({'rev': query}))
+            return sorted(entry['desc'] for entry in page['entries'])
+
+        for query in ('branch("stable")', 'desc(stable)', 'author(nobody) or keyword(stable)', 'stable or none()'):
+            self.assertEqual(found(query), ['stable'], query)
+        # As plain hgweb with functions that it does not call safe: these words are nowhere.
+        for query in (
+            "desc('r'##'e:st.*')", "author('r'##'e:(a*)*b')", "branch('re'##':.*')", "extra('branch','r'##'e:st.*')",
+            "tag('r'##'e:v.*')", "bookmark('r'##'e:m.*')", "keyword('r'##'e:st.*')", "file('*')", "modifies('re:.*')",
+            "file('listfile:/etc/passwd')", "file('set:grep(x)')", "filelog('a.txt')", "follow()", "grep('x')",
+        ):  # fmt: skip
+            self.assertEqual(found(query), [], query)
+        for query in ('(' * 400 + '1' + ')' * 400, '-' * 400 + '1', ' or '.join(['1'] * 400), 'a' * 1001):
+            text = self.text('json-log', urllib.parse.urlencode({'rev': query}), status=400)
+            self.assertIn('a search', text)
 
     def test_a_strip_at_work_is_waited_for(self):
         worker = Worker('[hg-operator]', 'stream-wait = 1')
@@ -189,6 +225,33 @@ class Streams(MirrorCase):
         repo.hg('update', '-q', 'null')
 
 
+TOO_LONG = 'the answer would take more than 1 seconds of processor time: ask for less\n'
+# Two seconds and more of different kinds of work.
+SLOW = """
+import hashlib, re, time
+from mercurial import extensions
+from mercurial.hgweb import webcommands
+
+def search(original, web):
+    re.match('(a*)*b', 'a' * 100)
+    return original(web)
+
+def digest(original, web):
+    hashlib.pbkdf2_hmac('sha256', b'', b'', 1000 * 1000 * 1000)
+    return original(web)
+
+def loop(original, web):
+    end = time.process_time() + 2
+    while time.process_time() < end:
+        pass
+    return original(web)
+
+def extsetup(ui):
+    extensions.wrapfunction(webcommands, 'bookmarks', search)
+    extensions.wrapfunction(webcommands, 'branches', digest)
+    extensions.wrapfunction(webcommands, 'archive', loop)
+"""
+
 _SEND_LATER = """
 import sys
 try:
@@ -204,6 +267,13 @@ sys.stdin.readline()
 for chunk in stream_clone._contents_of(repo.unfiltered(), listing, name, listing.sizes[name]):
     sys.stdout.buffer.write(chunk)
 """
+
+
+def _file(text):
+    path = os.path.join(mirror_case.SCRATCH, 'extension-%d.py' % hash(text))
+    with open(path, 'w') as file:
+        file.write(text)
+    return path
 
 
 def _contents(path):
