@@ -2,20 +2,14 @@
 
 use bytes::Bytes;
 use http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE, RETRY_AFTER};
-use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
+use http::{HeaderName, HeaderValue, Response, StatusCode};
 use hyper::ext::ReasonPhrase;
 
 use crate::body::FrontBody;
 
 const NO_CONTENT: HeaderValue = HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'");
-/// facts/hgmo.md, L3. hgweb's own pages need inline scripts (dates, graphs) and styles.
-const PAGES: HeaderValue = HeaderValue::from_static(
-    "default-src 'none'; connect-src 'self'; img-src 'self'; script-src 'self' 'unsafe-inline'; \
-     style-src 'self' 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'",
-);
-/// Files of a repository may be HTML: they must not run in our name.
-const FILES: HeaderValue =
-    HeaderValue::from_static("default-src 'none'; img-src 'self'; style-src 'unsafe-inline'; sandbox");
+/// What has no policy of its own may be a file of a repository: it must not run in our name.
+const FILES: HeaderValue = HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'; sandbox");
 const NOSNIFF: (HeaderName, HeaderValue) = (http::header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
 /// Set on answers that mean "not known here": whoever forwarded the request asks somebody else.
 pub(crate) const UNKNOWN_HEADER: HeaderName = HeaderName::from_static("x-hg-operator-unknown");
@@ -57,15 +51,38 @@ pub(crate) fn page(status: StatusCode, content_type: &'static str, text: String)
     response
 }
 
-/// What hgweb's answers get in addition.
-pub(crate) fn secure(headers: &mut HeaderMap, path_info: &str) {
+/// What hgweb's answers get in addition. The worker knows how an answer was made and gives it its policy; `not modified`
+/// leaves the policy of the answer that the client has.
+pub(crate) fn secure(response: &mut Response<FrontBody>) {
+    let status = response.status();
+    let headers = response.headers_mut();
     headers.insert(NOSNIFF.0, NOSNIFF.1);
-    if headers.contains_key(CONTENT_SECURITY_POLICY) {
-        return;
+    if status != StatusCode::NOT_MODIFIED {
+        headers.entry(CONTENT_SECURITY_POLICY).or_insert(FILES);
     }
-    if path_info.starts_with("/raw-") {
-        headers.insert(CONTENT_SECURITY_POLICY, FILES);
-    } else if headers.get(CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"text/html")) {
-        headers.insert(CONTENT_SECURITY_POLICY, PAGES);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_without_a_policy_gets_the_sandbox_whatever_it_is() {
+        for (status, own, expected) in [
+            (StatusCode::OK, None, Some("default-src 'none'; frame-ancestors 'none'; sandbox")),
+            (StatusCode::NOT_FOUND, None, Some("default-src 'none'; frame-ancestors 'none'; sandbox")),
+            (StatusCode::OK, Some("default-src 'self'"), Some("default-src 'self'")),
+            (StatusCode::NOT_MODIFIED, None, None),
+        ] {
+            let mut response = Response::new(FrontBody::whole(Bytes::new()));
+            *response.status_mut() = status;
+            if let Some(policy) = own {
+                response.headers_mut().insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(policy));
+            }
+            secure(&mut response);
+            let policy = response.headers().get(CONTENT_SECURITY_POLICY).and_then(|value| value.to_str().ok());
+            assert_eq!(policy, expected, "{status} {own:?}");
+            assert_eq!(response.headers()[NOSNIFF.0], "nosniff");
+        }
     }
 }

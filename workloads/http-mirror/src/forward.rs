@@ -46,7 +46,7 @@ pub(crate) async fn answer(front: &Front, asked: &Asked<'_>) -> Response<FrontBo
         return peer_answer(front, asked).await.unwrap_or_else(|| unknown(&text));
     }
     match worker_answer(front, asked).await {
-        Ok(WebAnswer::Response(response)) => from_worker(response, asked.path_info),
+        Ok(WebAnswer::Response(response)) => from_worker(response),
         Ok(WebAnswer::Unknown(hashes)) => {
             let text = unknown_text(&hashes);
             peer_answer(front, asked).await.unwrap_or_else(|| unknown(&text))
@@ -126,7 +126,7 @@ fn web_request(front: &Front, asked: &Asked<'_>) -> WebRequest {
     }
 }
 
-fn from_worker(from: WebResponse, path_info: &str) -> Response<FrontBody> {
+fn from_worker(from: WebResponse) -> Response<FrontBody> {
     let mut response = Response::new(FrontBody::Worker(from.body));
     *response.status_mut() = StatusCode::from_u16(from.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     if response.status().canonical_reason() != Some(from.reason.as_str())
@@ -143,7 +143,7 @@ fn from_worker(from: WebResponse, path_info: &str) -> Response<FrontBody> {
             response.headers_mut().append(name, value);
         }
     }
-    answers::secure(response.headers_mut(), path_info);
+    answers::secure(&mut response);
     response
 }
 

@@ -163,6 +163,7 @@ impl WebPool {
     pub async fn request(&self, request: &WebRequest, class: Class) -> Result<WebAnswer, WebError> {
         match self.try_request(request, class, false).await {
             // Workers end by themselves between two requests when they have grown; all requests only read.
+            // One that has read a request and ends would do so again: the connection then ends in order.
             Err(WebError::Worker(error)) if is_end(&error) => self.try_request(request, class, true).await,
             answer => answer,
         }
@@ -220,8 +221,8 @@ impl Lanes {
 }
 
 fn is_end(error: &std::io::Error) -> bool {
-    use std::io::ErrorKind::{BrokenPipe, ConnectionReset, UnexpectedEof};
-    matches!(error.kind(), BrokenPipe | ConnectionReset | UnexpectedEof)
+    use std::io::ErrorKind::{BrokenPipe, ConnectionReset};
+    matches!(error.kind(), BrokenPipe | ConnectionReset)
 }
 
 /// Counts itself while it lives.

@@ -13,7 +13,8 @@ import urllib.parse
 
 from mercurial import error
 
-from . import answer_memory, frames, named_hashes, processor_time, searches, stream_clone, web_application
+from . import answer_memory, content_policy, frames, named_hashes, processor_time, searches, stream_clone
+from . import web_application
 
 MAX_REQUEST_BODY_BYTES = 16 * 1024 * 1024
 CHUNK_BYTES = 256 * 1024
@@ -32,6 +33,7 @@ def run(connection, _config, baseui):
     time_bound = processor_time.Bound(baseui)
     web_application.refuse_pushes()
     searches.install(baseui)
+    content_policy.install()
     answered = 0
     try:
         while True:

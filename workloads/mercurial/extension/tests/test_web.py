@@ -3,6 +3,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,7 +15,9 @@ import urllib.parse
 import mirror_case
 from mirror_case import MirrorCase, Worker, hg
 
-from hg_operator import answer_memory
+from hg_operator import answer_memory, content_policy
+
+POLICY = 'Content-Security-Policy'
 
 
 class Requests(MirrorCase):
@@ -168,6 +171,70 @@ class Requests(MirrorCase):
         conditional = [['If-None-Match', 'W/"1"']]
         for other in ({'method': 'HEAD'}, {'pathInfo': '/log'}, {'headers': conditional}, {'query': 'x' * 5000}):
             self.assertIsNone(answer_memory.key({**page, **other}, b''), other)
+
+
+class Policies(MirrorCase):
+    """By what an answer is made of: an address has many spellings."""
+
+    @classmethod
+    def prepare(cls, repo):
+        repo.hg('update', '-q', cls.tagged)
+        script = b'<svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script></svg>'
+        names = ('page.html', 'x.xhtml', 'x.svg', 'x.xml', 'x.js', 'x.mht', 'x.pdf', 'none')
+        cls.names = [name for name in names if repo.write(name, script) is None]
+        cls.scripts = repo.commit('scripts', {})
+        repo.hg('update', '-q', 'null')
+
+    def policies(self, page, query='', **options):
+        head, data = self.get(page, query, **options)
+        return head['status'], [value for name, value in head['headers'] if name == POLICY], data.decode('latin-1')
+
+    def test_whatever_is_no_page_of_hgweb_is_in_a_sandbox_under_every_spelling(self):
+        node = self.scripts
+        pages = ['raw-file/%s/%s' % (node, name) for name in self.names]
+        pages += ['/%72aw-file/' + node + '/page.html', '//raw-file/' + node + '/page.html', 'raw-rev/' + node]
+        pages += ['raw-file/%s/' % node, 'archive/%s.zip' % node, 'json-log', 'atom-log', 'rss-log', 'raw-log']
+        pages += ['static/mercurial.js', 'static/style-paper.css', 'raw-diff/%s/x.svg' % node, 'rawfile/%s/x.svg' % node]
+        for page in pages:
+            status, found, data = self.policies(page)
+            self.assertTrue(found or '<script' not in data, (page, status))
+            for policy in found:
+                self.assertNotIn('unsafe-inline', policy)
+                is_page = 'nonce' in policy
+                self.assertNotEqual(is_page, policy.endswith('sandbox'), page)
+                self.assertTrue(not is_page or status != 200 or '<!DOCTYPE' in data, page)
+            if page.split('/')[0] in ('raw-file', 'archive', 'json-log', 'atom-log', 'rss-log'):
+                self.assertEqual((status, len(found)), (200, 1), page)
+                self.assertIn('sandbox', found[0])
+        for query in ('cmd=rawfile&node=%s&file=x.svg' % node, 'cmd=heads', 'cmd=listkeys&namespace=bookmarks'):
+            self.assertIn('sandbox', self.policies('', query)[1][0], query)
+
+    def test_pages_run_the_scripts_that_carry_their_nonce_and_no_others(self):
+        nonces = set()
+        for style in ('paper', 'gitweb', 'monoblue', 'spartan', 'coal'):
+            for page in ('log', 'graph', 'rev/tip', 'file/tip', 'annotate/tip/a.txt', 'shortlog', 'rev/nowhere'):
+                status, (policy,), data = self.policies(page, 'style=' + style)
+                self.assertNotIn('unsafe-inline', policy)
+                nonce = re.search("script-src 'self' 'nonce-([^']+)'", policy).group(1)
+                inside = re.findall('<script(?![^>]*src=)([^>]*)>', data)
+                self.assertTrue(all('nonce="%s"' % nonce in tag for tag in inside), (style, page, inside))
+                for attribute in set(re.findall(' style="([^"]*)"', data)):
+                    fixed = attribute.encode() in content_policy.STYLES
+                    self.assertTrue(fixed or attribute.startswith('width'), (style, page, attribute))
+                nonces.add(nonce)
+        self.assertEqual(len(nonces), 35)
+
+    def test_a_page_that_has_not_changed_keeps_its_policy(self):
+        etag = dict(self.get('log')[0]['headers'])['ETag']
+        self.assertEqual(self.policies('log', headers=[['If-None-Match', etag]]), (304, [], ''))
+
+    def test_a_policy_of_the_site_is_for_pages_and_the_sandbox_stays(self):
+        worker = Worker('[web]', "csp = default-src 'self'")
+        for page, expected in (('log', 1), ('raw-file/tip/a.txt', 2)):
+            head, _data = worker.request(self.repo.path, 'x', page)
+            found = [value for name, value in head['headers'] if name == POLICY]
+            self.assertEqual((len(found), found[0]), (expected, "default-src 'self'"))
+        worker.close()
 
 
 class Streams(MirrorCase):
