@@ -2,13 +2,13 @@
 """Mercurial's side of hg-operator: pushes go through the push gate into the log, the log is applied to repositories,
 and clients see only what every mirror can serve.
 
-`push` and its neighbours (gate, pending, spool, fetch) record pushes; `lane` and its neighbours apply records; `view`
+`push` and its neighbours (acceptable, gate, pending, spool, fetch) record pushes; `lane` and its neighbours apply records; `view`
 and `web` show them; `zygote` is the process that all of them are forked from.
 """
 
 from mercurial import registrar
 
-from . import admission, push, view
+from . import acceptable, admission, push, view
 
 testedwith = b"6.3.2 7.2.4"
 minimumhgversion = b"6.3"
@@ -32,6 +32,7 @@ configitem(b"hg-operator", b"test-abort-at", default=b"")
 
 
 def extsetup(ui):
+    acceptable.extsetup(ui)
     push.extsetup(ui)
     view.extsetup(ui)
 
@@ -39,5 +40,6 @@ def extsetup(ui):
 def reposetup(ui, repo):
     if not repo.local():
         return
+    acceptable.reposetup(ui, repo)
     admission.reposetup(ui, repo)
     view.reposetup(ui, repo)

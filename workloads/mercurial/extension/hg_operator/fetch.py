@@ -6,6 +6,7 @@ What it brings is one transaction, hence one record, as large as it may be.
 
 import os
 import signal
+import sys
 import traceback
 
 from mercurial import bookmarks, bundle2, error, exchange, hg, phases, streamclone, url
@@ -39,11 +40,12 @@ def _fetch(request, config, baseui):
     source = os.fsencode(request["source"])
     if not source.lower().startswith(_SCHEMES):
         raise error.Abort(b"only http:// and https:// are fetched from")
-    session = push.Session(gate.Gate(config.get("gate"), request["repository"], user, True), user, config.get("spool"))
+    push_gate = gate.Gate(config.get("gate"), request["repository"], user, True)
+    session = push.Session(push_gate, user, config.get("spool"), sys.stderr, of_client=False)
     admission.admit(session)
     repo = hg.repository(_ui(baseui), os.fsencode(request["directory"])).local()
     try:
-        with push.as_abort():
+        with push.as_abort(session):
             session.wait(repo)
             with repo.wlock(), repo.lock():
                 if len(repo.unfiltered().changelog):

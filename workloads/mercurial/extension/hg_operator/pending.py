@@ -4,18 +4,19 @@
 from mercurial import bundle2, changegroup, encoding, obsolete, phases, scmutil
 from mercurial.node import hex
 
-from . import received, spool
+from . import acceptable, received, spool
 
 
 class Pending:
     """`first` is the first new revision, the rest is as `tr.changes` has it, without what does not change anything.
 
-    `bundle_file` is what the client sent, or None.
+    `bundle_file` is what the client sent, or None; `added` is as in `push.Session`.
     """
 
-    def __init__(self, repo, tr, bundle_file=None):
+    def __init__(self, repo, tr, bundle_file, added):
         self.repo = repo.unfiltered()
         self._bundle_file = bundle_file
+        self._added = added
         self.first = tr.changes[b"origrepolen"]
         self.changesets = len(self.repo.changelog) - self.first
         self.bookmarks = {name: move for name, move in tr.changes[b"bookmarks"].items() if move[0] != move[1]}
@@ -59,10 +60,12 @@ class Pending:
         }
         return push, bundle_bytes + marker_bytes
 
-
     def _bundle_chunks(self):
-        with received.changegroup(self.repo.ui, self._bundle_file, self.changesets) as sent:
+        node = self.repo.changelog.node
+        new = [node(rev) for rev in range(self.first, self.first + self.changesets)]
+        with received.changegroup(self.repo.ui, self._bundle_file, new) as sent:
             if sent is None:
+                acceptable.check_all_is_carried(self.repo, self.first, self._added)
                 yield from bundle_chunks(self.repo, self.first)
             else:
                 yield from _bundle(self.repo, *sent, self.changesets)

@@ -7,11 +7,12 @@ the repository's lane repeats it.
 """
 
 import weakref
+from traceback import print_exception
 
 from mercurial import bundle2, error, exchange, extensions, wireprototypes, wireprotov1server
 from mercurial.utils import stringutil
 
-from . import admission, gate, pushlog, received, spool, state, test_points
+from . import acceptable, admission, gate, pushlog, received, spool, state, test_points
 from .pending import Pending, served_heads
 
 REPAIRED = b"recorded; being repaired\n"
@@ -21,20 +22,32 @@ MAX_CHANGESET_LINKS = 10
 
 
 class Session:
-    """What one serve child does with its pushes; `spool_directory` is where large bundles are left for the gate."""
+    """What one child does with its pushes; `spool_directory` is where large bundles are left for the gate.
 
-    def __init__(self, push_gate, user, spool_directory):
+    `log` is where a fault is told that the person is not; `of_client` is false for an import.
+    """
+
+    def __init__(self, push_gate, user, spool_directory, log, of_client=True):
+        self.log = log
+        self.of_client = of_client
+        # What the open transaction has added from changegroups: (kind, name) to (revlog, length before).
+        self.added = {}
+        # Names of branches that were found good.
+        self.branches = set()
         self._gate = push_gate
         self._user = user
         self._spool = spool_directory
         # What the client is sending, where that is kept in a file.
         self.bundle_file = None
+        # True after a transaction of the current command was recorded and has closed.
+        self.recorded = False
         # The record whose transaction is not known to be over.
         self._offset = None
         self._closed = False
 
     def wait(self, repo):
         """Before the lock: lets the lane bring the repository up to date, which needs the lock."""
+        self.recorded = False
         try:
             self._gate.wait()
         except gate.Refused as refusal:
@@ -60,6 +73,7 @@ class Session:
         if repo.svfs.exists(b"journal"):
             repo.ui.warn(b"abandoned transaction found; running recover\n")
             repo.recover()
+        self.added = {}
         heads = served_heads(repo)
         reference = weakref.ref(repo)
         tr = opened(desc, *args, **kwargs)
@@ -67,9 +81,12 @@ class Session:
         return tr
 
     def _record(self, repo, tr, heads_before):
-        brought = Pending(repo, tr, self.bundle_file)
+        acceptable.check_phases(tr.changes[b"phases"])
+        brought = Pending(repo, tr, self.bundle_file, self.added)
         if not brought:
             return
+        acceptable.check_markers(brought.markers)
+        acceptable.check_bookmarks(repo, brought.bookmarks, self.of_client)
         ui = repo.ui
         known = state.read(repo)
         if known is None:
@@ -103,7 +120,7 @@ class Session:
             raise _abort(ui, refusal) from None
 
     def _after_close(self, ui, brought):
-        self._closed = True
+        self._closed = self.recorded = True
         if brought.changesets:
             ui.status(b"recorded push in pushlog\n")
 
@@ -152,19 +169,22 @@ def _unbundle(original, repo, bundle, heads, source, url):
     session = admission.session()
     if session is None:
         return original(repo, bundle, heads, source, url)
+    in_bundle2 = isinstance(bundle, bundle2.unbundle20)
     try:
-        with as_abort():
+        with as_abort(session):
             try:
                 session.wait(repo)
                 session.bundle_file = received.file_of(bundle)
-                return original(repo, bundle, heads, source, url)
+                answer = original(repo, bundle, heads, source, url)
             finally:
                 session.bundle_file = None
                 session.settle(repo.ui)
     except error.Abort as abort:
         # Without this a bundle2 client is answered in bundle1's way.
-        abort.duringunbundle2 = isinstance(bundle, bundle2.unbundle20)
+        abort.duringunbundle2 = in_bundle2
         raise
+    # One that did not say what it understands is answered with nothing, which Mercurial itself does not manage.
+    return bundle2.bundle20(repo.ui) if answer is None and in_bundle2 else answer
 
 
 def _pushkey(original, repo, proto, *args):
@@ -172,7 +192,7 @@ def _pushkey(original, repo, proto, *args):
     if session is None:
         return original(repo, proto, *args)
     try:
-        with as_abort():
+        with as_abort(session):
             try:
                 session.wait(repo)
                 return original(repo, proto, *args)
@@ -185,17 +205,30 @@ def _pushkey(original, repo, proto, *args):
 
 
 class as_abort:
-    """Turns what the disk or a lock may raise into an abort, which reaches the client as a sentence."""
+    """Turns whatever a push may raise into an abort, which reaches the client as a sentence."""
+
+    def __init__(self, session):
+        self._session = session
 
     def __enter__(self):
         return self
 
     def __exit__(self, kind, why, traceback):
+        if isinstance(why, _ANSWERED) or not isinstance(why, Exception):
+            return False
         if isinstance(why, error.LockHeld):
             raise error.Abort(b"%s is locked by %s; try again" % (why.desc or b"repository", why.locker)) from why
-        if isinstance(why, OSError) and not isinstance(why, BrokenPipeError):
+        if isinstance(why, OSError):
             raise error.Abort(stringutil.forcebytestr(why.strerror or why)) from why
-        return False
+        # A bundle made by hand, most likely; what is wrong with it may be a fault of ours as well.
+        print_exception(why, file=self._session.log)
+        what = b"the push is recorded, but not what follows it" if self._session.recorded else b"the push cannot be taken"
+        name = type(why).__name__.encode("ascii", "replace")
+        raise error.Abort(b"%s: %s: %s" % (what, name, stringutil.forcebytestr(why))) from why
+
+
+# Mercurial's own code has an answer to these.
+_ANSWERED = (error.Abort, error.BundleValueError, error.PushRaced, BrokenPipeError)
 
 
 def extsetup(ui):

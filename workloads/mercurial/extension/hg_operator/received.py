@@ -24,40 +24,45 @@ def file_of(bundle):
 
 
 @contextlib.contextmanager
-def changegroup(ui, file, changesets):
-    """(version, chunks) of the changegroup in `file` if it brings all the `changesets` new ones and no others.
+def changegroup(ui, file, nodes):
+    """(version, chunks) of the changegroup in `file` if it brings exactly the new changesets `nodes`, in this order.
 
-    None otherwise: of a client that speaks bundle1, or when a hook has added some itself.
+    None otherwise: of a client that speaks bundle1, of several changegroups, of one that repeats what is known, or when
+    a hook has added some itself.
     """
     if file is None:
         yield None
         return
     position = file.tell()
     try:
-        part = _part(ui, file)
-        if part is None or _changesets(part) != changesets:
-            yield None
-        else:
-            part = _part(ui, file)
+        if _brings(ui, file, nodes):
+            part = next(_parts(ui, file))
             yield part.params.get(b"version", b"01"), iter(lambda: part.read(_READ_BYTES), b"")
+        else:
+            yield None
     finally:
         # Whoever is in the middle of processing it goes on where it was.
         file.seek(position)
 
 
-def _part(ui, file):
-    """The changegroup, when it is of a form that every instance understands."""
+def _parts(ui, file):
     file.seek(0)
     for part in exchange.readbundle(ui, file, None).iterparts():
         if part.type.lower() == b"changegroup":
-            understood = part.params.get(b"version", b"01") in _VERSIONS and _PARAMETERS.issuperset(part.params)
-            return part if understood else None
-    return None
+            yield part
+
+
+def _brings(ui, file, nodes):
+    """True if there is one changegroup, of a form that every instance understands, and it begins with these."""
+    count = 0
+    for part in _parts(ui, file):
+        count += 1
+        understood = part.params.get(b"version", b"01") in _VERSIONS and _PARAMETERS.issuperset(part.params)
+        if count > 1 or not understood or _changesets(part) != nodes:
+            return False
+    return count == 1
 
 
 def _changesets(part):
-    """How many there are: a changegroup begins with a chunk for each, and an empty one."""
-    count = 0
-    while cg.getchunk(part):
-        count += 1
-    return count
+    """A changegroup begins with a chunk for each, which begins with its hash, and an empty one."""
+    return [chunk[:20] for chunk in iter(lambda: cg.getchunk(part), b"")]

@@ -39,7 +39,7 @@ def _serve(request, config, baseui, log):
     os.environ.update(request.get("env") or {})
     os.environ.update({"USER": user, "LOGNAME": user, "REMOTE_USER": user})
     push_gate = gate.Gate(config.get("gate"), request["repository"], user, bool(request.get("mayWrite")))
-    admission.admit(push.Session(push_gate, user, config.get("spool")))
+    admission.admit(push.Session(push_gate, user, config.get("spool"), log))
     try:
         repo = hg.repository(baseui.copy(), os.fsencode(request["directory"])).local()
         repo.ui.setconfig(b"hg-operator", b"path", os.fsencode(request.get("path") or ""), b"hg-operator")
