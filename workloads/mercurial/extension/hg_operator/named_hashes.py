@@ -10,12 +10,14 @@ import re
 
 from mercurial import error, extensions, wireprototypes, wireprotov1server
 from mercurial.hgweb import webutil
-from mercurial.node import bin, hex
+from mercurial.node import bin, hex, wdirid
 
-from . import view
+from . import view, wire_arguments
 
 _FULL_HASH = re.compile(rb'[0-9a-f]{40}\Z')
 _WORKING_DIRECTORY = b'f' * 40
+# Set on a repository for one request: whoever asks knows that nobody has what is not stored here.
+DEFINITE = '_hg_operator_definite'
 
 
 class UnknownChangesets(Exception):
@@ -29,6 +31,7 @@ class UnknownChangesets(Exception):
 def extsetup(ui):
     _wrap(b'getbundle', _getbundle)
     _wrap(b'lookup', _lookup)
+    _wrap(b'changegroup', _changegroup)
     _wrap(b'changegroupsubset', _changegroupsubset)
     _wrap(b'between', _between)
     _wrap(b'branches', _branches)
@@ -45,8 +48,9 @@ def web_view(repo, request):
 
 
 def require(repo, nodes):
-    missing = view.unknown_to(repo.unfiltered(), nodes)
-    if missing:
+    unfiltered = repo.unfiltered()
+    missing = view.unknown_to(unfiltered, nodes)
+    if missing and not unfiltered.__dict__.get(DEFINITE):
         raise UnknownChangesets(missing)
 
 
@@ -92,11 +96,12 @@ def _wrap(name, command):
 
 def _dispatch(original, repo, proto, command, *args, **kwargs):
     """Stock commands end in error 500 when a node is filtered; say in the protocol's way that it is unknown."""
+    if not view.is_mirror(repo.ui):
+        return original(repo, proto, command, *args, **kwargs)
+    wire_arguments.check(proto, command)
     try:
         return original(repo, proto, command, *args, **kwargs)
-    except (error.LookupError, error.RepoLookupError, error.FilteredIndexError):
-        if not view.is_mirror(repo.ui):
-            raise
+    except (error.LookupError, error.RepoLookupError, error.FilteredIndexError, error.WdirUnsupported):
         return wireprototypes.ooberror(b'unknown revision\n')
 
 
@@ -108,10 +113,13 @@ def _getbundle(original, repo, proto, others):
     if with_named.filtername == view.NAMED and not heads and not _is_true(others.get(b'stream')):
         # Without heads the answer ends at what is shown, also when the client has more in common.
         others = {**others, b'heads': wireprototypes.encodelist(repo.heads())}
-    for node in heads:
-        if not with_named.changelog.hasnode(node):  # secret, or being stripped
-            return wireprototypes.ooberror(b"unknown revision '%s'\n" % hex(node))
-    return original(with_named, proto, others)
+    unknown = _unknown_in(with_named, heads)
+    if unknown is not None:
+        return unknown
+    try:
+        return original(with_named, proto, others)
+    except ValueError as why:
+        raise wire_arguments.BadArguments('getbundle: %s' % why) from why
 
 
 def _is_true(value):
@@ -127,9 +135,22 @@ def _lookup(original, repo, proto, key):
 
 
 def _changegroupsubset(original, repo, proto, bases, heads):
-    wanted = wireprototypes.decodelist(heads)
+    wanted, known = wireprototypes.decodelist(heads), wireprototypes.decodelist(bases)
     require(repo, wanted)
-    return original(view.named(repo, wanted + wireprototypes.decodelist(bases)), proto, bases, heads)
+    with_named = view.named(repo, wanted + known)
+    return _unknown_in(with_named, wanted + known) or original(with_named, proto, bases, heads)
+
+
+def _changegroup(original, repo, proto, roots):
+    return _unknown_in(repo, wireprototypes.decodelist(roots)) or original(repo, proto, roots)
+
+
+def _unknown_in(repo, nodes):
+    """The answer for nodes of which one is nowhere, secret, or being stripped."""
+    for node in nodes:
+        if node == wdirid or not repo.changelog.hasnode(node):
+            return wireprototypes.ooberror(b"unknown revision '%s'\n" % hex(node))
+    return None
 
 
 def _between(original, repo, proto, pairs):

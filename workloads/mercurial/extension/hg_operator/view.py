@@ -12,7 +12,7 @@ import json
 from mercurial import branchmap as branch_caches
 from mercurial import error, extensions, phases, repoview, scmutil, wireprotov1server
 from mercurial.hgweb import hgweb_mod
-from mercurial.node import bin, hex, nullid
+from mercurial.node import bin, hex, nullid, wdirid
 
 from . import named_hashes, stream_clone
 
@@ -90,7 +90,8 @@ def servable(unfiltered, nodes):
     get_rev = unfiltered.changelog.index.get_rev
     revisions = [get_rev(node) for node in nodes]
     never = never_served(unfiltered) if any(rev is not None for rev in revisions) else ()
-    return [rev for rev in revisions if rev is not None and rev >= 0 and rev not in never]
+    stored = range(len(unfiltered.changelog))  # the hash of a working directory has a number, too
+    return [rev for rev in revisions if rev in stored and rev not in never]
 
 
 def shown_length(unfiltered):
@@ -255,6 +256,7 @@ def _no_branches(repo):
 
 
 def unknown_to(unfiltered, nodes):
-    """Full hashes, as text, that this repository has not stored; the null one is everywhere."""
+    """Full hashes, as text, that this repository has not stored; the null one is everywhere, a working directory's
+    nowhere."""
     has_node = unfiltered.changelog.index.has_node
-    return [hex(node).decode('ascii') for node in nodes if not has_node(node)]
+    return [hex(node).decode('ascii') for node in nodes if node != wdirid and not has_node(node)]

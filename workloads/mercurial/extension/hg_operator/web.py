@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A web worker: answers pages and the wire protocol over HTTP, one request at a time, as docs/protocols.md says."""
 
-import io
 import json
 import os
 import resource
@@ -9,12 +8,11 @@ import socket
 import sys
 import time
 import traceback
-import urllib.parse
 
 from mercurial import error
 
 from . import answer_memory, content_policy, frames, named_hashes, processor_time, searches, stream_clone
-from . import web_application
+from . import web_application, wire_arguments, wsgi_bytes
 
 MAX_REQUEST_BODY_BYTES = 16 * 1024 * 1024
 CHUNK_BYTES = 256 * 1024
@@ -34,6 +32,7 @@ def run(connection, _config, baseui):
     web_application.refuse_pushes()
     searches.install(baseui)
     content_policy.install()
+    wsgi_bytes.install()
     answered = 0
     try:
         while True:
@@ -64,6 +63,10 @@ def _answer(applications, stream, time_bound, request, body):
     except processor_time.UsedUp as why:
         _log('warning', 'web worker ends: %s' % why, **_named(request))
         answer.fail('400 Bad Request', '%s\n' % why)
+    except wire_arguments.BadArguments as why:
+        answer.fail('400 Bad Request', '%s\n' % why)
+    except error.Abort as why:
+        answer.fail('403 Forbidden', '%s\n' % why)
     except stream_clone.RetryLater as why:
         answer.fail('503 Service Unavailable', 'try again: %s\n' % why, [('Retry-After', str(why.seconds))])
     except (BrokenPipeError, ConnectionResetError):
@@ -80,51 +83,18 @@ def _answer(applications, stream, time_bound, request, body):
 def _make_answer(applications, request, body, answer):
     application = applications.get(request)
     application.refresh()
-    key = answer_memory.key(request, body)
+    application.is_definite = request.get('definite', False)
+    # That nobody has it may be false for the next who asks, although nothing has changed here.
+    key = None if application.is_definite else answer_memory.key(request, body)
     kept = application.answers.get(key)
     if kept is not None:
         answer.repeat(kept)
         return
-    for chunk in application(_environment(request, body or b''), answer.start):
+    for chunk in application(wsgi_bytes.of(request, body or b''), answer.start):
         answer.write(chunk)
     whole = answer.finish()
     if key is not None:
         answer_memory.keep(application.answers, key, whole)
-
-
-def _environment(request, body):
-    """The request as WSGI has it; the application is mounted at the repository's path."""
-    host, _colon, port = (request.get('host') or 'localhost').rpartition(':')
-    if not port.isdigit():
-        host, port = request.get('host') or 'localhost', '443' if request.get('scheme') == 'https' else '80'
-    rest = urllib.parse.unquote(request.get('pathInfo') or '', 'latin-1')
-    environment = {
-        'REQUEST_METHOD': request['method'],
-        'SCRIPT_NAME': '/' + request['path'],
-        'PATH_INFO': rest if rest.startswith('/') or not rest else '/' + rest,
-        'QUERY_STRING': request.get('query') or '',
-        'SERVER_NAME': host,
-        'SERVER_PORT': port,
-        'SERVER_PROTOCOL': 'HTTP/1.1',
-        'REMOTE_ADDR': request.get('remote') or '',
-        'REMOTE_HOST': request.get('remote') or '',
-        'wsgi.version': (1, 0),
-        'wsgi.url_scheme': request.get('scheme') or 'http',
-        'wsgi.input': io.BytesIO(body),
-        'wsgi.errors': sys.stderr,
-        'wsgi.multithread': False,
-        'wsgi.multiprocess': True,
-        'wsgi.run_once': False,
-    }
-    for name, value in request.get('headers') or ():
-        key = name.upper().replace('-', '_')
-        if key == 'CONTENT_TYPE':
-            environment[key] = value
-        elif key != 'CONTENT_LENGTH':
-            environment['HTTP_' + key] = value
-    # What is here, not what a client promised: the application reads exactly this much.
-    environment['CONTENT_LENGTH'] = str(len(body))
-    return environment
 
 
 class _Answer:

@@ -30,6 +30,8 @@ class Application(hgweb_mod.hgweb):
         self._settings_key = _stamps(directory, _SETTINGS)
         self._directory = directory
         self._key = None
+        # Of the next request: whoever asks knows that nobody has a changeset that is not stored here.
+        self.is_definite = False
         # Whole answers to small wire commands in the current state, by request.
         self.answers = {}
         repo = hg.repository(baseui.copy(), directory)
@@ -42,6 +44,7 @@ class Application(hgweb_mod.hgweb):
     @contextlib.contextmanager
     def _obtainrepo(self):
         self._unfiltered.__dict__.pop('_hg_operator_named', None)
+        self._unfiltered.__dict__[named_hashes.DEFINITE] = self.is_definite
         yield view.shown(self._unfiltered)
 
     def _runwsgi(self, req, res, repo):

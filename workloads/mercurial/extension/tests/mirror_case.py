@@ -149,11 +149,12 @@ class Worker:
         _none, errors = self.process.communicate(timeout=TIMEOUT_SECONDS)
         return errors.decode()
 
-    def request(self, directory, path, page='', query='', method='GET', headers=(), body=b''):
+    def request(self, directory, path, page='', query='', method='GET', headers=(), body=b'', **fields):
         """(head, body); the head of an answer that is no HTTP answer is the frame itself."""
         message = {
             'directory': directory, 'repository': 1, 'path': path, 'method': method, 'query': query, 'pathInfo': page,
             'scheme': 'http', 'host': 'example.com:8000', 'remote': '127.0.0.1', 'headers': list(headers),
+            **fields,
         }  # fmt: skip
         with self.lock:
             self.connection.send(message, body)

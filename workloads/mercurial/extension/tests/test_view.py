@@ -4,9 +4,21 @@
 import io
 import os
 import unittest
+import urllib.parse
 import zipfile
 
-from mirror_case import MirrorCase, hg, pythons
+from mirror_case import MirrorCase, Worker, hg, pythons
+
+
+# Commands whose arguments are lists of hashes.
+COMMANDS = {
+    'between': ['pairs'],
+    'branches': ['nodes'],
+    'changegroup': ['roots'],
+    'changegroupsubset': ['bases', 'heads'],
+    'getbundle': ['heads', 'common'],
+    'known': ['nodes'],
+}
 
 
 class Discovery(MirrorCase):
@@ -130,6 +142,76 @@ class Discovery(MirrorCase):
         self.assertEqual(self.get('rev/' + nowhere[:12])[0]['status'], 404)
         self.assertEqual(self.get('raw-file/tip/' + nowhere)[0]['status'], 404)
 
+    def test_a_hash_that_is_nowhere_is_unknown_as_over_ssh(self):
+        nowhere = 'ab' * 20
+        for query, expected in (
+            ('cmd=lookup&key=' + nowhere, "0 unknown revision '%s'\n" % nowhere),
+            ('cmd=batch&cmds=lookup+key%3D' + nowhere, "0 unknown revision '%s'\n" % nowhere),
+            ('cmd=getbundle&common=&heads=' + nowhere, "unknown revision '%s'\n" % nowhere),
+            ('cmd=changegroupsubset&bases=%s&heads=%s' % ('00' * 20, nowhere), "unknown revision '%s'\n" % nowhere),
+        ):
+            head, data = self.get('', query, definite=True)
+            self.assertEqual((head['status'], data.decode()), (200, expected), query)
+            self.assertEqual(self.get('', query)[0], {'unknown': [nowhere]}, 'and the next one is not told so')
+        for page in ('rev/', 'raw-file/', 'file/', 'json-rev/', 'archive/'):
+            rest = {'archive/': '.zip', 'raw-file/': '/a.txt'}.get(page, '')
+            self.assertEqual(self.get(page + nowhere + rest, definite=True)[0]['status'], 404, page)
+        self.assertEqual(self.get('json-rev/' + self.later, definite=True)[0]['status'], 200)
+
+    def test_nonsense_is_one_sentence_or_the_right_answer(self):
+        worker = Worker()
+        wdir, known, zeros = 'ff' * 20, self.base, '00' * 20
+        answers = {
+            'cmd=known&nodes=' + wdir: (200, '0'),
+            'cmd=lookup&key=' + wdir: (200, '0 '),
+            'cmd=getbundle&heads=%s&common=' % wdir: (200, 'unknown revision'),
+            'cmd=getbundle&heads=%s&common=%s' % (known, wdir): (200, ''),
+            'cmd=changegroupsubset&bases=%s&heads=%s' % (zeros, wdir): (200, 'unknown revision'),
+            'cmd=changegroupsubset&bases=%s&heads=%s' % (wdir, known): (200, 'unknown revision'),
+            'cmd=changegroup&roots=' + wdir: (200, 'unknown revision'),
+            'cmd=changegroup&roots=' + 'ab' * 20: (200, 'unknown revision'),
+            'cmd=between&pairs=%s-%s' % (wdir, wdir): (200, ''),
+            'cmd=between&pairs=%s-%s' % (known, wdir): (200, ''),
+            'cmd=between&pairs=%s-%s' % ('ab' * 20, known): (200, 'unknown revision'),
+            'cmd=branches&nodes=' + wdir: (200, 'unknown revision'),
+            'cmd=branches&nodes=' + 'ab' * 20: (200, 'unknown revision'),
+            'cmd=listkeys&namespace=%ff%00': (200, ''),
+            'cmd=lookup&key=%ff%00%0a': (200, '0 '),
+            'cmd=getbundle&bundlecaps=HG20%2Cbundle2%3D%25zz&cg=x&stream=y&bookmarks=z': (200, ''),
+            'cmd=getbundle&obsmarkers=1&phases=1': (400, 'getbundle: '),
+            'cmd=getbundle&bundlecaps=HG10UN&cg=0': (400, 'getbundle: '),
+            'cmd=getbundle&includepats=re:(a*)*b': (400, 'getbundle: '),
+            'cmd=debugwireargs&one=1': (400, 'debugwireargs needs the argument two'),
+            'cmd=batch&cmds=nothing+': (400, 'cmds of batch has nothing,'),
+            'cmd=batch&cmds=': (400, 'cmds of batch has nothing,'),
+            'cmd=batch&cmds=getbundle+': (400, 'cmds of batch has getbundle,'),
+            'cmd=batch&cmds=stream_out+': (400, 'cmds of batch has stream_out,'),
+            'cmd=batch&cmds=heads+%3Bknown+nodes': (400, 'cmds of batch has nodes where'),
+            'cmd=batch&cmds=known+nodes%3Dzz': (400, 'nodes of known must be hashes'),
+            'cmd=batch&cmds=lookup+': (400, 'lookup needs the argument key'),
+            'cmd=batch&cmds=batch+cmds%3Dheads': (400, 'cmds of batch has heads,'),
+            'cmd=nothing': (400, ''),
+            'cmd=%ff%00': (400, ''),
+        }
+        for command, names in COMMANDS.items():
+            for name in names:
+                others = ''.join('&%s=%s' % (other, zeros) for other in names if other != name)
+                answers['cmd=%s%s' % (command, others)] = (400, '%s needs the argument %s' % (command, name))
+                more = (known + '%0a', known + ',' + known, known + '++' + known)
+                for nonsense in ('zz', 'f' * 39, 'f' * 41, '%ff', *more):
+                    query = 'cmd=%s%s&%s=%s' % (command, others, name, nonsense)
+                    answers[query] = (400, '%s of %s must be ' % (name, command))
+        for query, (status, begin) in answers.items():
+            if 'cmd=getbundle&' in query and 'needs' in begin:
+                continue  # all of its arguments may be left out
+            head, data = worker.request(self.repo.path, 'x', '', query)
+            self.assertEqual(head.get('status'), status, (query, head, data[:200]))
+            self.assertTrue(data.decode('latin-1').startswith(begin), (query, data[:200]))
+            self.assertTrue(status == 200 or data.count(b'\n') == 1 or b'<html' in data, (query, data))
+        head, _data = worker.request(self.repo.path, 'x', '', 'cmd=known', headers=[['X-HgArgs-Post', 'x']])
+        self.assertEqual(head['status'], 400)
+        self.assertEqual(worker.close(), '')
+
     def test_pushes_are_refused(self):
         for python in pythons():
             path = self.clone('push', python=python)
@@ -196,6 +278,60 @@ class Pruned(MirrorCase):
 
     def phase(self, path, python):
         return hg('log', '-R', path, '-r', self.later, '--hidden', '-T', '{phase}', python=python).stdout
+
+
+class Names(MirrorCase):
+    """With other letters than ASCII has."""
+
+    FILE, BRANCH, TAG, BOOKMARK = 'höhe/größe.txt', 'zweig-ä', 'márka', 'ярлык'
+
+    @classmethod
+    def prepare(cls, repo):
+        repo.hg('update', '-q', cls.tagged)
+        repo.hg('branch', '-q', cls.BRANCH)
+        cls.named = repo.commit('Größe', {cls.FILE: b'x\n'})
+        repo.hg('update', '-q', cls.tagged)
+        cls.tags = repo.commit('tag', {'.hgtags': b'%s v1\n%s %s\n' % (
+            cls.base.encode(), cls.named.encode(), cls.TAG.encode())})  # fmt: skip
+        repo.hg('bookmark', '-r', cls.named, cls.BOOKMARK)
+        repo.hg('update', '-q', 'null')
+
+    def test_names_are_shown_and_found_in_every_place(self):
+        self.repo.show(9)
+        quoted = urllib.parse.quote
+        for name in (self.BRANCH, self.TAG, self.BOOKMARK):
+            self.assertEqual(self.json('json-rev/' + quoted(name))['node'], self.named)
+            self.assertEqual(self.json('json-log', 'rev=' + quoted(name))['entries'][0]['node'], self.named)
+            self.assertEqual(self.json('json-changeset', 'node=' + quoted(name))['node'], self.named)
+            self.assertEqual(self.command('lookup', 'key=' + quoted(name)), '1 %s\n' % self.named)
+            answer = self.get('', 'cmd=lookup', headers=[['X-HgArg-1', 'key=' + quoted(name)]])[1]
+            self.assertEqual(answer.decode(), '1 %s\n' % self.named)
+            body = b'key=' + quoted(name).encode()
+            posted = self.get('', 'cmd=lookup', method='POST', headers=[['X-HgArgs-Post', str(len(body))]], body=body)
+            self.assertEqual(posted[1].decode(), '1 %s\n' % self.named)
+        for page in ('raw-file/tip/', 'raw-file/%s/' % self.named, 'raw-annotate/%s/' % self.named):
+            node_here = self.named in page
+            self.text(page + quoted(self.FILE), status=200 if node_here else 404)
+        head, _data = self.get('raw-file/%s/%s' % (self.named, quoted(self.FILE)))
+        disposition = "inline; filename*=UTF-8''" + quoted('größe.txt')
+        self.assertEqual(dict(head['headers'])['Content-Disposition'], disposition)
+        self.assertEqual(self.get('archive/%s.zip' % quoted(self.BOOKMARK))[0]['status'], 200)
+        shown = self.text('file/%s/%s' % (self.named, quoted('höhe')))
+        self.assertIn('größe.txt', shown)
+        self.assertIn(quoted('größe.txt').lower(), shown.lower())
+        self.assertIn(self.BOOKMARK, self.text('bookmarks'))
+        self.assertEqual(self.json('json-log', 'rev=' + quoted('Größe'))['entries'][0]['node'], self.named)
+        for python in pythons():
+            for name in (self.BRANCH, self.TAG, self.BOOKMARK):
+                found = hg('id', '--debug', '-i', '-r', name, self.url, python=python).stdout
+                self.assertIn(self.named, found)
+            path = self.clone('names', '-r', self.BRANCH, python=python)
+            self.assertIn(self.named, self.nodes(path, python))
+
+    def test_letters_that_are_no_utf_8_are_unknown_and_no_failure(self):
+        for page in ('json-rev/%ff', 'raw-file/tip/%ff%fe', 'file/tip/%c3', '%ff'):
+            self.assertIn(self.get(page)[0]['status'], (400, 403, 404), page)
+        self.assertEqual(self.json('json-log', 'rev=%ff')['entries'], [])
 
 
 class Showing(MirrorCase):
