@@ -51,8 +51,8 @@ pub(crate) fn page(status: StatusCode, content_type: &'static str, text: String)
     response
 }
 
-/// What hgweb's answers get in addition. The worker knows how an answer was made and gives it its policy; `not modified`
-/// leaves the policy of the answer that the client has.
+/// What hgweb's answers get in addition. The worker knows how an answer was made and gives it its policy; `not
+/// modified` leaves the policy of the answer that the client has.
 pub(crate) fn secure(response: &mut Response<FrontBody>) {
     let status = response.status();
     let headers = response.headers_mut();

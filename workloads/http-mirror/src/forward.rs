@@ -62,13 +62,17 @@ pub(crate) async fn answer(front: &Front, asked: &Asked<'_>) -> Response<FrontBo
     }
 }
 
-/// Asks the worker, and while it does not know a changeset, again whenever something was applied, for a while.
+/// Asks the worker, and while it does not know a changeset, again whenever something was applied, for a while. When
+/// all that was acknowledged before is here, its answer is the last word.
 async fn worker_answer(front: &Front, asked: &Asked<'_>) -> Result<WebAnswer, WebError> {
-    let request = web_request(front, asked);
+    let mut request = web_request(front, asked);
     let forwarded = asked.is_forwarded();
     let wait = if forwarded { front.limits.unknown_wait.min(FORWARDED_WAIT) } else { front.limits.unknown_wait };
     let deadline = Instant::now() + wait;
     let mut applied = front.applied.clone();
+    // Nothing is asked before the first wait.
+    let mut complete = std::pin::pin!(front.completeness.of(asked.route.repository));
+    let mut is_open = true;
     loop {
         // Before the question: what is applied while it is answered counts as new.
         applied.mark_unchanged();
@@ -76,9 +80,12 @@ async fn worker_answer(front: &Front, asked: &Asked<'_>) -> Result<WebAnswer, We
         if let WebAnswer::Response(_) = answer {
             return Ok(answer);
         }
-        match timeout_at(deadline, applied.changed()).await {
-            Ok(Ok(())) => sleep(Duration::from_millis(ASK_AGAIN_MILLISECONDS)).await,
-            Ok(Err(_)) | Err(_) => return Ok(answer),
+        tokio::select! {
+            is_complete = &mut complete, if is_open => (is_open, request.definite) = (false, is_complete),
+            changed = timeout_at(deadline, applied.changed()) => match changed {
+                Ok(Ok(())) => sleep(Duration::from_millis(ASK_AGAIN_MILLISECONDS)).await,
+                Ok(Err(_)) | Err(_) => return Ok(answer),
+            },
         }
     }
 }
@@ -123,6 +130,7 @@ fn web_request(front: &Front, asked: &Asked<'_>) -> WebRequest {
         remote: asked.client.to_string(),
         headers: headers.map(|(name, value)| (name.to_string(), latin_1(value))).collect(),
         body: asked.body.clone(),
+        definite: false,
     }
 }
 

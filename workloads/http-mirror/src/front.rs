@@ -13,6 +13,7 @@ use tokio::sync::{Semaphore, watch};
 use crate::access::{Access, AccessBody};
 use crate::answers;
 use crate::body::FrontBody;
+use crate::completeness::Completeness;
 use crate::forward::{self, Asked};
 use crate::index;
 use crate::metrics::{FrontMetrics, Kind};
@@ -88,6 +89,7 @@ pub struct Front {
     pub metrics: FrontMetrics,
     pub limits: Limits,
     pub scheme: Scheme,
+    pub completeness: Completeness,
     large_bodies: Semaphore,
 }
 
@@ -101,8 +103,8 @@ impl Front {
         metrics: FrontMetrics,
     ) -> Front {
         let large_bodies = Semaphore::new(LARGE_BODIES);
-        let (limits, scheme) = (Limits::default(), Scheme::Http);
-        Front { routes, applied, readiness, peers, web, metrics, limits, scheme, large_bodies }
+        let (limits, scheme, completeness) = (Limits::default(), Scheme::Http, Completeness::default());
+        Front { routes, applied, readiness, peers, web, metrics, limits, scheme, completeness, large_bodies }
     }
 
     /// One request, from its header to the beginning of its answer.

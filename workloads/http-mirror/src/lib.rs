@@ -8,6 +8,7 @@ mod access;
 pub mod admin;
 mod answers;
 mod body;
+mod completeness;
 mod forward;
 mod front;
 mod index;
@@ -20,6 +21,7 @@ mod server;
 mod timed_stream;
 mod wire;
 
+pub use completeness::{Completeness, MAX_QUESTIONS, Question};
 pub use front::{Front, Limits, Scheme};
 pub use metrics::FrontMetrics;
 pub use peers::{HOP_HEADER, Peers};

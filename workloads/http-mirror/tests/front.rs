@@ -151,6 +151,27 @@ async fn an_unknown_hash_is_waited_for_and_then_answered_503() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_hash_that_nobody_has_is_said_to_be_unknown_as_soon_as_that_is_known() {
+    for python in pythons() {
+        let mut mirror = Mirror::start(&python).await;
+        mirror.site.push("one", b"1").await;
+        mirror.complete.send_replace(true);
+        let nowhere = "12".repeat(20);
+        let page = get(&mirror, &format!("/a/b/json-rev/{nowhere}"), &[]).await;
+        assert_eq!((page.status, page.header("retry-after")), (404, ""), "{}", page.text());
+        let (folder, url) = (mirror.site.folder.path().to_owned(), mirror.url("/a/b"));
+        for arguments in [["id", "-r", &nowhere, &url], ["clone", "-r", &nowhere, &url]] {
+            let said = said(&client(&python, &folder, &arguments).await);
+            assert!(said.contains(&format!("unknown revision '{nowhere}'")), "{said}");
+        }
+        // A mirror that cannot tell takes it from a peer that can.
+        let behind = Mirror::start(&python).await;
+        behind.ask_at(&[mirror.address]);
+        assert_eq!(get(&behind, &format!("/a/b/json-rev/{nowhere}"), &[]).await.status, 404);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_peer_answers_what_is_unknown_or_in_quarantine_here() {
     let python = &pythons()[0];
     let mut peer = Mirror::start(python).await;

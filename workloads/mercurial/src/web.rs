@@ -67,6 +67,8 @@ pub struct WebRequest {
     /// Values are Latin-1, as in WSGI.
     pub headers: Vec<(String, String)>,
     pub body: Bytes,
+    /// What is not stored here is stored nowhere: the answer is then never `WebAnswer::Unknown`.
+    pub definite: bool,
 }
 
 #[derive(Serialize)]
@@ -83,6 +85,8 @@ struct Wire<'a> {
     remote: &'a str,
     headers: &'a [(String, String)],
     body: usize,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    definite: bool,
 }
 
 /// The beginning of a worker's answer.
@@ -257,6 +261,7 @@ impl WebRequest {
             remote: &self.remote,
             headers: &self.headers,
             body: self.body.len(),
+            definite: self.definite,
         };
         Frame::new(&wire, self.body.clone())
     }

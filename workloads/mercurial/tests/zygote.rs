@@ -45,6 +45,7 @@ fn web_request(site: &Site, query: &str, path_info: &str) -> WebRequest {
         remote: "127.0.0.1".into(),
         headers: vec![],
         body: Bytes::new(),
+        definite: false,
     }
 }
 

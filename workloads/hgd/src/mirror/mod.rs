@@ -1,5 +1,6 @@
 //! `hgd mirror`: follows the master's logs, and serves what all mirrors may show over HTTP.
 
+mod completeness;
 mod metrics;
 mod neighbours;
 mod routes;
@@ -10,7 +11,7 @@ use std::sync::Arc;
 
 use config::MirrorRole;
 use follower::{Kind, Local, LocalOptions, MirrorFeed, MirrorFeedError, Verification};
-use http_mirror::{Front, FrontMetrics, Peers, admin};
+use http_mirror::{Completeness, Front, FrontMetrics, Peers, admin};
 use log::blobs::Blobs;
 use mercurial::{WebOptions, WebPool};
 use tokio::net::TcpListener;
@@ -97,9 +98,9 @@ async fn serve(start: Start, local: Local, mut shutdown: Shutdown) -> Result<(),
     let web = WebPool::new(local.mercurial().clone(), web);
     let (master, known_master) = watch::channel(None);
     let verification = Verification::new(&local, client.clone(), known_master.clone());
-    let neighbours = neighbours::watch(client.clone(), known_master, masters.clone(), role.name.clone());
+    let neighbours = neighbours::watch(client.clone(), known_master.clone(), masters.clone(), role.name.clone());
     let (peer_urls, sources) = (neighbours.urls, neighbours.sources);
-    let front = Front::new(
+    let mut front = Front::new(
         routes::watch(&local),
         local.table().watch(),
         probes.readiness(),
@@ -107,6 +108,10 @@ async fn serve(start: Start, local: Local, mut shutdown: Shutdown) -> Result<(),
         web.clone(),
         FrontMetrics::new(&probes.metrics, web)?,
     );
+    let (completeness, questions) = Completeness::channel();
+    front.completeness = completeness;
+    let answered = completeness::answer(client.clone(), known_master.clone(), local.progress(), questions);
+    let _ends_with_the_front = tokio::spawn(answered);
     let (public, internal) = (listen(role.http_listen).await?, listen(role.admin_listen).await?);
     let cancel = CancellationToken::new();
     probes.metrics.register(Box::new(metrics::Replication::new(&local)?))?;

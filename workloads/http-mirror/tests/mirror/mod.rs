@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http_mirror::{Front, FrontMetrics, Limits, Peers, Readiness, Route, Routes, admin, serve};
+use http_mirror::{Completeness, Front, FrontMetrics, Limits, Peers, Readiness, Route, Routes, admin, serve};
 use mercurial::{Role, WebOptions, WebPool};
 use protocol::CreationId;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -26,6 +26,8 @@ pub struct Mirror {
     pub address: SocketAddr,
     pub web: WebPool,
     pub applied: watch::Sender<u64>,
+    /// Whether the front hears that all which was acknowledged is here.
+    pub complete: watch::Sender<bool>,
     pub readiness: watch::Sender<Readiness>,
     pub shutdown: CancellationToken,
     pub served: JoinHandle<()>,
@@ -64,13 +66,23 @@ impl Mirror {
             metrics,
         );
         front.limits = limits;
+        let (completeness, mut questions) = Completeness::channel();
+        front.completeness = completeness;
+        let (complete, is_complete) = watch::channel(false);
+        tokio::spawn(async move {
+            while let Some(question) = questions.recv().await {
+                if *is_complete.borrow() {
+                    question.answer.send(()).unwrap();
+                }
+            }
+        });
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let admin_listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (address, admin) = (listener.local_addr().unwrap(), admin_listener.local_addr().unwrap());
         let shutdown = CancellationToken::new();
         let served = tokio::spawn(serve(listener, front, shutdown.clone()));
         tokio::spawn(async move { axum::serve(admin_listener, pages).await });
-        Mirror { site, address, web, applied, readiness, shutdown, served, routes, peers, admin, registry }
+        Mirror { site, address, web, applied, complete, readiness, shutdown, served, routes, peers, admin, registry }
     }
 
     pub fn url(&self, path: &str) -> String {
