@@ -5,39 +5,38 @@ use std::sync::Arc;
 
 use russh::server::run_stream;
 use tokio::net::TcpStream;
-use tokio::sync::{OwnedSemaphorePermit, watch};
-use tokio::time::{Instant, sleep_until};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info};
 
+use crate::crowd::{Guest, Stage};
 use crate::limits::GOODBYE;
 use crate::serve::Shared;
 use crate::session::{Connection, Phase};
 use crate::wire::Wire;
 
-/// A place among those that have not logged in, and one among all.
-pub(crate) struct Places {
-    pub(crate) handshake: OwnedSemaphorePermit,
-    pub(crate) connection: OwnedSemaphorePermit,
-}
-
-pub(crate) async fn run(shared: Arc<Shared>, stream: TcpStream, client: SocketAddr, places: Places) {
-    let _connection = places.connection;
-    shared.metrics.connections.inc();
+pub(crate) async fn run(shared: Arc<Shared>, stream: TcpStream, client: SocketAddr) {
     let cut = shared.kill.child_token();
+    let guest = Arc::new(shared.entrance.arrive(client.ip(), cut.clone()));
+    if !served(&shared, &guest, &cut).await {
+        shared.metrics.logins.with_label_values(&["refused"]).inc();
+        let reason = "others took all places for connections that have not logged in";
+        return info!(event = "login-failed", %client, reason, "a connection was not served");
+    }
+    shared.metrics.connections.inc();
     let (phase, mut phases) = watch::channel(Phase::Handshake);
     // However the session ends, its channel's task hears of it.
     let _gone = cut.clone().drop_guard();
-    let session = session(Arc::clone(&shared), stream, client, cut.clone(), phase);
+    let session = session(Arc::clone(&shared), stream, client, cut.clone(), phase, Arc::clone(&guest));
     tokio::pin!(session);
-    let mut handshake = Some(places.handshake);
     let mut since = Instant::now();
     let mut logged_in = false;
     let ended = loop {
         let now = *phases.borrow_and_update();
-        if now != Phase::Handshake {
-            handshake = None;
+        if let Phase::LoggedIn(commands) = now {
             logged_in = true;
+            guest.runs(commands);
         }
         let stopping = shared.stopping.is_cancelled();
         tokio::select! {
@@ -47,14 +46,29 @@ pub(crate) async fn run(shared: Arc<Shared>, stream: TcpStream, client: SocketAd
             () = shared.stopping.cancelled(), if !stopping => since = Instant::now(),
         }
     };
-    drop(handshake);
     shared.metrics.connections.dec();
+    let gave_way = guest.gave_way();
     if !logged_in {
         shared.metrics.logins.with_label_values(&["failed"]).inc();
-        let reason = ended.err().map(|error| error.to_string());
+        let reason = match gave_way {
+            true => Some("it took too long while others waited".to_owned()),
+            false => ended.err().map(|error| error.to_string()),
+        };
         info!(event = "login-failed", %client, reason, "the connection ended before a login");
+    } else if gave_way {
+        info!(event = "gave-way", %client, "a connection without a command was ended: its account, or all together, have too many");
     } else if let Err(error) = ended {
         debug!(%client, %error, "the connection broke");
+    }
+}
+
+/// False: it was not given a place.
+async fn served(shared: &Shared, guest: &Guest, cut: &CancellationToken) -> bool {
+    tokio::select! {
+        () = guest.served() => true,
+        () = cut.cancelled() => false,
+        () = shared.stopping.cancelled() => false,
+        () = sleep(shared.limits.handshake) => false,
     }
 }
 
@@ -64,10 +78,12 @@ async fn session(
     client: SocketAddr,
     cut: CancellationToken,
     phase: watch::Sender<Phase>,
+    guest: Arc<Guest>,
 ) -> Result<(), russh::Error> {
     stream.set_nodelay(true)?;
-    let wire = Wire::new(stream, &cut, shared.limits.stall);
-    let handler = Connection::new(Arc::clone(&shared), client, cut, phase);
+    let speaker = Arc::clone(&guest);
+    let wire = Wire::new(stream, &cut, shared.limits.stall, move || speaker.shows(Stage::Speaking));
+    let handler = Connection::new(Arc::clone(&shared), client, cut, phase, guest);
     run_stream(Arc::clone(&shared.config), wire, handler).await?.await
 }
 

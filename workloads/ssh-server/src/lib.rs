@@ -9,6 +9,7 @@ mod carry;
 mod channel;
 mod command;
 mod connection;
+mod crowd;
 mod directory;
 mod hg;
 mod host_keys;

@@ -4,11 +4,17 @@ use std::time::Duration;
 
 #[derive(Clone, Debug)]
 pub struct Limits {
-    /// Further ones are closed at once.
+    /// Connections that are logged in. For a further one, one without a command is ended.
     pub connections: usize,
-    /// Further ones wait in the listen queue until one has logged in or run out of time.
+    /// Of one account. More than `commands_per_user`, so that one without a command is found.
+    pub connections_per_user: usize,
+    /// Connections that are served and not logged in. Further ones wait until one has logged in or takes too long.
     pub unauthenticated: usize,
-    /// From the connection to the login.
+    /// Of one IPv4 address, or of one IPv6 network of 64 bits.
+    pub unauthenticated_per_address: usize,
+    /// Further ones are closed, those that have waited longest first, of the address of which most wait.
+    pub waiting: usize,
+    /// From the connection to the login; also how long one waits.
     pub handshake: Duration,
     /// Commands of one account at a time.
     pub commands_per_user: usize,
@@ -27,7 +33,10 @@ impl Default for Limits {
     fn default() -> Limits {
         Limits {
             connections: 500,
-            unauthenticated: 50,
+            connections_per_user: 64,
+            unauthenticated: 100,
+            unauthenticated_per_address: 60,
+            waiting: 400,
             handshake: Duration::from_secs(20),
             commands_per_user: 50,
             idle: Duration::from_secs(600),

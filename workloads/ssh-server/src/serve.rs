@@ -8,12 +8,12 @@ use russh::keys::Algorithm;
 use russh::server::Config;
 use russh::{MethodKind, MethodSet, Preferred, SshId, cipher, compression};
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{error, info, warn};
 
-use crate::connection::{self, Places};
+use crate::connection;
+use crate::crowd::Entrance;
 use crate::limits::{
     AUTHENTICATION_ATTEMPTS, GOODBYE, KEEPALIVE_QUESTIONS, PACKET_BYTES, REJECTION, WAITING_PACKETS, WINDOW_BYTES,
 };
@@ -35,6 +35,7 @@ pub(crate) struct Shared {
     pub(crate) metrics: Metrics,
     pub(crate) open: Open,
     pub(crate) seats: Seats,
+    pub(crate) entrance: Arc<Entrance>,
     pub(crate) tasks: TaskTracker,
     /// No more commands.
     pub(crate) stopping: CancellationToken,
@@ -53,6 +54,7 @@ pub async fn serve(listener: TcpListener, options: Options, open: Open, shutdown
         config: Arc::new(config(host_keys, &limits)),
         directory: directory.clone(),
         seats: Seats::new(limits.commands_per_user),
+        entrance: Entrance::new(&limits),
         limits,
         metrics,
         open,
@@ -61,7 +63,11 @@ pub async fn serve(listener: TcpListener, options: Options, open: Open, shutdown
         kill: CancellationToken::new(),
     });
     let watching = tokio::spawn(directory.watch(shutdown.clone()));
-    shutdown.run_until_cancelled(accept(&listener, &shared)).await;
+    tokio::select! {
+        () = shutdown.cancelled() => {}
+        () = accept(&listener, &shared) => {}
+        () = shared.entrance.keep() => {}
+    }
     drop(listener);
     shared.tasks.close();
     if tokio::time::timeout(shared.limits.drain, shared.tasks.wait()).await.is_err() {
@@ -77,26 +83,17 @@ pub async fn serve(listener: TcpListener, options: Options, open: Open, shutdown
 }
 
 async fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
-    let connections = Arc::new(Semaphore::new(shared.limits.connections));
-    let handshakes = Arc::new(Semaphore::new(shared.limits.unauthenticated));
     info!(address = ?listener.local_addr().ok(), "SSH connections are accepted");
-    // The semaphores are never closed: an error cannot be.
-    while let Ok(handshake) = Arc::clone(&handshakes).acquire_owned().await {
-        let (stream, client) = match listener.accept().await {
-            Ok(accepted) => accepted,
+    loop {
+        match listener.accept().await {
+            Ok((stream, client)) => {
+                shared.tasks.spawn(connection::run(Arc::clone(shared), stream, client));
+            }
             Err(error) => {
                 warn!(%error, "a connection cannot be accepted");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
-                continue;
             }
-        };
-        let Ok(connection) = Arc::clone(&connections).try_acquire_owned() else {
-            shared.metrics.logins.with_label_values(&["refused"]).inc();
-            warn!(event = "refused", %client, limit = shared.limits.connections, "too many connections");
-            continue;
-        };
-        let places = Places { handshake, connection };
-        shared.tasks.spawn(connection::run(Arc::clone(shared), stream, client, places));
+        }
     }
 }
 

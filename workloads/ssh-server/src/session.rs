@@ -5,14 +5,16 @@ use std::sync::Arc;
 
 use russh::keys::{Algorithm, HashAlg, PublicKey};
 use russh::server::{Auth, ChannelOpenHandle, Handler, Msg, PublicKeyOffer, Session, VerifiedPublicKey};
-use russh::{Channel, ChannelId, ChannelOpenFailure, Pty};
+use russh::{Channel, ChannelId, ChannelOpenFailure, Disconnect, Pty};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info};
 
 use crate::Account;
 use crate::channel::{self, Task};
+use crate::crowd::{Guest, Stage};
 use crate::serve::Shared;
+use crate::texts;
 
 /// What a connection is doing, which decides how long it may go on doing it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +38,7 @@ pub(crate) struct Connection {
     client: SocketAddr,
     cut: CancellationToken,
     phase: Arc<watch::Sender<Phase>>,
+    guest: Arc<Guest>,
     login: Option<Arc<Login>>,
     open: Option<OpenChannel>,
 }
@@ -55,8 +58,9 @@ impl Connection {
         client: SocketAddr,
         cut: CancellationToken,
         phase: watch::Sender<Phase>,
+        guest: Arc<Guest>,
     ) -> Connection {
-        Connection { shared, client, cut, phase: Arc::new(phase), login: None, open: None }
+        Connection { shared, client, cut, phase: Arc::new(phase), guest, login: None, open: None }
     }
 
     /// True: the directory knows the key, and the signature is not SHA-1 (`ssh-rsa`, which OpenSSH refuses since 8.8).
@@ -84,6 +88,7 @@ impl Handler for Connection {
 
     async fn auth_publickey_offered(&mut self, user: &str, offer: PublicKeyOffer<'_>) -> Result<Auth, russh::Error> {
         if self.account(user, offer.public_key, offer.algorithm).is_some() {
+            self.guest.shows(Stage::Known);
             return Ok(Auth::Accept);
         }
         let fingerprint = offer.public_key.fingerprint(HashAlg::Sha256);
@@ -102,14 +107,18 @@ impl Handler for Connection {
         Ok(Auth::Accept)
     }
 
-    async fn auth_succeeded(&mut self, _: &mut Session) -> Result<(), russh::Error> {
+    async fn auth_succeeded(&mut self, session: &mut Session) -> Result<(), russh::Error> {
         // The type does not say it, but only `auth_publickey` accepts anything.
         let login = self.login.as_ref().ok_or(russh::Error::Inconsistent)?;
         let (user, fingerprint) = (&login.account.user, &login.fingerprint);
         info!(event = "login", %user, fingerprint, client = %self.client, "login");
         self.shared.metrics.logins.with_label_values(&["accepted"]).inc();
+        let stays = self.guest.logs_in(user);
         self.phase.send_replace(Phase::LoggedIn(0));
-        Ok(())
+        match stays {
+            true => Ok(()),
+            false => session.disconnect(Disconnect::TooManyConnections, texts::TOO_MANY_CONNECTIONS, ""),
+        }
     }
 
     async fn channel_open_session(

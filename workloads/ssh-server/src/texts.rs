@@ -52,6 +52,9 @@ pub(crate) fn too_many(user: &UserName, limit: usize) -> String {
     format!("{user} runs {limit} commands already, which is all that one account may; try again when one has ended\n")
 }
 
+/// Said in SSH_MSG_DISCONNECT.
+pub(crate) const TOO_MANY_CONNECTIONS: &str = "too many connections run commands; try again when some have ended";
+
 pub(crate) fn no_longer(user: &UserName) -> String {
     format!("the account {user} may no longer log in with this key\n")
 }

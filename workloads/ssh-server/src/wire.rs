@@ -20,16 +20,24 @@ pub(crate) struct Wire {
     stall: Duration,
     /// Runs while a write waits.
     stalled: Option<Pin<Box<Sleep>>>,
+    /// Called with the client's first bytes.
+    heard: Option<Box<dyn FnOnce() + Send>>,
 }
 
 impl Wire {
-    pub(crate) fn new(stream: TcpStream, cut: &CancellationToken, stall: Duration) -> Wire {
+    pub(crate) fn new(
+        stream: TcpStream,
+        cut: &CancellationToken,
+        stall: Duration,
+        heard: impl FnOnce() + Send + 'static,
+    ) -> Wire {
         Wire {
             stream,
             read_cut: Box::pin(cut.clone().cancelled_owned()),
             write_cut: Box::pin(cut.clone().cancelled_owned()),
             stall,
             stalled: None,
+            heard: Some(Box::new(heard)),
         }
     }
 
@@ -58,7 +66,14 @@ impl AsyncRead for Wire {
         if self.read_cut.as_mut().poll(cx).is_ready() {
             return Poll::Ready(Err(cut()));
         }
-        Pin::new(&mut self.stream).poll_read(cx, into)
+        let before = into.filled().len();
+        let read = Pin::new(&mut self.stream).poll_read(cx, into);
+        if into.filled().len() > before
+            && let Some(heard) = self.heard.take()
+        {
+            heard();
+        }
+        read
     }
 }
 
@@ -92,7 +107,7 @@ mod tests {
     async fn pair(stall: Duration, cut: &CancellationToken) -> (Wire, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        (Wire::new(listener.accept().await.unwrap().0, cut, stall), client)
+        (Wire::new(listener.accept().await.unwrap().0, cut, stall, || ()), client)
     }
 
     async fn fill(wire: &mut Wire) -> io::Error {

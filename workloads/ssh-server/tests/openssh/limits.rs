@@ -4,7 +4,7 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use ssh_server::Limits;
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::process::Command;
 
@@ -18,23 +18,56 @@ async fn closed(stream: &mut TcpStream) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_does_not_log_in_is_cut_off_and_others_wait_for_the_place() {
-    let limits = Limits { unauthenticated: 2, handshake: Duration::from_secs(1), ..Limits::default() };
+async fn who_does_not_log_in_is_cut_off() {
+    let limits = Limits { handshake: Duration::from_secs(1), ..Limits::default() };
     let bench = Bench::with(limits, programs).await;
+    let mut silent = TcpStream::connect(("127.0.0.1", bench.port)).await.unwrap();
+    let mut version = [0; 8];
+    silent.read_exact(&mut version).await.unwrap();
+    assert_eq!(&version, b"SSH-2.0-");
+    closed(&mut silent).await;
+}
+
+/// Everybody is one address here, which is the worst case: a client's address is not even another than the flood's.
+#[tokio::test(flavor = "multi_thread")]
+async fn three_hundred_that_do_not_log_in_keep_nobody_out() {
+    let bench = Bench::start().await;
     let address = ("127.0.0.1", bench.port);
-    let mut silent = [TcpStream::connect(address).await.unwrap(), TcpStream::connect(address).await.unwrap()];
-    for stream in &mut silent {
-        let mut version = [0; 8];
-        stream.read_exact(&mut version).await.unwrap();
-        assert_eq!(&version, b"SSH-2.0-");
+    let mut flood = Vec::new();
+    for number in 0..300 {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        if number % 10 == 0 {
+            stream.write_all(b"SSH-2.0-nobody\r\n").await.unwrap();
+        }
+        flood.push(stream);
     }
     let begun = Instant::now();
     let said = bench.ask("hg -R echo serve --stdio").await;
     assert!(said.status.success(), "{}", text(&said.stderr));
-    assert!(begun.elapsed() > Duration::from_millis(500), "it did not wait for a place");
-    for stream in &mut silent {
-        closed(stream).await;
+    assert!(begun.elapsed() < Limits::default().handshake, "it waited until the flood had run out of time");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn idle_logins_of_one_account_give_way_to_its_next_and_keep_no_other_out() {
+    let limits = Limits { connections: 4, connections_per_user: 3, ..Limits::default() };
+    let bench = Bench::with(limits, programs).await;
+    let mut idle = Vec::new();
+    for _ in 0..5 {
+        // The master says that it is there by its socket.
+        let path = bench.base.path().join(format!("idle-{}", idle.len()));
+        let mut ssh = bench.ssh("bob");
+        ssh.args(["-N", "-M", "-S"]).arg(&path);
+        idle.push(ssh.spawn().unwrap());
+        bench.until("the login", |_| path.exists()).await;
     }
+    for ended in &mut idle[..2] {
+        assert_eq!(tokio::time::timeout(DEADLINE, ended.wait()).await.unwrap().unwrap().code(), Some(255));
+    }
+    for user in ["ann@example.com", "bob", "ann@example.com"] {
+        let said = output(bench.ssh(user).arg("hg -R echo serve --stdio")).await;
+        assert!(said.status.success(), "{user}: {}", text(&said.stderr));
+    }
+    assert!(idle[4].try_wait().unwrap().is_none(), "the newest of the account");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -54,13 +87,15 @@ async fn an_account_runs_so_many_commands_at_a_time() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn there_are_so_many_connections() {
+async fn with_a_command_on_each_connection_the_newest_reads_why_it_cannot_stay() {
     let limits = Limits { connections: 1, ..Limits::default() };
     let bench = Bench::with(limits, programs).await;
     let mut first = bench.ssh("bob").stdin(Stdio::piped()).arg("hg -R echo serve --stdio").spawn().unwrap();
     bench.until("the first command runs", |served| served.running() == 1).await;
-    closed(&mut TcpStream::connect(("127.0.0.1", bench.port)).await.unwrap()).await;
-    assert_eq!(bench.ask("hg -R echo serve --stdio").await.status.code(), Some(255));
+    let said = bench.ask("hg -R echo serve --stdio").await;
+    assert_eq!(said.status.code(), Some(255));
+    let text = text(&said.stderr);
+    assert!(text.contains("too many connections run commands; try again when some have ended"), "{text}");
     drop(first.stdin.take());
     assert!(first.wait().await.unwrap().success());
 }
