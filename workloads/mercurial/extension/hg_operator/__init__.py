@@ -31,6 +31,10 @@ configitem(b"hg-operator", b"test-stop-file", default=b"")
 configitem(b"hg-operator", b"test-abort-at", default=b"")
 
 
+def uisetup(ui):
+    view.uisetup(ui)
+
+
 def extsetup(ui):
     acceptable.extsetup(ui)
     push.extsetup(ui)

@@ -6,6 +6,7 @@ reported to the caller, before anything was sent, so that the front can wait for
 `heads`, `branchmap`, `listkeys`) names nothing: it is about what is shown, as with hgweb.
 """
 
+import binascii
 import re
 
 from mercurial import error, extensions, wireprototypes, wireprotov1server
@@ -103,6 +104,8 @@ def _dispatch(original, repo, proto, command, *args, **kwargs):
         return original(repo, proto, command, *args, **kwargs)
     except (error.LookupError, error.RepoLookupError, error.FilteredIndexError, error.WdirUnsupported):
         return wireprototypes.ooberror(b'unknown revision\n')
+    except binascii.Error as why:  # a command of an extension, whose arguments nobody has checked
+        raise wire_arguments.unreadable(command) from why
 
 
 def _getbundle(original, repo, proto, others):

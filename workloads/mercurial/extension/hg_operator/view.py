@@ -2,15 +2,16 @@
 """What a mirror shows: the changesets whose records are shown, which are a prefix of the revision numbers.
 
 Two filters. `hg-operator-shown` is what discovery and pages see. `hg-operator-named` also has the changesets that
-the current request names by full hash, with their ancestors. Bookmarks, phases, markers and the pushlog need no
-filter: the lane writes them when it shows a record, never before. On SSH instances shown is applied and nothing here
-does anything.
+the current request names by full hash, with their ancestors. Extensions derive filters from them, whose names begin as
+theirs do. Bookmarks, phases, markers and the pushlog need no filter: the lane writes them when it shows a record, never
+before. On SSH instances shown is applied and nothing here does anything.
 """
 
 import json
 
 from mercurial import branchmap as branch_caches
 from mercurial import error, extensions, phases, repoview, scmutil, wireprotov1server
+from mercurial.utils import repoviewutil
 from mercurial.hgweb import hgweb_mod
 from mercurial.node import bin, hex, nullid, wdirid
 
@@ -23,6 +24,8 @@ except ImportError:  # before Mercurial 7.2 there is only one module
 
 SHOWN = b'hg-operator-shown'
 NAMED = b'hg-operator-named'
+# The subset that every filter must name: caches of branches begin with it, and it has nothing.
+NOTHING = b'hg-operator-nothing'
 STATE_FILE = b'hg-operator-state'
 
 
@@ -58,8 +61,12 @@ def refresh(repo):
 
 def forget_views(unfiltered):
     unfiltered.__dict__.pop('_hg_operator_view', None)
-    for name in (SHOWN, NAMED):
-        unfiltered.filteredrevcache.pop(name, None)
+    _forget_filters(unfiltered, (SHOWN, NAMED, NOTHING))
+
+
+def _forget_filters(unfiltered, kinds):
+    for name in [name for name in unfiltered.filteredrevcache if name and name.startswith(kinds)]:
+        del unfiltered.filteredrevcache[name]
 
 
 def shown(repo):
@@ -81,7 +88,7 @@ def named(repo, nodes):
     if not revisions:
         return visible
     unfiltered.__dict__['_hg_operator_named'] = tuple(revisions)
-    unfiltered.filteredrevcache.pop(NAMED, None)
+    _forget_filters(unfiltered, (NAMED,))
     return unfiltered.filtered(NAMED)
 
 
@@ -180,16 +187,24 @@ def _web_view(original, repo):
 
 def _filtered_error(original, repo, symbol):
     """What is not shown is unknown: a text of its own would tell that it is here."""
-    if repo.filtername in (SHOWN, NAMED):
+    if is_of(repo, SHOWN, NAMED):
         return error.RepoLookupError(b"unknown revision '%s'" % symbol)
     return original(repo, symbol)
 
 
-def extsetup(ui):
-    # No entries in repoviewutil.subsettable: Mercurial's base and immutable views may have changesets that are hidden
-    # here, and a view that is not within its subset ends in error 500 when the branch cache is made.
+def uisetup(ui):
+    """Before the extensions that derive filters from all that there are."""
     repoview.filtertable[SHOWN] = compute_shown
     repoview.filtertable[NAMED] = compute_named
+    # Not one of Mercurial's: its base and immutable views may have changesets that are hidden here, and a view that is
+    # not within its subset ends in error 500 when the branch cache is made.
+    repoviewutil.subsettable[SHOWN] = repoviewutil.subsettable[NAMED] = NOTHING
+
+
+def extsetup(ui):
+    for name in set(repoviewutil.subsettable.values()):
+        if name.startswith(NOTHING):
+            repoview.filtertable[name] = _everything
     extensions.wrapfunction(repoview, 'wrapchangelog', _wrap_changelog)
     extensions.wrapfunction(wireprotov1server, 'getdispatchrepo', _dispatch_view)
     extensions.wrapfunction(hgweb_mod_inner, 'getwebview', _web_view)
@@ -206,9 +221,9 @@ def reposetup(ui, repo):
         """Branches and tags are part of discovery: a request that names a hash sees those of the shown view."""
 
         def branchmap(self):
-            if self.filtername == NAMED:
-                return self.filtered(SHOWN).branchmap()
-            if self.filtername == SHOWN and shows_nothing(self):
+            if is_of(self, NAMED):
+                return self.filtered(_shown_instead(self)).branchmap()
+            if is_of(self, SHOWN, NOTHING) and shows_nothing(self):
                 return _no_branches(self)
             return super().branchmap()
 
@@ -217,10 +232,12 @@ def reposetup(ui, repo):
             return super().heads(start) or [nullid]
 
         def _findtags(self):
-            return super()._findtags() if self.filtername != NAMED else self.filtered(SHOWN)._findtags()
+            if is_of(self, NAMED):
+                return self.filtered(_shown_instead(self))._findtags()
+            return super()._findtags()
 
         def __len__(self):
-            return len(self.changelog) if self.filtername == SHOWN else super().__len__()
+            return len(self.changelog) if is_of(self, SHOWN) else super().__len__()
 
         def invalidatecaches(self):
             forget_views(self.unfiltered())
@@ -228,11 +245,24 @@ def reposetup(ui, repo):
 
         def listkeys(self, namespace):
             values = super().listkeys(namespace)
-            if namespace != b'phases' or self.filtername not in (SHOWN, NAMED):
+            if namespace != b'phases' or not is_of(self, SHOWN, NAMED):
                 return values
             return {key: value for key, value in values.items() if len(key) != 40 or may_be_a_root(self, bin(key))}
 
     repo.__class__ = MirrorRepository
+
+
+def is_of(repo, *kinds):
+    """Whether its view is one of these filters, or derived from one."""
+    return repo.filtername is not None and repo.filtername.startswith(kinds)
+
+
+def _shown_instead(repo):
+    return SHOWN + repo.filtername[len(NAMED) :]
+
+
+def _everything(unfiltered, *args, **kwargs):
+    return frozenset(unfiltered.changelog.revs())
 
 
 def may_be_a_root(repo, node):

@@ -40,7 +40,7 @@ def check(proto, command):
         except KeyError as why:
             raise BadArguments(_missing(command, why.args[0])) from None
         except ValueError:
-            raise BadArguments('the arguments of %s cannot be read' % _text(command)) from None
+            raise unreadable(command) from None
         by_name = dict(zip(names, values))
         fault = fault_of(command, {**by_name, **by_name.get(b'*', {})})
         if fault:
@@ -48,6 +48,10 @@ def check(proto, command):
         return values
 
     proto.getargs = checked
+
+
+def unreadable(command):
+    return BadArguments('the arguments of %s cannot be read' % _text(command))
 
 
 def fault_of(command, arguments):

@@ -60,6 +60,10 @@ def load(config):
         (b"extensions", b"hg_operator", b""),
     ):
         baseui.setconfig(section, name, value, b"hg-operator")
+    # The first to be loaded: others derive filters from what they find. What is set again stands last.
+    for name, path in baseui.configitems(b"extensions"):
+        if name != b"hg_operator":
+            baseui.setconfig(b"extensions", name, path, b"site")
     extensions.loadall(baseui)
     extensions.populateui(baseui)
     for name in _PRELOADED:

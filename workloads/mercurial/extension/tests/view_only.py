@@ -3,5 +3,6 @@
 
 from hg_operator import view
 
+uisetup = view.uisetup
 extsetup = view.extsetup
 reposetup = view.reposetup
