@@ -222,3 +222,26 @@ async fn a_python_without_mercurial_is_said_to_be_wrong() {
     let error = timeout(DEADLINE, mercurial::Mercurial::start(options)).await.unwrap().err().unwrap();
     assert!(error.to_string().contains("ended before it was ready"), "{error}");
 }
+
+/// Whoever wrote it reads the file and the line, and nothing of ours.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mistake_in_the_hgrc_is_told_with_its_line() {
+    for python in pythons() {
+        let folder = tempfile::tempdir().unwrap();
+        let hgrc = folder.path().join("hgrc");
+        std::fs::write(&hgrc, "[hooks]\nincoming = true\n\n[ui\n").unwrap();
+        let options = mercurial::Options {
+            python,
+            run_directory: folder.path().join("run"),
+            gate: None,
+            spool: folder.path().join("spool"),
+            role: Role::Ssh,
+            public_url: None,
+            site_hgrc: Some(hgrc.clone()),
+            background: false,
+        };
+        let error = timeout(DEADLINE, mercurial::Mercurial::start(options)).await.unwrap().err().unwrap();
+        let said = format!("it said: config error at {}:4: [ui", hgrc.display());
+        assert!(error.to_string().ends_with(&said), "{error}");
+    }
+}

@@ -76,6 +76,15 @@ def load(config):
     return baseui
 
 
+def mistake(failure):
+    """What is wrong in an hgrc, in Mercurial's own words, with file and line; None: nobody's mistake there."""
+    from mercurial import error
+
+    if not isinstance(failure, error.Error):
+        return None
+    return "; ".join(failure.format().decode("utf-8", "replace").split("\n")).strip("; ")
+
+
 def touch_repository(baseui):
     """Opens an empty repository once, which loads and computes what Mercurial leaves to the first use."""
     from mercurial import hg, wireprotov1server
@@ -177,7 +186,13 @@ def main():
     with open(sys.argv[1], encoding="utf-8") as file:
         config = json.load(file)
     die_with(config["parent"])
-    baseui = load(config)
+    try:
+        baseui = load(config)
+    except Exception as failure:
+        sentence = mistake(failure)
+        if sentence is None:
+            raise
+        sys.exit(sentence)
     touch_repository(baseui)
     listener = listen(config["socket"])
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
