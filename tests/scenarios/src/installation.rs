@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -182,12 +183,15 @@ impl Installation {
         process.wait().unwrap();
     }
 
+    /// What the master says, as soon as there is one.
     pub fn status(&self) -> Status {
-        self.get_json("/status.json")
+        wait_for("a master's status", || self.try_status())
     }
 
     fn try_status(&self) -> Result<Status, String> {
-        serde_json::from_str(&get(&self.ready().status, "/status.json")?).map_err(|error| error.to_string())
+        let status: Status =
+            serde_json::from_str(&get(&self.ready().status, "/status.json")?).map_err(|error| error.to_string())?;
+        if status.master.is_some() { Ok(status) } else { Err(format!("{:?}", status.absence)) }
     }
 
     pub fn get_json<T: serde::de::DeserializeOwned>(&self, path: &str) -> T {
@@ -257,10 +261,18 @@ pub fn hgd() -> PathBuf {
     found.unwrap_or_else(|| panic!("no hgd near {}: run `cargo build -p hgd`", own.display()))
 }
 
-/// `GET` over plain HTTP/1.0, which needs no library: the body of a 200.
+/// `GET` over plain HTTP/1.0, which needs no library: the body of a 200. `base` is an http URL, or `unix:` with a
+/// socket.
 pub fn get(base: &str, path: &str) -> Result<String, String> {
+    if let Some(socket) = base.strip_prefix("unix:") {
+        let stream = UnixStream::connect(socket).map_err(|error| error.to_string())?;
+        return exchange(stream, "localhost", path);
+    }
     let host = base.strip_prefix("http://").ok_or("an http URL")?.split('/').next().unwrap_or_default();
-    let mut stream = TcpStream::connect(host).map_err(|error| error.to_string())?;
+    exchange(TcpStream::connect(host).map_err(|error| error.to_string())?, host, path)
+}
+
+fn exchange(mut stream: impl Read + Write, host: &str, path: &str) -> Result<String, String> {
     let request = format!("GET {path} HTTP/1.0\r\nHost: {host}\r\n\r\n");
     stream.write_all(request.as_bytes()).map_err(|error| error.to_string())?;
     let mut answer = String::new();

@@ -26,8 +26,13 @@ pub fn settings(publishing: bool) -> RepositorySettings {
 
 impl RegistryClient {
     pub fn new(installation: &Installation) -> RegistryClient {
+        RegistryClient::of(installation, "supervisor")
+    }
+
+    /// With the certificate of another process.
+    pub fn of(installation: &Installation, process: &str) -> RegistryClient {
         transport::install_crypto_provider();
-        let identity = Identity::open(&installation.data().join("pki/supervisor")).unwrap();
+        let identity = Identity::open(&installation.data().join("pki").join(process)).unwrap();
         let client = Client::new(identity);
         RegistryClient { runtime: Runtime::new().unwrap(), client, data: installation.data() }
     }

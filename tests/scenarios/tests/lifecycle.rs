@@ -135,12 +135,29 @@ fn a_private_repository_leaves_the_mirrors_and_comes_back() {
         wait_for("the folder is gone", || if folder.exists() { Err(folder.display().to_string()) } else { Ok(()) });
     }
     assert_eq!(client.remote_tip(&url).unwrap(), second);
+    a_mirrors_certificate_is_for_what_mirrors_do(&installation, &registry);
 
     registry.put("one", &settings(true));
     installation.settled();
     for base in places(&installation, &client) {
         assert_eq!(client.remote_tip(&format!("{base}/one")).unwrap(), second);
     }
+}
+
+/// Nor does it read what is private, nor say who has readers.
+fn a_mirrors_certificate_is_for_what_mirrors_do(installation: &Installation, registry: &RegistryClient) {
+    let mirror = RegistryClient::of(installation, "mirror-0");
+    let hash = |path: &str| format!("/v1/repositories/{}/hash", registry.id(path));
+    for instance in ["ssh-0", "ssh-1"] {
+        let ask = |path: &str| mirror.get::<serde_json::Value>(installation, instance, path);
+        let status = |path: &str| ask(path).map_err(|error| error.status().map(|status| status.as_u16()));
+        assert!(status(&hash("other")).is_ok());
+        for refused in [&hash("one"), &hash("one").replace("hash", "archive"), "/v1/registry", "/status.json", "/v1"] {
+            assert_eq!(status(refused), Err(Some(403)), "{refused} of {instance}");
+        }
+    }
+    let refused = mirror.tell("/v1/endpoints", &serde_json::json!({"serving": []})).unwrap_err().to_string();
+    assert!(refused.contains("the certificate of mirror-0 is not for POST /v1/endpoints"), "{refused}");
 }
 
 #[test]

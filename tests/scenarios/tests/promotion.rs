@@ -267,11 +267,31 @@ fn without_its_standby_a_degraded_master_goes_on_alone_and_is_not_replaced() {
     client.init("work");
     let said = client.hg("work", &["push", "--force", &client.push_url("draft/two")]).ok();
     assert!(said.contains("remote: warning: no standby is in sync"), "{said}");
-    setting.installation.kill("ssh-0");
+    setting.installation.pause("ssh-0");
     setting.installation.resume("ssh-1");
+    is_told_without_a_master(&setting.installation);
+    setting.installation.kill("ssh-0");
     setting.developers.go_on(PUSHES);
     for_good(setting.master() == "ssh-0", "one that lacks acknowledged pushes has become master");
     setting.ends_well();
+}
+
+/// Exactly then a person looks: what is known, and what is waited for.
+fn is_told_without_a_master(installation: &Installation) {
+    let data = installation.data();
+    let asked = ["status", "--data-dir", data.to_str().unwrap()];
+    wait_for("the status says why there is no master", || {
+        let text = installation.hgd(&asked).ok();
+        let parts =
+            ["NO MASTER for ", "ssh-0 does not answer: ", "no standby of the in-sync set", "ssh-1     standby"];
+        let rest = ["mirror-0  Active", "draft/two"];
+        if parts.iter().chain(&rest).all(|part| text.contains(part)) { Ok(()) } else { Err(text) }
+    });
+    let status = installation.hgd(&[&asked[..], &["-o", "json"]].concat()).ok();
+    let status: serde_json::Value = serde_json::from_str(&status).unwrap();
+    assert_eq!((&status["master"], status["absence"]["sentence"].is_string()), (&serde_json::Value::Null, true));
+    let refused = installation.hgd(&["verify", "--data-dir", data.to_str().unwrap()]).fails();
+    assert!(refused.contains("no SSH instance answers as master: ssh-0 does not answer"), "{refused}");
 }
 
 #[test]

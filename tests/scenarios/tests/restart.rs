@@ -1,5 +1,6 @@
 //! Stopping and starting again.
 
+use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, Instant};
 
 use scenarios::{Client, Installation, Options, mercurials, wait_for};
@@ -35,6 +36,7 @@ fn a_second_start_continues_where_the_first_was_stopped() {
     let hashes_before = hashes(&installation);
     let running = children(&installation);
     assert_eq!(running.len(), 4);
+    only_its_owner_asks(&installation);
 
     let started = Instant::now();
     installation.stop();
@@ -53,6 +55,19 @@ fn a_second_start_continues_where_the_first_was_stopped() {
     client.commit("local", "file", "second");
     client.hg("local", &["push", &client.push_url("hello")]).ok();
     client.is_on_every_mirror(&installation, "hello", "local");
+}
+
+/// The status names private repositories: no port has it, and nobody else may open the socket.
+fn only_its_owner_asks(installation: &Installation) {
+    let data = installation.data();
+    let folder = std::fs::metadata(data.join("run")).unwrap();
+    assert_eq!(folder.permissions().mode() & 0o777, 0o700);
+    let socket = data.join("run/status");
+    assert_eq!(installation.ready().status, format!("unix:{}", socket.display()));
+    let ports = std::fs::read_to_string(data.join("config/ports.json")).unwrap();
+    assert!(!ports.contains("status"), "{ports}");
+    let table = installation.hgd(&["status", "--data-dir", data.to_str().unwrap()]).ok();
+    assert!(table.starts_with("INSTANCE  ROLE     IN-SYNC  PID") && table.contains("hello"), "{table}");
 }
 
 /// Content hashes of the first repository, pushlog included, with the record that they are of.

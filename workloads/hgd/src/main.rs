@@ -4,6 +4,7 @@
 
 use std::process::ExitCode;
 
+mod access;
 mod all_in_one;
 mod balancer;
 mod cli;

@@ -8,6 +8,9 @@ use crate::{ChangesetId, Generation, InstanceName, Offset, PushId, RepositoryPat
 #[serde(rename_all = "camelCase")]
 pub struct Status {
     pub master: Option<InstanceName>,
+    /// Nobody answers as master now: the rest is what is known without one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub absence: Option<Absence>,
     pub generation: Generation,
     /// The replication log on the master; None: one of an older version answers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -19,6 +22,26 @@ pub struct Status {
     /// since. Older versions answer with everything and without this.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub changes: Option<Changes>,
+}
+
+/// Why there is no master, as far as the one who answers can see.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Absence {
+    /// For how long it has seen none.
+    pub milliseconds: u64,
+    /// What is so, and what is waited for.
+    pub sentence: String,
+    /// Milliseconds until the next step is taken, at the latest; None: nobody knows when.
+    pub ends_within: Option<u64>,
+}
+
+/// What one SSH instance has, whatever its role.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Held {
+    pub instance: InstanceStatus,
+    /// Without what is published, which only a master knows.
+    pub repositories: Vec<RepositoryStatus>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -83,6 +106,9 @@ pub struct InstanceStatus {
     /// The master, or a standby that has everything that was acknowledged.
     #[serde(default)]
     pub in_sync: bool,
+    /// Repositories in quarantine here.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub quarantined: Vec<RepositoryPath>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -7,6 +7,7 @@ mod authority;
 mod certificate;
 mod client;
 mod download;
+mod host;
 mod identity;
 mod json;
 pub mod messages;

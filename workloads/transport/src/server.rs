@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
+use axum::middleware;
 use http::Request;
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -20,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 
-use crate::Identity;
+use crate::{Identity, host};
 
 /// Further ones wait in the kernel's queue.
 pub const MAX_CONNECTIONS: usize = 1024;
@@ -46,8 +47,11 @@ pub async fn serve(listener: TcpListener, identity: Identity, router: Router, sh
     .await;
 }
 
-/// The same without TLS, HTTP/1.1 or HTTP/2 and without [`Peer`]: for read-only pages on a loopback address.
+/// The same without TLS, HTTP/1.1 or HTTP/2 and without [`Peer`]: for read-only pages that say nothing secret. On a
+/// loopback address it answers only who names that address: a web page whose name is led here reads nothing.
 pub async fn serve_plain(listener: TcpListener, router: Router, shutdown: CancellationToken) {
+    let is_local = listener.local_addr().is_ok_and(|address| address.ip().is_loopback());
+    let router = if is_local { router.layer(middleware::from_fn(host::only_loopback)) } else { router };
     accept(listener, shutdown, move |stream, shutdown| plain_connection(stream, router.clone(), shutdown)).await;
 }
 

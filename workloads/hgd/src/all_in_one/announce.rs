@@ -31,7 +31,7 @@ struct Ssh {
 }
 
 impl Ready {
-    pub fn of(plan: &Plan, users: &Users) -> Ready {
+    pub fn of(data: &Path, plan: &Plan, users: &Users) -> Ready {
         Ready {
             ssh: Ssh {
                 host: plan.ssh_address.ip().to_string(),
@@ -41,7 +41,7 @@ impl Ready {
             },
             http: format!("http://{}", plan.http),
             mirrors: plan.mirrors.iter().map(|mirror| mirror.url.clone()).collect(),
-            status: format!("http://{}", plan.status),
+            status: format!("unix:{}", super::socket(data).display()),
         }
     }
 

@@ -9,11 +9,12 @@ use failover::{Memory, Missing, Observed, Policy, Step, Wish, decide};
 use protocol::{Generation, InstanceName};
 use register::{State, Version};
 use serde::{Deserialize, Serialize};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 use transport::Target;
 
 use super::children::Pids;
+use super::outlook::{Look, Outlook};
 
 const NO_MASTER: &str = "there is no master now: a promotion is under way";
 const NOT_NEEDED: &str = "each SSH instance has its own volume here (storage.mode: PerInstance): a lost \
@@ -66,6 +67,8 @@ pub struct Governor {
     pub instances: Vec<Target>,
     pub pids: Pids,
     pub policy: Policy,
+    /// What is told of a master that is not there.
+    pub outlook: watch::Sender<Outlook>,
 }
 
 /// A register that is missing.
@@ -106,6 +109,9 @@ impl Governor {
             observed.wish = wished.as_ref().map(|wished| wished.wish.clone());
             let step = decide(started.elapsed(), &observed, &self.policy, &mut memory);
             wished = refuse(wished, &step);
+            let (now, policy) = (started.elapsed(), &self.policy);
+            let look = Look { now, observed: &observed, policy, step: &step, missing: lost.why.as_ref() };
+            self.outlook.send_modify(|outlook| outlook.update(&look));
             if said.as_ref() != Some(&step) {
                 driver::tell(&step);
                 said = Some(step.clone());

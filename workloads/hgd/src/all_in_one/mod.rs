@@ -1,10 +1,12 @@
 //! `hgd all-in-one`: a whole installation on one machine. The supervisor makes certificates and configurations, keeps
 //! the children running, applies the repositories of the resources, and answers `hgd status`.
 
+mod absence;
 mod announce;
 mod apply;
 mod children;
 mod governor;
+mod outlook;
 mod plan;
 mod ports;
 mod status_server;
@@ -18,23 +20,22 @@ use std::time::Duration;
 use failover::driver::Driver;
 use protocol::InstanceName;
 use register::{Register, State, Version};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use transport::{Authority, CancellationToken, Client, Identity, Target};
 
+use self::announce::READY_FILE;
 use self::children::{Children, Pids};
 use self::governor::Governor;
 use self::plan::Plan;
+use self::status_server::Asks;
+use crate::access::SUPERVISOR;
 use crate::cli::AllInOne;
 use crate::process;
 
-pub use self::announce::READY_FILE;
 pub use self::governor::{Fenced, Switchover};
 pub use self::ports::Ports;
-pub use self::status_server::{Fence, Promote};
+pub use self::status_server::{Fence, Promote, socket};
 pub use self::verification::Verification;
-
-/// The name in the supervisor's certificate.
-pub const SUPERVISOR: &str = "supervisor";
 
 /// Folders below the data directory that everybody expects.
 const FOLDERS: [&str; 3] = ["config", "logs", "secrets"];
@@ -93,12 +94,19 @@ pub async fn run(options: AllInOne) -> Result<(), AllInOneError> {
         instances: targets.clone(),
         pids: pids.clone(),
         policy: plan.failover,
+        outlook: watch::Sender::default(),
     };
+    let outlook = governor.outlook.subscribe();
     let governor = tokio::spawn(governor.run(asked));
     let admin = status_server::start_admin(plan.admin, identity, ask, cancel.clone());
     let admin = tokio::spawn(admin.await.map_err(|source| io_error(Path::new("the admin address"), source))?);
-    let server = status_server::start(&plan, targets.clone(), client.clone(), pids, cancel.clone());
-    let server = tokio::spawn(server.await.map_err(|source| io_error(Path::new("the status address"), source))?);
+    let server = status_server::start(
+        &data,
+        &plan,
+        Asks { client: client.clone(), masters: targets.clone(), pids, outlook },
+        cancel.clone(),
+    );
+    let server = tokio::spawn(server.await.map_err(|source| io_error(&status_server::socket(&data), source))?);
 
     let outcome = tokio::select! {
         () = process::asked(&mut shutdown) => Ok(()),
@@ -128,7 +136,7 @@ async fn make_ready(
 ) -> Result<(), AllInOneError> {
     apply::repositories(client, targets, resources).await?;
     apply::wait_until_served(client, targets, plan, resources).await;
-    let ready = announce::Ready::of(plan, users);
+    let ready = announce::Ready::of(data, plan, users);
     for file in options.ready_file.iter().cloned().chain([data.join(READY_FILE)]) {
         ready.write(&file).map_err(|source| io_error(&file, source))?;
     }
@@ -175,7 +183,11 @@ fn keep(data: &Path, plan: &Plan) -> io::Result<()> {
     for entry in std::fs::read_dir(data)? {
         let path = entry?.path();
         let is_volume = plan.volume.as_ref() == Some(&path);
-        if !is_volume && !plan.children.iter().any(|child| path.ends_with(&child.name)) {
+        // Sockets are of one start only.
+        if !is_volume
+            && !path.ends_with(status_server::FOLDER)
+            && !plan.children.iter().any(|child| path.ends_with(&child.name))
+        {
             register::durable::sync_tree(&path)?;
         }
     }

@@ -39,7 +39,6 @@ pub struct Plan {
     pub children: Vec<Child>,
     pub ssh_address: SocketAddr,
     pub http: SocketAddr,
-    pub status: SocketAddr,
     /// Where the supervisor is asked for a switchover.
     pub admin: SocketAddr,
     pub failover: failover::Policy,
@@ -62,7 +61,7 @@ pub fn plan(options: &AllInOne, data: &Path, resources: &Resources, users: &User
     let mut ports = Ports::load(&data.join("config"));
     let ssh_address = ports.named("ssh", options.ssh, "ssh")?;
     let http = ports.named("http", options.http, "http")?;
-    let (status, admin) = (ports.choose("status")?, ports.choose("admin")?);
+    let admin = ports.choose("admin")?;
     let names = (0..master.spec.instances).map(|n| name(format!("ssh-{n}"))).collect::<Result<Vec<_>, _>>()?;
     let mut ssh = BTreeMap::new();
     for name in &names {
@@ -101,7 +100,7 @@ pub fn plan(options: &AllInOne, data: &Path, resources: &Resources, users: &User
         min_interval: Duration::from_secs(master.spec.failover.min_interval.seconds),
         shared: shared.then(|| Duration::from_secs(master.spec.failover.lease.duration.seconds)),
     };
-    Ok(Plan { ssh, mirrors, children, ssh_address, http, status, admin, failover, in_sync, volume })
+    Ok(Plan { ssh, mirrors, children, ssh_address, http, admin, failover, in_sync, volume })
 }
 
 struct Maker<'a> {

@@ -1,7 +1,11 @@
-//! The supervisor's status address: plain HTTP on loopback and read-only, for `hgd status`, `hgd verify` and tests.
+//! The supervisor's status: HTTP on a socket in the data directory, read-only, for `hgd status` and `hgd verify` of
+//! whoever owns that directory. It names private repositories, hence no port, which everybody here could ask.
 //! What changes anything goes to the master itself, or to the supervisor's admin address, with a certificate.
 
+use std::fs::{DirBuilder, Permissions};
 use std::io;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,76 +13,123 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use axum::{Json, Router, middleware};
+use axum::{Json, Router};
 use protocol::status::Status;
 use protocol::{InstanceName, Registry};
 use serde::{Deserialize, Serialize};
-use tokio::net::TcpListener;
-use tokio::sync::{mpsc, oneshot};
-use transport::{CancellationToken, Client, Identity, Target};
+use tokio::net::{TcpListener, UnixListener};
+use tokio::sync::{mpsc, oneshot, watch};
+use transport::{CancellationToken, Client, DRAIN_SECONDS, Identity, Target};
 
-use super::apply;
 use super::children::Pids;
 use super::governor::Asked;
-use super::plan::Plan;
+use super::outlook::Outlook;
+use super::plan::{Plan, PlannedMirror};
 use super::verification::{ids, verify};
-use crate::ssh::only_the_supervisor;
+use super::{absence, apply};
+use crate::access::Access;
 
 /// How long a switchover may take until its outcome is told.
 const SWITCHOVER: Duration = Duration::from_secs(30);
 const UNDER_WAY: &str = "another switchover is under way";
 
+/// Who is asked, and what the supervisor itself knows.
+pub struct Asks {
+    pub client: Client,
+    pub masters: Vec<Target>,
+    pub pids: Pids,
+    pub outlook: watch::Receiver<Outlook>,
+}
+
 struct Server {
-    client: Client,
-    masters: Vec<Target>,
-    holders: Vec<Target>,
-    pids: Pids,
+    asks: Asks,
+    mirrors: Vec<(Target, String)>,
     /// All SSH instances have one volume: only the master has it open.
     shared: bool,
 }
 
-/// Binds, then answers what it serves with.
-pub async fn start(
-    plan: &Plan,
-    masters: Vec<Target>,
-    client: Client,
-    pids: Pids,
-    cancel: CancellationToken,
-) -> io::Result<impl Future<Output = ()> + use<>> {
-    let listener = TcpListener::bind(plan.status).await?;
-    let mirrors = plan.mirrors.iter().map(|mirror| Target::new(mirror.name.clone(), mirror.admin.as_str()));
-    let holders = masters.iter().cloned().chain(mirrors).collect();
-    let server = Arc::new(Server { client, masters, holders, pids, shared: plan.volume.is_some() });
-    let router =
-        Router::new().route("/status.json", get(status)).route("/verify.json", get(verification)).with_state(server);
-    Ok(transport::serve_plain(listener, router, cancel))
+/// The folder of the socket.
+pub const FOLDER: &str = "run";
+
+/// Where the supervisor of this data directory is asked.
+pub fn socket(data: &Path) -> PathBuf {
+    data.join(FOLDER).join("status")
 }
 
-async fn status(State(server): State<Arc<Server>>) -> Response {
-    match server.status().await {
-        Some(status) => Json(status).into_response(),
-        None => no_master(),
+/// The socket's folder is its owner's alone from before the socket is there.
+fn listen(data: &Path) -> io::Result<UnixListener> {
+    let (folder, socket) = (data.join(FOLDER), socket(data));
+    DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
+    std::fs::set_permissions(&folder, Permissions::from_mode(0o700))?;
+    match std::fs::remove_file(&socket) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => UnixListener::bind(&socket),
     }
+}
+
+/// Binds, then answers what it serves with.
+pub async fn start(
+    data: &Path,
+    plan: &Plan,
+    asks: Asks,
+    cancel: CancellationToken,
+) -> io::Result<impl Future<Output = ()> + use<>> {
+    let listener = listen(data)?;
+    let mirror =
+        |mirror: &PlannedMirror| (Target::new(mirror.name.clone(), mirror.admin.as_str()), mirror.url.clone());
+    let mirrors = plan.mirrors.iter().map(mirror).collect();
+    let server = Arc::new(Server { asks, mirrors, shared: plan.volume.is_some() });
+    let router =
+        Router::new().route("/status.json", get(status)).route("/verify.json", get(verification)).with_state(server);
+    let drained = cancel.clone();
+    let served = axum::serve(listener, router).with_graceful_shutdown(cancel.cancelled_owned());
+    Ok(async move {
+        tokio::select! {
+            _ended = served.into_future() => {}
+            () = drained_after(drained) => {}
+        }
+    })
+}
+
+async fn drained_after(cancel: CancellationToken) {
+    cancel.cancelled().await;
+    tokio::time::sleep(Duration::from_secs(DRAIN_SECONDS)).await;
+}
+
+async fn status(State(server): State<Arc<Server>>) -> Json<Status> {
+    Json(server.status().await)
 }
 
 impl Server {
     /// Who has repositories.
     fn holders(&self, status: &Status) -> Vec<Target> {
-        let waits = |name: &InstanceName| {
-            self.shared && status.master.as_ref() != Some(name) && self.masters.iter().any(|ssh| ssh.name == *name)
-        };
-        self.holders.iter().filter(|holder| !waits(&holder.name)).cloned().collect()
+        let opened = |ssh: &&Target| !self.shared || status.master.as_ref() == Some(&ssh.name);
+        let ssh = self.asks.masters.iter().filter(opened);
+        ssh.chain(self.mirrors.iter().map(|(mirror, _)| mirror)).cloned().collect()
     }
 
-    async fn status(&self) -> Option<Status> {
-        let mut status = apply::status(&self.client, &self.masters).await?;
+    async fn status(&self) -> Status {
+        let Asks { client, masters, outlook, .. } = &self.asks;
+        let known = match apply::status(client, masters).await {
+            Some(status) => status,
+            None => {
+                let (ssh, mirrors) =
+                    tokio::join!(absence::held(client, masters), absence::shown(client, &self.mirrors));
+                absence::status(&outlook.borrow(), ssh, mirrors)
+            }
+        };
+        self.with_processes(known)
+    }
+
+    fn with_processes(&self, mut status: Status) -> Status {
+        let pids = &self.asks.pids;
         for instance in &mut status.instances {
-            instance.pid = self.pids.get(instance.name.as_str());
+            instance.pid = pids.get(instance.name.as_str());
         }
         for mirror in &mut status.mirrors {
-            mirror.pid = self.pids.get(mirror.name.as_str());
+            mirror.pid = pids.get(mirror.name.as_str());
         }
-        Some(status)
+        status
     }
 }
 
@@ -90,9 +141,8 @@ pub async fn start_admin(
     cancel: CancellationToken,
 ) -> io::Result<impl Future<Output = ()> + use<>> {
     let listener = TcpListener::bind(address).await?;
-    let only = middleware::from_fn(only_the_supervisor);
     let router = Router::new().route("/v1/promote", post(promote)).route("/v1/fence", post(fence));
-    let router = router.route_layer(only).with_state(governor);
+    let router = Access::new([], None).guard(router.with_state(governor));
     Ok(transport::serve(listener, identity, router, cancel))
 }
 
@@ -133,17 +183,14 @@ async fn fence(State(governor): State<mpsc::Sender<Asked>>, Json(Fence { confirm
 }
 
 async fn verification(State(server): State<Arc<Server>>) -> Response {
-    let Some(status) = server.status().await else { return no_master() };
-    for master in &server.masters {
-        let registry = server.client.get_json::<Registry>(master, "/v1/registry").await;
+    let (status, client) = (server.status().await, &server.asks.client);
+    for master in server.asks.masters.iter().filter(|_| status.master.is_some()) {
+        let registry = client.get_json::<Registry>(master, "/v1/registry").await;
         if let Ok(registry) = registry {
             let ids = ids(&status, &registry);
-            return Json(verify(&server.client, &server.holders(&status), &ids).await).into_response();
+            return Json(verify(client, &server.holders(&status), &ids).await).into_response();
         }
     }
-    no_master()
-}
-
-fn no_master() -> Response {
-    (StatusCode::SERVICE_UNAVAILABLE, "no SSH instance answers as master").into_response()
+    let why = status.absence.map(|absence| format!(": {}", absence.sentence)).unwrap_or_default();
+    (StatusCode::SERVICE_UNAVAILABLE, format!("no SSH instance answers as master{why}")).into_response()
 }

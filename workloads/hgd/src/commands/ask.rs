@@ -1,43 +1,38 @@
-//! Asking a running all-in-one over its status address (plain HTTP on loopback).
+//! Asking a running all-in-one: HTTP on the socket in its data directory, which its owner only can open.
 
-use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::io::{self, Read, Write};
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
-use serde::Deserialize;
-
-use crate::all_in_one::READY_FILE;
+use crate::all_in_one::socket;
 
 const DEADLINE: Duration = Duration::from_secs(60);
 const MAX_ANSWER_BYTES: u64 = 256 * 1024 * 1024;
 
 #[derive(Debug, thiserror::Error)]
 pub enum AskError {
-    #[error("{0} does not tell of a running hgd all-in-one: start it, or name its --data-dir")]
+    #[error("no hgd all-in-one runs with the data directory {0}: start it, or name another with --data-dir")]
     NotRunning(String),
+    #[error("{0} is another user's data directory: ask as its owner, who runs hgd all-in-one, or as root")]
+    NotOurs(String),
     #[error("the hgd all-in-one of {directory} does not answer: {source}")]
-    Io { directory: String, source: std::io::Error },
+    Io { directory: String, source: io::Error },
     #[error("{0}")]
     Refused(String),
 }
 
-#[derive(Deserialize)]
-struct Ready {
-    status: String,
-}
-
 /// One HTTP exchange; the body of a 200.
 pub fn ask(data_dir: &Path, path: &str) -> Result<String, AskError> {
-    let file = data_dir.join(READY_FILE);
-    let not_running = || AskError::NotRunning(file.display().to_string());
-    let text = std::fs::read(&file).map_err(|_| not_running())?;
-    let ready: Ready = serde_json::from_slice(&text).map_err(|_| not_running())?;
-    let address = ready.status.strip_prefix("http://").ok_or_else(not_running)?.trim_end_matches('/');
-    let io = |source| AskError::Io { directory: data_dir.display().to_string(), source };
-    let mut stream = TcpStream::connect(address).map_err(|_| not_running())?;
+    let directory = data_dir.display().to_string();
+    let mut stream = match UnixStream::connect(socket(data_dir)) {
+        Ok(stream) => stream,
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Err(AskError::NotOurs(directory)),
+        Err(_) => return Err(AskError::NotRunning(directory)),
+    };
+    let io = |source| AskError::Io { directory: directory.clone(), source };
     stream.set_read_timeout(Some(DEADLINE)).map_err(io)?;
-    write!(stream, "GET {path} HTTP/1.0\r\nHost: {address}\r\n\r\n").map_err(io)?;
+    write!(stream, "GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n").map_err(io)?;
     let mut answer = String::new();
     stream.take(MAX_ANSWER_BYTES).read_to_string(&mut answer).map_err(io)?;
     let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));

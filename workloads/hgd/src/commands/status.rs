@@ -1,9 +1,10 @@
 //! `hgd status`.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use protocol::Offset;
-use protocol::status::Status;
+use protocol::status::{Absence, Status};
 
 use super::ask::ask;
 use crate::cli::{self, Format};
@@ -50,7 +51,7 @@ fn table(status: &Status) -> String {
             lag(i.applied),
         ]);
     }
-    let mut text = columns(&rows);
+    let mut text = status.absence.as_ref().map(absent).unwrap_or_default() + &columns(&rows);
     rows = vec![["MIRROR", "STATE", "PID", "APPLIED", "PUBLISHED", "LAG", "URL"].map(str::to_owned).to_vec()];
     for m in &status.mirrors {
         let state = format!("{:?}", m.state);
@@ -69,7 +70,23 @@ fn table(status: &Status) -> String {
             r.published.to_string(),
         ]);
     }
-    text + &format!("\n{}", columns(&rows))
+    text + &format!("\n{}", columns(&rows)) + &quarantined(status)
+}
+
+/// Nothing, while nobody has set a repository aside.
+fn quarantined(status: &Status) -> String {
+    let instances = status.instances.iter().map(|one| (&one.name, &one.quarantined));
+    let all = instances.chain(status.mirrors.iter().map(|one| (&one.name, &one.quarantined)));
+    let mut rows = vec![["IN QUARANTINE", "ON"].map(str::to_owned).to_vec()];
+    rows.extend(all.flat_map(|(name, paths)| paths.iter().map(move |path| vec![path.to_string(), name.to_string()])));
+    if rows.len() == 1 { String::new() } else { format!("\n{}", columns(&rows)) }
+}
+
+/// Above everything else: it is why somebody looks.
+fn absent(absence: &Absence) -> String {
+    let seconds = |milliseconds: u64| format!("{:.1} s", Duration::from_millis(milliseconds).as_secs_f64());
+    let end = absence.ends_within.map(|end| format!(" (in {} at the latest)", seconds(end))).unwrap_or_default();
+    format!("NO MASTER for {}: {}{end}\n\n", seconds(absence.milliseconds), absence.sentence)
 }
 
 /// Left-aligned columns, two spaces apart.
@@ -84,4 +101,61 @@ fn columns(rows: &[Vec<String>]) -> String {
         text.push('\n');
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn status() -> Status {
+        let instance = |name: &str, role: &str, pid: u32| {
+            json!({"name": name, "role": role, "pid": pid,
+                "generation": 1, "applied": 4, "inSync": true})
+        };
+        let mirror = |name: &str, pid: u32, port: u16| {
+            json!({"name": name, "pid": pid, "state": "Active", "url": format!("http://127.0.0.1:{port}"),
+                "applied": 4, "published": 4})
+        };
+        let repository = |path: &str, tip: Option<&str>, count: u32, published: u32| {
+            json!({"path": path, "tip": tip,
+                "heads": count, "changesets": count, "published": published})
+        };
+        serde_json::from_value(json!({
+            "master": "ssh-0",
+            "generation": 1,
+            "instances": [instance("ssh-0", "master", 11437), instance("ssh-1", "standby", 11446)],
+            "mirrors": [mirror("mirror-0", 11439, 20962), mirror("mirror-1", 11445, 28518)],
+            "repositories": [
+                repository("hello", Some("6df249f973510000000000000000000000000000"), 1, 4),
+                repository("projects/tools", None, 0, 3),
+            ],
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn the_readme_shows_what_is_printed() {
+        let (readme, table) = (include_str!("../../../../README.md"), table(&status()));
+        assert!(readme.contains(&table), "README.md is to show:\n{table}");
+    }
+
+    #[test]
+    fn what_is_set_aside_is_named_with_where() {
+        let mut status = status();
+        status.instances[1].quarantined = vec!["hello".parse().unwrap()];
+        status.mirrors[0].quarantined = vec!["projects/tools".parse().unwrap()];
+        let expected = "\nIN QUARANTINE   ON\nhello           ssh-1\nprojects/tools  mirror-0\n";
+        assert!(table(&status).ends_with(expected), "{}", table(&status));
+    }
+
+    #[test]
+    fn that_there_is_no_master_is_said_first() {
+        let sentence = "ssh-0 does not answer".to_owned();
+        let absence = Absence { milliseconds: 2100, sentence, ends_within: Some(900) };
+        let text = table(&Status { absence: Some(absence), ..status() });
+        let first = "NO MASTER for 2.1 s: ssh-0 does not answer (in 0.9 s at the latest)\n\nINSTANCE ";
+        assert!(text.starts_with(first), "{text}");
+    }
 }

@@ -2,7 +2,8 @@
 
 use transport::{Client, Identity, Target};
 
-use crate::all_in_one::{Ports, SUPERVISOR};
+use crate::access::SUPERVISOR;
+use crate::all_in_one::Ports;
 use crate::cli::Running;
 
 #[derive(Debug, thiserror::Error)]

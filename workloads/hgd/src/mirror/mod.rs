@@ -18,6 +18,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use transport::{CancellationToken, Client, Identity, Target};
 
+use crate::access::Access;
 use crate::probes::Probes;
 use crate::process::{self, Shutdown};
 
@@ -117,6 +118,7 @@ async fn serve(start: Start, local: Local, mut shutdown: Shutdown) -> Result<(),
     probes.metrics.register(Box::new(metrics::Replication::new(&local)?))?;
     let router = probes.router().merge(admin::status(status(&local, &role)));
     let router = router.merge(follower::peers::router(local.peers()));
+    let router = Access::new(role.masters.keys().cloned(), Some(local.registry())).guard(router);
     let internal = tokio::spawn(transport::serve(internal, identity, router, cancel.clone()));
     let public = tokio::spawn(http_mirror::serve(public, front, cancel.clone()));
     let feed = MirrorFeed::new(&local, client, role.advertised_url.clone(), peer.to_string(), master);

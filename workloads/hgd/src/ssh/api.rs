@@ -5,7 +5,6 @@ use std::sync::Arc;
 use axum::body::{Body, Bytes};
 use axum::extract::{Path, Query, Request, State};
 use axum::http::{StatusCode, header};
-use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
 use axum::{Extension, Json, Router};
@@ -28,7 +27,6 @@ use transport::Peer;
 use super::drain::Drain;
 use super::follow::{Following, follow};
 use super::imports::{Import, Imports, Refusal};
-use super::own::only_the_supervisor;
 use super::publication::Input;
 
 const CHUNK_BYTES: usize = 256 * 1024;
@@ -66,10 +64,9 @@ pub fn blobs_router(blobs: Blobs) -> Router {
 }
 
 pub fn master_router(master: Arc<Master>) -> Router {
-    let changes = put(put_repository).delete(delete_repository).post(act).get(import_state);
     Router::new()
-        .route("/v1/registry/{*path}", changes.route_layer(middleware::from_fn(only_the_supervisor)))
-        .route("/v1/drain", post(drain).route_layer(middleware::from_fn(only_the_supervisor)))
+        .route("/v1/registry/{*path}", put(put_repository).delete(delete_repository).post(act).get(import_state))
+        .route("/v1/drain", post(drain))
         .route("/v1/registry", get(registry))
         .route("/v1/snapshot", get(snapshot))
         .route("/v1/settled", get(settled))

@@ -8,6 +8,7 @@ mod drain;
 pub mod family;
 mod follow;
 mod front;
+mod held;
 mod imports;
 mod keep;
 mod metrics;
@@ -35,7 +36,7 @@ use follower::lanes::Origin;
 use follower::{Local, LocalError, LocalOptions, Standby, StandbyError};
 use log::Log;
 use log::blobs::Blobs;
-use protocol::{DiskId, Generation, InstanceName, LogName, Offset};
+use protocol::{DiskId, Generation, InstanceName, LogName, Offset, Registry};
 use register::{Register, Seal, State};
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, watch};
@@ -46,11 +47,11 @@ use self::own::Own;
 use self::settled::Settled;
 use self::tenure::Tenure;
 use self::trim::Beginning;
+use crate::access::Access;
 use crate::probes::Probes;
 use crate::process::{self, Shutdown};
 
 pub use api::PeerAddress;
-pub use own::only_the_supervisor;
 
 #[derive(Debug, thiserror::Error)]
 pub enum SshError {
@@ -257,7 +258,13 @@ fn router(base: &Base) -> Router {
     };
     let repositories = follower::peers::router(base.local.peers());
     let router = repositories.merge(api::blobs_router(base.blobs.clone())).merge(own::router(base.own.clone()));
-    router.merge(base.probes.router()).fallback(as_master)
+    let router = router.merge(held::router(base.own.clone(), &base.local));
+    let router = router.merge(base.probes.router()).fallback(as_master);
+    access(&base.role, Some(base.local.registry())).guard(router)
+}
+
+fn access(role: &SshRole, registry: Option<watch::Receiver<Arc<Registry>>>) -> Access {
+    Access::new(role.peers.keys().cloned().chain([role.name.clone()]), registry)
 }
 
 async fn listen(address: std::net::SocketAddr) -> Result<TcpListener, SshError> {

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aggregator::{Committed, Core, Options};
+use follower::LaneTable;
 use follower::lanes::Checkpoint;
-use follower::{LaneTable, LaneView};
 use log::{Event, Hold, Level, Log, SubscribeError, Subscription};
 use protocol::endpoints::{Endpoint, Endpoints, ServingReport};
-use protocol::status::{Cursor, InstanceStatus, MirrorStatus, PushStatus, Refusal, RepositoryStatus, Role, Status};
+use protocol::status::{Cursor, InstanceStatus, MirrorStatus, Refusal, RepositoryStatus, Role, Status};
 use protocol::stream::Progress;
 use protocol::{CreationId, Entry, Generation, InstanceName, Offset, Record, Registry, Repository};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -20,6 +20,7 @@ use tokio::time::{Instant, interval};
 use super::api::PeerAddress;
 use super::changes::Seen;
 use super::follow::Standbys;
+use super::held;
 use super::keep::Requirement;
 use super::metrics::Mirrors;
 use super::settled::Settled;
@@ -380,23 +381,24 @@ impl Publisher {
 
     /// Without repositories.
     fn status(&self) -> Status {
-        let own = self.options.progress.borrow().as_ref().map_or(Offset::ZERO, |progress| progress.applied_through);
+        let own = self.options.progress.borrow().clone();
         let in_sync = self.options.requirement.borrow().in_sync.clone();
-        let instance = |name: &InstanceName, role, applied| InstanceStatus {
+        let instance = |name: &InstanceName, role, progress: Option<&Progress>| InstanceStatus {
             name: name.clone(),
             role,
             pid: None,
             generation: self.options.generation,
-            applied,
+            applied: progress.map_or(Offset::ZERO, |progress| progress.applied_through),
             in_sync: role == Role::Master || in_sync.contains(name),
+            quarantined: held::quarantined(&self.registry, progress),
         };
         let connected = self.options.connected.borrow();
         let others = self.options.peers.keys().map(|name| {
             let role = if connected.contains_key(name) { Role::Standby } else { Role::Unknown };
-            instance(name, role, self.standbys.get(name).map_or(Offset::ZERO, |progress| progress.applied_through))
+            instance(name, role, self.standbys.get(name))
         });
-        let waiting = self.options.waiting.iter().map(|name| instance(name, Role::Standby, own));
-        let master = instance(&self.options.name, Role::Master, own);
+        let waiting = self.options.waiting.iter().map(|name| instance(name, Role::Standby, own.as_ref()));
+        let master = instance(&self.options.name, Role::Master, own.as_ref());
         let instances = [master].into_iter().chain(others).chain(waiting).collect();
         let path = |id| self.registry.get(id).map(|repository| repository.path.clone());
         let mirrors = self.core.mirrors().into_iter().map(|mirror| MirrorStatus {
@@ -411,6 +413,7 @@ impl Publisher {
         });
         Status {
             master: Some(self.options.name.clone()),
+            absence: None,
             generation: self.options.generation,
             log: Some(writable::status(&self.options.replication, *self.options.refuses.borrow())),
             instances,
@@ -435,13 +438,8 @@ impl Publisher {
     }
 
     fn repository(&self, repository: &Repository) -> RepositoryStatus {
-        let LaneView { tip, heads, changesets, .. } = self.options.table.get(repository.id).unwrap_or_default();
-        let (newest, path) = (repository.last, repository.path.clone());
-        let published = self.core.published(repository.id).unwrap_or(newest);
-        let pushed = repository.pushed.as_ref();
-        let last_push =
-            pushed.map(|pushed| PushStatus { id: repository.last_push, user: pushed.user.clone(), at: pushed.time });
-        RepositoryStatus { path, tip, heads, changesets, published, newest, last_push }
+        let published = self.core.published(repository.id).unwrap_or(repository.last);
+        held::repository(&self.options.table, repository, published)
     }
 
     /// Everything that nobody active needs any more goes, segment by segment.

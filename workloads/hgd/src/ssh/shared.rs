@@ -9,7 +9,7 @@ use std::time::Duration;
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::routing::{get, post};
-use axum::{Json, Router, middleware};
+use axum::{Json, Router};
 use config::SshRole;
 use failover::{InstanceReport, LogEnd, Renewals};
 use protocol::status::Role;
@@ -20,9 +20,9 @@ use tokio::time::Instant;
 use tower::ServiceExt;
 use transport::{CancellationToken, Client};
 
-use super::own::{REGISTER_LOOK, only_the_supervisor};
+use super::own::REGISTER_LOOK;
 use super::tenure::{Tenure, boot_time};
-use super::{SshError, claim, family, listen, metrics, open, reign, router};
+use super::{SshError, access, claim, family, listen, metrics, open, reign, router};
 use crate::probes::Probes;
 use crate::process::{self, Shutdown};
 
@@ -48,7 +48,7 @@ pub async fn run(
     let identity = process::identity(&role.tls)?;
     let admin = listen(role.admin_listen).await?;
     let waiting = Arc::new(Waiting { name: role.name.clone(), released: AtomicBool::new(false), look: Notify::new() });
-    let (serves, served) = watch::channel(waiting.clone().router().merge(probes.router()));
+    let (serves, served) = watch::channel(access(&role, None).guard(waiting.clone().router().merge(probes.router())));
     let cancel = CancellationToken::new();
     let server = tokio::spawn(transport::serve(admin, identity.clone(), current(served), cancel.clone()));
     probes.ready();
@@ -111,8 +111,7 @@ fn current(router: watch::Receiver<Router>) -> Router {
 
 impl Waiting {
     fn router(self: Arc<Waiting>) -> Router {
-        let look = post(look).route_layer(middleware::from_fn(only_the_supervisor));
-        let router = Router::new().route("/v1/instance", get(report)).route("/v1/look", look).with_state(self);
+        let router = Router::new().route("/v1/instance", get(report)).route("/v1/look", post(look)).with_state(self);
         router.fallback(async || (StatusCode::SERVICE_UNAVAILABLE, "this instance is not the master"))
     }
 

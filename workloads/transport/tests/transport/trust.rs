@@ -110,11 +110,18 @@ async fn plain_pages_answer_without_tls() {
     let shutdown = CancellationToken::new();
     let router = Router::new().route("/healthz", get(|| async { "ok" }));
     let served = tokio::spawn(transport::serve_plain(listener, router, shutdown.clone()));
-    let mut stream = TcpStream::connect(address).await.unwrap();
-    stream.write_all(b"GET /healthz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await.unwrap();
-    let mut answer = String::new();
-    timeout(DEADLINE, stream.read_to_string(&mut answer)).await.unwrap().unwrap();
+    let ask = async |host: &str| {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        let request = format!("GET /healthz HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        timeout(DEADLINE, stream.read_to_string(&mut answer)).await.unwrap().unwrap();
+        answer
+    };
+    let answer = ask(&address.to_string()).await;
     assert!(answer.starts_with("HTTP/1.1 200 OK") && answer.ends_with("ok"), "{answer}");
+    let answer = ask("pages.example.com").await;
+    assert!(answer.starts_with("HTTP/1.1 421 ") && !answer.ends_with("ok"), "{answer}");
     shutdown.cancel();
     timeout(DEADLINE, served).await.unwrap().unwrap();
 }
