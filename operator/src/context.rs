@@ -16,6 +16,7 @@ use crate::governor::Notes;
 use crate::link::{Link, Surroundings};
 use crate::metrics;
 use crate::names::STATUS_MANAGER;
+use crate::objects::Maker;
 use crate::problem::Problem;
 use crate::queue::Queue;
 use crate::world::cache::{Cache, Name};
@@ -28,8 +29,7 @@ pub struct Context {
     pub queue: Queue<Key>,
     pub events: Events,
     pub written: Written,
-    /// The image of pods whose resource names none.
-    pub image: Arc<str>,
+    pub maker: Maker,
     /// What promotions leave to tell.
     pub notes: Notes,
     links: Arc<Mutex<HashMap<Name, Arc<Link>>>>,
@@ -37,14 +37,14 @@ pub struct Context {
 }
 
 impl Context {
-    pub fn new(client: Client, world: World, queue: Queue<Key>, events: Events, image: &str) -> Context {
+    pub fn new(client: Client, world: World, queue: Queue<Key>, events: Events, maker: Maker) -> Context {
         Context {
             client,
             world,
             queue,
             events,
             written: Written::default(),
-            image: image.into(),
+            maker,
             notes: Notes::default(),
             links: Arc::default(),
             reported: Arc::default(),

@@ -18,6 +18,8 @@ pub const ROLE: &str = "hg-operator.dev/role";
 /// The readiness gate of mirror pods.
 pub const ACTIVE_GATE: &str = "hg-operator.dev/Active";
 pub const FINALIZER: &str = "hg-operator.dev/delete-repository";
+/// A person's word, `true`, on a HgRepository that is being deleted: it goes, and what the master has of it stays.
+pub const ABANDON: &str = "hg-operator.dev/abandon-repository";
 
 /// Our container of a pod; there may be others, by other people's will.
 pub const CONTAINER: &str = "hgd";

@@ -15,6 +15,7 @@ use crate::election::{self, ElectionError, Seat};
 use crate::events::Events;
 use crate::health::{self, Health};
 use crate::metrics;
+use crate::objects::Maker;
 use crate::queue::Queue;
 use crate::queue::decide::Outcome;
 use crate::world::{self, Key, World};
@@ -62,7 +63,7 @@ pub async fn run(options: Options, stop: watch::Receiver<bool>) -> Result<(), Ru
     let serving = health::start(options.listen, health, served.clone()).await;
     tokio::spawn(serving.map_err(|error| RunError::Listen(options.listen, error))?);
     let events = Events::new(client.clone(), options.seat.identity.clone());
-    let context = Context::new(client, world, queue, events, &options.image);
+    let context = Context::new(client, world, queue, events, Maker::new(&options.image, &options.seat.namespace));
     let register_client = governor::client().await?;
     let (acting, elected) = watch::channel(false);
     let ended = tokio::select! {

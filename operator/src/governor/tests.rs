@@ -9,6 +9,7 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 use super::*;
 use crate::events::Events;
+use crate::objects::Maker;
 use crate::queue::Queue;
 use crate::world::World;
 
@@ -34,7 +35,7 @@ fn name() -> Name {
 fn registers(client: Client) -> (Context, Registers) {
     let (world, events) = (World::default(), Events::new(client.clone(), "test".to_owned()));
     world.registers.put(lease("7"));
-    let context = Context::new(client.clone(), world, Queue::new(1), events, "example/image:1");
+    let context = Context::new(client.clone(), world, Queue::new(1), events, Maker::new("example/image:1", "code"));
     (context, Registers { client, behind: false })
 }
 

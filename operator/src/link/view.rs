@@ -23,7 +23,7 @@ pub struct View {
 pub struct News {
     /// Who is master, whether it answers, what mirrors do: the SshMaster and its pools.
     pub installation: bool,
-    /// Which mirrors are active, or have set something aside: every repository says how many have it.
+    /// Which mirrors are active, or who has set something aside: every repository says how many have it.
     pub mirrors: bool,
     pub repositories: Vec<RepositoryPath>,
 }
@@ -96,7 +96,8 @@ impl View {
                 .values()
                 .map(|mirror| (mirror.name.clone(), mirror.state, mirror.quarantined.clone()))
                 .collect();
-            mirrors
+            let aside: Vec<_> = view.instances.values().map(|one| one.quarantined.clone()).collect();
+            (mirrors, aside)
         };
         let who = |view: &View| {
             let roles: Vec<_> = view.instances.values().map(|one| (one.name.clone(), one.role)).collect();

@@ -23,7 +23,7 @@ use crate::names::{
 };
 use crate::objects::pod::{self, Template, Volumes, stateful_set};
 use crate::objects::services::{Front, front, headless};
-use crate::objects::{access, policies};
+use crate::objects::{Maker, access, policies};
 use crate::problem::Problem;
 use crate::storage;
 
@@ -48,7 +48,7 @@ pub struct Made {
     pub operator_certificate: Leaves,
 }
 
-pub fn build(observed: &Observed, made: Made, image: &str) -> Result<Objects, Problem> {
+pub fn build(observed: &Observed, made: Made, maker: &Maker) -> Result<Objects, Problem> {
     let (spec, workload) = (&observed.master.spec, observed.workload());
     let labels = selector(workload.component, workload.name);
     let files = configurations(workload, spec, &observed.pools)?;
@@ -62,7 +62,7 @@ pub fn build(observed: &Observed, made: Made, image: &str) -> Result<Objects, Pr
     let template = Template {
         workload,
         knobs: spec.pods(),
-        image: pod::image(observed.stateful_set.as_deref(), image),
+        image: pod::image(observed.stateful_set.as_deref(), &maker.image),
         config_hash: &unchanged::hash(&json!(files)),
         secrets: &secrets,
         replicas: spec.instances,
@@ -92,7 +92,7 @@ pub fn build(observed: &Observed, made: Made, image: &str) -> Result<Objects, Pr
         headless: headless(workload),
         front: front(workload, service),
         budget: policies::budget(workload),
-        network: policies::network(workload),
+        network: policies::network(workload, maker),
         stateful_set: stateful_set(&template),
     })
 }

@@ -115,7 +115,7 @@ async fn act(context: &Context, observed: &Observed) -> Result<Done, Problem> {
     let foundations = steps::foundations(context, observed, &hand).await?;
     let host_keys = steps::fingerprints(observed, &foundations.host_keys);
     let made = steps::certificates(context, observed, &foundations.authority)?;
-    let objects = build::build(observed, made, &context.image)?;
+    let objects = build::build(observed, made, &context.maker)?;
     let mut wrote = apply(context, &hand, objects).await?;
     if wrote {
         // They may have waited for its certificates.

@@ -19,6 +19,7 @@ use crate::apply::Premise;
 use crate::certificates::Leaves;
 use crate::governor::Note;
 use crate::link::view::View;
+use crate::objects::Maker;
 use crate::problem::{Class, Problem};
 use crate::tests::snapshots::{Snapshot, master, pool};
 use crate::world::cache::Name;
@@ -92,7 +93,7 @@ fn objects(observed: &Observed, name: &str) -> Snapshot {
         budget,
         network,
         stateful_set,
-    } = build(observed, made, "example/hg-operator:1").unwrap();
+    } = build(observed, made, &Maker::new("example/hg-operator:1", "operators")).unwrap();
     let mut snapshot = Snapshot::default();
     snapshot.add(&account);
     snapshot.add(&role);
@@ -151,7 +152,7 @@ fn instances_share_one_volume() {
 fn the_template_does_not_change_with_what_a_pod_need_not_be_replaced_for() {
     let template = |change: Value| {
         let made = Made { certificates: Leaves::default(), operator_certificate: Leaves::default() };
-        let objects = build(&observed(change), made, "example/hg-operator:1").unwrap();
+        let objects = build(&observed(change), made, &Maker::new("example/hg-operator:1", "operators")).unwrap();
         objects.stateful_set.value()["spec"]["template"].clone()
     };
     let before = template(json!({}));

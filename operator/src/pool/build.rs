@@ -20,8 +20,8 @@ use crate::names::{
     ADMIN_PORT, Component, DATA_FOLDER, HTTP_PORT, PROBE_PORT, TLS_FOLDER, Workload, http_service, selector,
 };
 use crate::objects::pod::{self, Template, Volumes, stateful_set};
-use crate::objects::policies;
 use crate::objects::services::{Front, front, headless};
+use crate::objects::{Maker, policies};
 use crate::problem::Problem;
 use crate::storage;
 
@@ -42,7 +42,7 @@ pub fn build(
     master: &SshMaster,
     certificates: Leaves,
     replicas: u32,
-    image: &str,
+    maker: &Maker,
 ) -> Result<Objects, Problem> {
     let (spec, workload) = (&observed.pool.spec, observed.workload());
     let labels = selector(workload.component, workload.name);
@@ -59,7 +59,7 @@ pub fn build(
     let template = Template {
         workload,
         knobs: spec.pods(),
-        image: pod::image(observed.stateful_set.as_deref(), image),
+        image: pod::image(observed.stateful_set.as_deref(), &maker.image),
         config_hash: &unchanged::hash(&json!(first)),
         secrets: &secrets,
         replicas,
@@ -81,7 +81,7 @@ pub fn build(
         headless: headless(workload),
         front: front(workload, service),
         budget: policies::budget(workload),
-        network: policies::network(workload),
+        network: policies::network(workload, maker),
         stateful_set: stateful_set(&template),
     })
 }

@@ -166,7 +166,7 @@ async fn act(context: &Context, observed: &Observed) -> Result<Duration, Problem
     let hand = Hand::of(context, &owner);
     let replicas = observed.replicas();
     let certificates = issue(context, observed, replicas)?;
-    let objects = build::build(observed, master, certificates, replicas, &context.image)?;
+    let objects = build::build(observed, master, certificates, replicas, &context.maker)?;
     let build::Objects { config, certificates, headless, front, budget, network, stateful_set } = objects;
     let world = &context.world;
     hand.apply(&world.config_maps, &config).await?;

@@ -14,6 +14,7 @@ use super::build::{Objects, build};
 use super::{Observed, report, validate};
 use crate::certificates::Leaves;
 use crate::link::view::View;
+use crate::objects::Maker;
 use crate::tests::snapshots::{Snapshot, master, pool};
 use crate::world::cache::Name;
 
@@ -32,7 +33,8 @@ fn observed(change: Value) -> Observed {
 
 fn built(observed: &Observed) -> Objects {
     let master = observed.master.clone().unwrap();
-    build(observed, &master, Leaves::default(), observed.replicas(), "example/hg-operator:1").unwrap()
+    build(observed, &master, Leaves::default(), observed.replicas(), &Maker::new("example/hg-operator:1", "operators"))
+        .unwrap()
 }
 
 #[test]

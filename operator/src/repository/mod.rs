@@ -20,7 +20,7 @@ use crate::events::EventReason;
 use crate::link::requests::AskError;
 use crate::link::{Link, MIRRORS_SETTLE};
 use crate::metrics;
-use crate::names::{FIELD_MANAGER, FINALIZER};
+use crate::names::{ABANDON, FIELD_MANAGER, FINALIZER};
 use crate::problem::{Class, Problem};
 use crate::queue::decide::Outcome;
 use crate::unreadable;
@@ -56,6 +56,14 @@ impl Observed {
 
     fn suspended(&self) -> bool {
         self.master.as_ref().is_some_and(|master| master.spec.suspend)
+    }
+
+    /// Where there is no SshMaster any more there is nothing to delete, and one that never had the path deletes nobody
+    /// else's repository.
+    fn owes_a_deletion(&self) -> bool {
+        let owns = self.master.is_some() && self.holder.as_ref() == Some(&self.name);
+        let is_abandoned = self.repository.annotations().get(ABANDON).is_some_and(|word| word == "true");
+        owns && self.repository.spec.deletion_policy == DeletionPolicy::Delete && !is_abandoned
     }
 
     fn has_finalizer(&self) -> bool {
@@ -103,7 +111,7 @@ pub async fn reconcile(context: &Context, name: &Name) -> Outcome {
         repository,
     };
     let ended = if observed.repository.metadata.deletion_timestamp.is_some() {
-        delete(context, &observed).await.map(|()| Outcome::Done)
+        delete(context, &observed).await
     } else {
         look(context, &observed).await
     };
@@ -256,25 +264,52 @@ async fn set_finalizer(context: &Context, observed: &Observed, wanted: bool) -> 
     }
 }
 
-/// The resource is being deleted. Where there is no SshMaster any more there is nothing to delete, and one that never
-/// had the path deletes nobody else's repository.
-async fn delete(context: &Context, observed: &Observed) -> Result<(), Problem> {
+/// The resource is being deleted, and goes as soon as the master has deleted what it owes.
+async fn delete(context: &Context, observed: &Observed) -> Result<Outcome, Problem> {
     if !observed.has_finalizer() {
-        return Ok(());
+        return Ok(Outcome::Done);
     }
-    let path = &observed.repository.spec.path;
-    let owns = observed.holder.as_ref() == Some(&observed.name);
-    if observed.master.is_some() && owns && observed.repository.spec.deletion_policy == DeletionPolicy::Delete {
-        let link = observed.link.as_ref().ok_or_else(no_master)?;
-        if link.settings(path).ok_or_else(no_master)?.is_some() {
-            must_be_current(context, observed).await?;
-            link.delete(&context.world, path).await.map_err(told)?;
-            let note = format!("repository {path}");
-            context.events.tell(observed.repository.as_ref(), EventReason::RepositoryDeleted, note).await;
-            tracing::info!(repository = %observed.name, %path, "deleted on the master");
+    if observed.owes_a_deletion() {
+        match delete_on_master(context, observed).await {
+            Err(problem) if problem.class != Class::Behind => return waits(context, observed, &problem).await,
+            done => done?,
         }
     }
-    set_finalizer(context, observed, false).await
+    set_finalizer(context, observed, false).await?;
+    Ok(Outcome::Done)
+}
+
+async fn delete_on_master(context: &Context, observed: &Observed) -> Result<(), Problem> {
+    let path = &observed.repository.spec.path;
+    let link = observed.link.as_ref().ok_or_else(no_master)?;
+    if link.settings(path).ok_or_else(no_master)?.is_some() {
+        must_be_current(context, observed).await?;
+        link.delete(&context.world, path).await.map_err(told)?;
+        let note = format!("repository {path}");
+        context.events.tell(observed.repository.as_ref(), EventReason::RepositoryDeleted, note).await;
+        tracing::info!(repository = %observed.name, %path, "deleted on the master");
+    }
+    Ok(())
+}
+
+/// Says what a deletion waits for, and the way out. A master that comes, and that word, wake it.
+async fn waits(context: &Context, observed: &Observed, problem: &Problem) -> Result<Outcome, Problem> {
+    let repository = &observed.repository;
+    let (name, master) = (&observed.name.name, &repository.spec.master_ref.name);
+    let sentence = format!(
+        "deletionPolicy is Delete, and the repository is not deleted on SshMaster '{master}' yet: {problem}; it is \
+         tried again. To let this resource go and keep the repository there: \
+         kubectl annotate hgrepository {name} {ABANDON}=true"
+    );
+    let problem = Problem::user(Reason::Deleting, sentence);
+    let before = repository.status.clone().unwrap_or_default();
+    let status = report::waits(&before, &problem, repository.metadata.generation, Timestamp::now());
+    if status != before {
+        context
+            .report(&context.world.repositories, Key::Repository(observed.name.clone()), repository, &status)
+            .await?;
+    }
+    Err(problem)
 }
 
 #[cfg(test)]

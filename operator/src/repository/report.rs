@@ -7,6 +7,7 @@ use crds::conditions::{ConditionStatus, ConditionType, Finding, Reason, conditio
 use crds::{HgRepositoryStatus, LastPush, Urls};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
+use protocol::RepositoryPath;
 use protocol::status::{MirrorStatus, PushStatus, RepositoryStatus};
 
 use super::import::Import;
@@ -49,6 +50,20 @@ pub fn report(
         urls: if ours { urls(observed) } else { before.urls.clone() },
         conditions: conditions(&before.conditions, &found_conditions, generation, now),
     }
+}
+
+/// Of one that is being deleted and cannot go yet: all but Ready stays as it was.
+pub fn waits(
+    before: &HgRepositoryStatus,
+    problem: &Problem,
+    generation: Option<i64>,
+    now: Timestamp,
+) -> HgRepositoryStatus {
+    let ready = Finding::new(ConditionType::Ready, false, problem.reason, problem.sentence.clone());
+    let mut status = before.clone();
+    status.conditions.retain(|one| one.type_ != ConditionType::Ready.as_str());
+    status.conditions.splice(0..0, conditions(&before.conditions, &[ready], generation, now));
+    status
 }
 
 /// A status has whole seconds.
@@ -138,17 +153,23 @@ fn findings(
             }
         }
     };
-    let aside: Vec<&str> = found.map_or_else(Vec::new, |(view, _)| {
-        let aside = view.mirrors.values().filter(|mirror| mirror.quarantined.contains(path));
-        aside.map(|mirror| mirror.name.as_str()).collect()
-    });
-    let quarantined = if aside.is_empty() {
-        say(ConditionType::Quarantined, ConditionStatus::False, Reason::NotQuarantined, "")
-    } else {
-        let sentence = format!("set aside on {}", aside.join(", "));
-        say(ConditionType::Quarantined, ConditionStatus::True, Reason::QuarantinedOnMirror, &sentence)
-    };
+    let quarantined = quarantined(found.map(|(view, _)| view), path);
     vec![ready, replicated, read_only(observed), quarantined, imported(observed, done)]
+}
+
+fn quarantined(view: Option<&View>, path: &RepositoryPath) -> Finding {
+    let about = ConditionType::Quarantined;
+    let instances = view.into_iter().flat_map(|view| view.instances.values());
+    let instances = instances.filter(|one| one.quarantined.contains(path)).map(|one| one.name.as_str());
+    let mirrors = view.into_iter().flat_map(|view| view.mirrors.values());
+    let mirrors = mirrors.filter(|one| one.quarantined.contains(path)).map(|one| one.name.as_str());
+    let reason = match (instances.clone().next(), mirrors.clone().next()) {
+        (Some(_), _) => Reason::QuarantinedOnInstance,
+        (None, Some(_)) => Reason::QuarantinedOnMirror,
+        (None, None) => return Finding::new(about, false, Reason::NotQuarantined, ""),
+    };
+    let aside: Vec<&str> = instances.chain(mirrors).collect();
+    Finding::new(about, true, reason, format!("set aside on {}", aside.join(", ")))
 }
 
 fn read_only(observed: &Observed) -> Finding {
@@ -179,8 +200,8 @@ fn imported(observed: &Observed, done: Result<&Done, &Problem>) -> Finding {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use protocol::Offset;
     use protocol::status::{MirrorState, Status};
-    use protocol::{Offset, RepositoryPath};
     use serde_json::json;
 
     #[test]
@@ -218,6 +239,30 @@ mod tests {
     }
 
     #[test]
+    fn a_repository_in_quarantine_says_where() {
+        let path: RepositoryPath = "a".parse().unwrap();
+        let said = |instance: &[&str], mirror: &[&str]| {
+            let status: Status = serde_json::from_value(json!({
+                "master": "hg-ssh-0", "generation": 1, "repositories": [],
+                "instances": [{"name": "hg-ssh-1", "role": "standby", "pid": null, "generation": 1, "applied": 1,
+                    "quarantined": instance}],
+                "mirrors": [{"name": "web-mirror-0", "pid": null, "state": "Active", "url": "", "applied": 1,
+                    "published": 1, "quarantined": mirror}],
+            }))
+            .unwrap();
+            let mut view = View::default();
+            view.hear(status);
+            let Finding { status, reason, message, .. } = quarantined(Some(&view), &path);
+            (status == ConditionStatus::True, reason, message)
+        };
+        assert_eq!(said(&["b"], &[]), (false, Reason::NotQuarantined, String::new()));
+        let on_mirror = "set aside on web-mirror-0".to_owned();
+        assert_eq!(said(&[], &["a"]), (true, Reason::QuarantinedOnMirror, on_mirror));
+        let both = "set aside on hg-ssh-1, web-mirror-0".to_owned();
+        assert_eq!(said(&["a"], &["a", "b"]), (true, Reason::QuarantinedOnInstance, both));
+    }
+
+    #[test]
     fn a_push_is_told_with_its_row_its_user_and_its_second() {
         let push = PushStatus {
             id: protocol::PushId(7),
@@ -227,6 +272,23 @@ mod tests {
         let told = serde_json::to_value(pushed(&push)).unwrap();
         let expected = json!({"id": 7, "user": "me@example.org", "at": "2023-11-14T22:13:20Z"});
         assert_eq!(told, expected);
+    }
+
+    #[test]
+    fn one_that_waits_for_its_deletion_says_so_and_leaves_the_rest() {
+        let at = Timestamp::from_second(10).unwrap();
+        let other = Finding::new(ConditionType::ReadOnly, false, Reason::Writable, "");
+        let ready = Finding::new(ConditionType::Ready, true, Reason::AllReady, "");
+        let before = HgRepositoryStatus {
+            heads: Some(3),
+            conditions: conditions(&[], &[other, ready], Some(1), at),
+            ..HgRepositoryStatus::default()
+        };
+        let problem = Problem::user(Reason::Deleting, "it waits");
+        let status = waits(&before, &problem, Some(2), at);
+        let told: Vec<_> = status.conditions.iter().map(|one| [&*one.type_, &one.status, &one.reason]).collect();
+        assert_eq!(told, [["Ready", "False", "Deleting"], ["ReadOnly", "False", "Writable"]]);
+        assert_eq!((status.heads, waits(&status, &problem, Some(2), at)), (Some(3), status.clone()));
     }
 
     #[test]

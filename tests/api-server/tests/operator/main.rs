@@ -22,7 +22,7 @@ use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{Secret, Service};
 use kube::ResourceExt;
-use kube::api::{DeleteParams, PostParams};
+use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 
 /// A Lease of fifteen seconds and a round of two, and what a busy machine adds.
@@ -41,6 +41,7 @@ async fn resources_become_objects_and_an_unchanged_world_is_left_alone() {
     a_missing_secret_is_told_and_mended(&cluster).await;
     objects_are_made(&cluster).await;
     conflicts_are_told_and_disturb_nobody(&cluster).await;
+    a_deletion_that_waits_can_be_given_up(&cluster).await;
     what_is_deleted_comes_back(&cluster).await;
     a_pool_scales(&cluster).await;
     what_people_write_is_watched(&cluster, &operator).await;
@@ -121,6 +122,25 @@ async fn conflicts_are_told_and_disturb_nobody(cluster: &Cluster) {
         .until("what it owned is gone with it", async || {
             let left = cluster.versions().await;
             (!left.keys().any(|object| object.contains(" other-"))).then_some(())
+        })
+        .await;
+}
+
+/// Its SshMaster has no node to run on, and may never have one.
+async fn a_deletion_that_waits_can_be_given_up(cluster: &Cluster) {
+    let held = json!({"path": "held", "masterRef": {"name": "hg"}, "deletionPolicy": "Delete"});
+    cluster.apply("HgRepository", "held", held).await;
+    cluster.wait_for_reason("HgRepository", "held", "Ready", "MasterNotReady").await;
+    cluster.delete("HgRepository", "held").await;
+    let message = cluster.wait_for_reason("HgRepository", "held", "Ready", "Deleting").await;
+    let word = "hg-operator.dev/abandon-repository";
+    assert!(message.contains("SshMaster 'hg' yet: no SSH instance answers as master"), "{message}");
+    assert!(message.ends_with(&format!("kubectl annotate hgrepository held {word}=true")), "{message}");
+    let patch = Patch::Merge(json!({"metadata": {"annotations": {word: "true"}}}));
+    cluster.ours("HgRepository").patch("held", &PatchParams::default(), &patch).await.unwrap();
+    cluster
+        .until("the resource is gone", async || {
+            cluster.ours("HgRepository").get_opt("held").await.unwrap().is_none().then_some(())
         })
         .await;
 }
