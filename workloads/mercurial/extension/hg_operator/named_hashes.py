@@ -17,6 +17,9 @@ from . import view, wire_arguments
 
 _FULL_HASH = re.compile(rb'[0-9a-f]{40}\Z')
 _WORKING_DIRECTORY = b'f' * 40
+# Old commands that fail on SSH instances, too, when one of their nodes is unknown.
+_FROM_NODES = frozenset([b'changegroup', b'changegroupsubset'])
+_WRITES = frozenset([b'unbundle', b'pushkey'])
 # Set on a repository for one request: whoever asks knows that nobody has what is not stored here.
 DEFINITE = '_hg_operator_definite'
 
@@ -89,17 +92,28 @@ def _wrap(name, command):
 
     def on_mirrors(repo, proto, *args):
         if not view.is_mirror(repo.ui):
-            return original(repo, proto, *args)
+            nodes = [node for text in args for node in wireprototypes.decodelist(text)] if name in _FROM_NODES else ()
+            return _unknown_in(repo, nodes) or original(repo, proto, *args)
         return command(original, repo, proto, *args)
 
     entry.func = on_mirrors
 
 
 def _dispatch(original, repo, proto, command, *args, **kwargs):
-    """Stock commands end in error 500 when a node is filtered; say in the protocol's way that it is unknown."""
-    if not view.is_mirror(repo.ui):
+    """Over SSH, nonsense is answered in the protocol's way, and the session goes on."""
+    if command in _WRITES:
         return original(repo, proto, command, *args, **kwargs)
-    wire_arguments.check(proto, command)
+    try:
+        with wire_arguments.checked(proto, command):
+            return _known_only(original, repo, proto, command, *args, **kwargs)
+    except wire_arguments.BadArguments as why:
+        if proto.name != wireprototypes.SSHV1:
+            raise
+        return wireprototypes.ooberror(b'%s\n' % str(why).encode('ascii', 'replace'))
+
+
+def _known_only(original, repo, proto, command, *args, **kwargs):
+    """Stock commands fail when a node is unknown or filtered; say in the protocol's way that it is unknown."""
     try:
         return original(repo, proto, command, *args, **kwargs)
     except (error.LookupError, error.RepoLookupError, error.FilteredIndexError, error.WdirUnsupported):

@@ -3,8 +3,8 @@
 
 Two filters. `hg-operator-shown` is what discovery and pages see. `hg-operator-named` also has the changesets that
 the current request names by full hash, with their ancestors. Extensions derive filters from them, whose names begin as
-theirs do. Bookmarks, phases, markers and the pushlog need no filter: the lane writes them when it shows a record, never
-before. On SSH instances shown is applied and nothing here does anything.
+theirs do. Bookmarks, phases, markers and the pushlog need no filter: the lane writes them when it shows a record,
+never before. On SSH instances shown is applied and nothing here does anything.
 """
 
 import json

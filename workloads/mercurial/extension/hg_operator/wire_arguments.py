@@ -4,6 +4,7 @@
 Mercurial's own commands trust their arguments: nonsense ends as a failure of the server, with a traceback.
 """
 
+import contextlib
 import re
 
 from mercurial import wireprototypes, wireprotov1server
@@ -29,11 +30,12 @@ class BadArguments(Exception):
     """The request cannot be understood: HTTP 400."""
 
 
-def check(proto, command):
-    """Makes `proto` refuse arguments that `command` cannot take, when the command asks for them."""
+@contextlib.contextmanager
+def checked(proto, command):
+    """Within it `proto` refuses arguments that `command` cannot take, when the command asks for them."""
     getargs = proto.getargs
 
-    def checked(spec):
+    def getargs_checked(spec):
         names = spec.split()
         try:
             values = getargs(spec)
@@ -47,7 +49,11 @@ def check(proto, command):
             raise BadArguments(fault)
         return values
 
-    proto.getargs = checked
+    proto.getargs = getargs_checked
+    try:
+        yield
+    finally:
+        proto.getargs = getargs  # over SSH there is one for all commands of a session
 
 
 def unreadable(command):
