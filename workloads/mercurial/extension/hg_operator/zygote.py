@@ -63,7 +63,7 @@ def load(config):
     # The first to be loaded: others derive filters from what they find. What is set again stands last.
     for name, path in baseui.configitems(b"extensions"):
         if name != b"hg_operator":
-            baseui.setconfig(b"extensions", name, path, b"site")
+            baseui.setconfig(b"extensions", name, path, baseui.configsource(b"extensions", name))
     extensions.loadall(baseui)
     extensions.populateui(baseui)
     for name in _PRELOADED:
