@@ -2,13 +2,13 @@
 """Mercurial's side of hg-operator: pushes go through the push gate into the log, the log is applied to repositories,
 and clients see only what every mirror can serve.
 
-`push` and its neighbours (acceptable, gate, pending, spool, fetch) record pushes; `lane` and its neighbours apply records; `view`
-and `web` show them; `zygote` is the process that all of them are forked from.
+`push` and its neighbours (payload, acceptable, gate, pending, spool, fetch) record pushes; `lane` and its neighbours
+apply records; `view` and `web` show them; `zygote` is the process that all of them are forked from.
 """
 
 from mercurial import registrar
 
-from . import acceptable, admission, push, view
+from . import acceptable, admission, payload, push, view
 
 testedwith = b"6.3.2 7.2.4"
 minimumhgversion = b"6.3"
@@ -24,6 +24,12 @@ configitem(b"hg-operator", b"url", default=b"")
 configitem(b"hg-operator", b"path", default=b"")
 # A lane begins nothing with less free space than this: transactions need some, to be rolled back too.
 configitem(b"hg-operator", b"reserved-space", default=b"1 MB")
+# What one command may cost: its memory, any file that it writes, what a client may send with a push, and the seconds
+# for which a client may neither send what it has announced nor read what it has asked for.
+configitem(b"hg-operator", b"command-memory", default=b"2 GB")
+configitem(b"hg-operator", b"file-size", default=b"64 GB")
+configitem(b"hg-operator", b"largest-push", default=b"16 GB")
+configitem(b"hg-operator", b"progress-timeout", default=600)
 # For tests only: before-append, after-append or during-close; see test_points.py.
 configitem(b"hg-operator", b"test-kill-at", default=b"")
 configitem(b"hg-operator", b"test-kill-file", default=b"")
@@ -37,6 +43,7 @@ def uisetup(ui):
 
 def extsetup(ui):
     acceptable.extsetup(ui)
+    payload.extsetup(ui)
     push.extsetup(ui)
     view.extsetup(ui)
 

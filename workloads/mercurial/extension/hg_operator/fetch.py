@@ -41,7 +41,7 @@ def _fetch(request, config, baseui):
     if not source.lower().startswith(_SCHEMES):
         raise error.Abort(b"only http:// and https:// are fetched from")
     push_gate = gate.Gate(config.get("gate"), request["repository"], user, True)
-    session = push.Session(push_gate, user, config.get("spool"), sys.stderr, of_client=False)
+    session = push.Session(baseui, push_gate, user, config.get("spool"), sys.stderr, of_client=False)
     admission.admit(session)
     repo = hg.repository(_ui(baseui), os.fsencode(request["directory"])).local()
     try:

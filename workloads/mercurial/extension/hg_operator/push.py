@@ -12,7 +12,7 @@ from traceback import print_exception
 from mercurial import bundle2, error, exchange, extensions, wireprototypes, wireprotov1server
 from mercurial.utils import stringutil
 
-from . import acceptable, admission, gate, pushlog, received, spool, state, test_points
+from . import acceptable, admission, gate, limits, payload, pushlog, received, spool, state, test_points
 from .pending import Pending, served_heads
 
 REPAIRED = b"recorded; being repaired\n"
@@ -27,7 +27,8 @@ class Session:
     `log` is where a fault is told that the person is not; `of_client` is false for an import.
     """
 
-    def __init__(self, push_gate, user, spool_directory, log, of_client=True):
+    def __init__(self, ui, push_gate, user, spool_directory, log, of_client=True):
+        self.ui = ui
         self.log = log
         self.of_client = of_client
         # What the open transaction has added from changegroups: (kind, name) to (revlog, length before).
@@ -39,6 +40,8 @@ class Session:
         self._spool = spool_directory
         # What the client is sending, where that is kept in a file.
         self.bundle_file = None
+        # Why the push that is being received will not be taken.
+        self.refusal = None
         # True after a transaction of the current command was recorded and has closed.
         self.recorded = False
         # The record whose transaction is not known to be over.
@@ -53,6 +56,14 @@ class Session:
         except gate.Refused as refusal:
             raise _abort(repo.ui, refusal) from None
         repo.unfiltered().invalidateall()
+
+    def ask(self, ui):
+        """Before anything of a push is received: None, or why it is not taken."""
+        try:
+            self._gate.open()
+        except gate.Refused as refusal:
+            return _abort(ui, refusal)
+        return None
 
     def settle(self, ui):
         """After the lock is released: tells the gate how the transaction of the last record ended."""
@@ -173,6 +184,8 @@ def _unbundle(original, repo, bundle, heads, source, url):
     try:
         with as_abort(session):
             try:
+                if session.refusal is not None:
+                    raise session.refusal
                 session.wait(repo)
                 session.bundle_file = received.file_of(bundle)
                 answer = original(repo, bundle, heads, source, url)
@@ -218,17 +231,21 @@ class as_abort:
             return False
         if isinstance(why, error.LockHeld):
             raise error.Abort(b"%s is locked by %s; try again" % (why.desc or b"repository", why.locker)) from why
+        bound = limits.sentence(self._session.ui, why)
+        if bound is not None:
+            raise error.Abort(bound) from why
         if isinstance(why, OSError):
             raise error.Abort(stringutil.forcebytestr(why.strerror or why)) from why
         # A bundle made by hand, most likely; what is wrong with it may be a fault of ours as well.
         print_exception(why, file=self._session.log)
-        what = b"the push is recorded, but not what follows it" if self._session.recorded else b"the push cannot be taken"
+        recorded = self._session.recorded
+        what = b"the push is recorded, but its answer cannot be made" if recorded else b"the push cannot be taken"
         name = type(why).__name__.encode("ascii", "replace")
         raise error.Abort(b"%s: %s: %s" % (what, name, stringutil.forcebytestr(why))) from why
 
 
 # Mercurial's own code has an answer to these.
-_ANSWERED = (error.Abort, error.BundleValueError, error.PushRaced, BrokenPipeError)
+_ANSWERED = (error.Abort, error.BundleValueError, error.PushRaced, BrokenPipeError, payload.SessionOver)
 
 
 def extsetup(ui):

@@ -27,8 +27,8 @@ def file_of(bundle):
 def changegroup(ui, file, nodes):
     """(version, chunks) of the changegroup in `file` if it brings exactly the new changesets `nodes`, in this order.
 
-    None otherwise: of a client that speaks bundle1, of several changegroups, of one that repeats what is known, or when
-    a hook has added some itself.
+    None otherwise: of a client that speaks bundle1, of several changegroups, of one that repeats what is known, or
+    when a hook has added some itself.
     """
     if file is None:
         yield None

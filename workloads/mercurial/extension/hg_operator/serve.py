@@ -9,7 +9,7 @@ import traceback
 
 from mercurial import error, hg, wireprotoserver
 
-from . import admission, frames, gate, push
+from . import admission, frames, gate, limits, payload, push
 
 FAILED = 255
 FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -25,6 +25,7 @@ def run(connection, request, descriptors, config, baseui):
         os.close(descriptor)
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, interrupt)
+    limits.end_unread_answers(baseui, (1, 2))
     code = _serve(request, config, baseui, log)
     connection.send({"exit": code})
 
@@ -39,7 +40,7 @@ def _serve(request, config, baseui, log):
     os.environ.update(request.get("env") or {})
     os.environ.update({"USER": user, "LOGNAME": user, "REMOTE_USER": user})
     push_gate = gate.Gate(config.get("gate"), request["repository"], user, bool(request.get("mayWrite")))
-    admission.admit(push.Session(push_gate, user, config.get("spool"), log))
+    admission.admit(push.Session(baseui, push_gate, user, config.get("spool"), log))
     try:
         repo = hg.repository(baseui.copy(), os.fsencode(request["directory"])).local()
         repo.ui.setconfig(b"hg-operator", b"path", os.fsencode(request.get("path") or ""), b"hg-operator")
@@ -53,9 +54,14 @@ def _serve(request, config, baseui, log):
         code = _refuse(why.message)
     except (KeyboardInterrupt, BrokenPipeError):
         code = FAILED
+    except payload.SessionOver as why:
+        code = _refuse(why.args[0])
     except Exception as why:
         traceback.print_exc(file=log)
-        if isinstance(why, OSError) and why.errno in FULL:
+        bound = limits.sentence(baseui, why)
+        if bound is not None:
+            code = _refuse(bound)
+        elif isinstance(why, OSError) and why.errno in FULL:
             code = _refuse(b"the server's volume is full")
         else:
             code = _refuse(b"internal error; the server's log says more")

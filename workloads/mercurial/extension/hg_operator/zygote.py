@@ -45,6 +45,8 @@ def load(config):
         os.environ.pop(name, None)
     from mercurial import extensions, ui as uimod
 
+    from hg_operator import foreign
+
     try:
         from mercurial import initialization
 
@@ -60,6 +62,9 @@ def load(config):
         (b"extensions", b"hg_operator", b""),
     ):
         baseui.setconfig(section, name, value, b"hg-operator")
+    refusal = foreign.refusal(baseui)
+    if refusal is not None:
+        sys.exit(refusal)
     # The first to be loaded: others derive filters from what they find. What is set again stands last.
     for name, path in baseui.configitems(b"extensions"):
         if name != b"hg_operator":
@@ -134,7 +139,7 @@ def child(sock, config, baseui, zygote):
 
 
 def _run(sock, config, baseui):
-    from hg_operator import fetch, frames, lane, serve, web
+    from hg_operator import fetch, frames, lane, limits, serve, web
 
     connection = frames.Connection(sock)
     received = connection.receive_with_descriptors()
@@ -144,6 +149,7 @@ def _run(sock, config, baseui):
     connection.send({"pid": os.getpid()})
     mode = request.get("mode")
     if mode == "serve":
+        limits.apply(baseui)
         serve.run(connection, request, descriptors, config, baseui)
     elif mode == "fetch":
         fetch.run(connection, request, config, baseui)

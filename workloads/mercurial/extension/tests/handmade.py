@@ -24,8 +24,9 @@ def part(kind, data=b"", mandatory=True, **params):
     return kind, data, mandatory, params
 
 
-def bundle(*parts, reply=True):
+def bundle(*parts, reply=True, compression=None):
     bundler = bundle2.bundle20(UI)
+    bundler.setcompression(compression)
     if reply:
         bundler.newpart(b"replycaps", data=bundle2.encodecaps(bundle2.capabilities))
     for kind, data, mandatory, params in parts:
@@ -100,8 +101,16 @@ class Wire:
         for piece in pieces:
             self.send(b"%d\n%s" % (len(piece), piece))
         self.send(b"0\n")
+        return self.parts()
+
+    def parts(self):
+        """What a bundle2 that comes now consists of."""
         reply = bundle2.getunbundler(UI, self.stdout)
         return [(answer.type, dict(answer.params)) for answer in reply.iterparts()]
+
+    def said(self):
+        """All that is said to the person until the child ends by itself."""
+        return self._stderr.read().decode()
 
     def begin_unbundle(self):
         assert self.command("unbundle", heads=b"force".hex()) == b""

@@ -135,7 +135,8 @@ class Bookmarks(Handmade):
     def test_names(self):
         self.send(changes(self.path(), 0))
         node = self.nodes[0]
-        for name in (b"", b" ", b"a\nb", b"a\rb", b" a", b"a ", b"\xff\xfe", b"a\0b", b"tip", b"null", b".", b"12", b"a:b"):
+        unsafe = (b"", b" ", b"a\nb", b"a\rb", b" a", b"a ", b"\xff\xfe", b"a\0b")
+        for name in (*unsafe, b"tip", b"null", b".", b"12", b"a:b"):
             with self.subTest(name=name):
                 self.assertRefused("the bookmark name '", bookmark(name, node))
                 self.assertRefused("the bookmark name '", changes(self.path(), 1), bookmark(name, node))
