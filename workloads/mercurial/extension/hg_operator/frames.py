@@ -33,6 +33,10 @@ class Connection:
     def close(self):
         self._stream.close()
 
+    def bound(self, seconds):
+        """From here on a wait that is longer fails with an OSError."""
+        self._stream.settimeout(seconds)
+
     def send(self, message, body=b""):
         """Sends one frame; `body` is announced in the object when there is any."""
         if body:

@@ -1,7 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The client of the push gate: asks whether a push may begin, and has it recorded (docs/protocols.md, "Push gate")."""
 
+import contextlib
+
 from . import frames
+
+CATCH_UP_SECONDS = 5
 
 UNAVAILABLE = ["replication log not available; all writes disabled"]
 UNKNOWN = ["outcome unknown: the push may have been recorded"]
@@ -32,6 +36,14 @@ class Gate:
     def wait(self):
         """Returns when everything recorded for this repository is applied here. Must be called without its lock."""
         self._check({"op": "wait", "repository": self._repository})
+
+    def catch_up(self):
+        """As `wait`, for a few seconds only and without complaint: what a person is shown is up to date if it can be."""
+        with contextlib.suppress(OSError, ValueError, TypeError, frames.FrameError):
+            connection = frames.connect(self._path)
+            with contextlib.closing(connection):
+                connection.bound(CATCH_UP_SECONDS)
+                self._ask(connection, {"op": "wait", "repository": self._repository})
 
     def open(self):
         """Asks whether a push may begin."""

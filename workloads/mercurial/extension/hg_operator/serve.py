@@ -41,6 +41,10 @@ def _serve(request, config, baseui, log):
     os.environ.update({"USER": user, "LOGNAME": user, "REMOTE_USER": user})
     push_gate = gate.Gate(config.get("gate"), request["repository"], user, bool(request.get("mayWrite")))
     admission.admit(push.Session(baseui, push_gate, user, config.get("spool"), log))
+    if request.get("mayWrite"):
+        # After a push that broke off, its record may still have to be applied: a client that asks what is here before
+        # that would push again what is in the log.
+        push_gate.catch_up()
     try:
         repo = hg.repository(baseui.copy(), os.fsencode(request["directory"])).local()
         repo.ui.setconfig(b"hg-operator", b"path", os.fsencode(request.get("path") or ""), b"hg-operator")

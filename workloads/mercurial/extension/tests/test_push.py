@@ -56,7 +56,7 @@ class Kinds(Case):
         self.client.push(self.ssh)
         self.assertEqual(self.gate.records[1]["applied"], 100)
         self.assertEqual(self.gate.records[1]["push"]["headsRemoved"], [second])
-        self.assertEqual([push["op"] for push in self.gate.asked], ["open", "wait", "open", "append", "closed"] * 2)
+        self.assertEqual([push["op"] for push in self.gate.asked], ["wait", "open", "wait", "open", "append", "closed"] * 2)
         self.assertEqual(self.gate.asked[0]["repository"], 7)
 
     def test_an_old_client(self):
@@ -338,6 +338,24 @@ class Kills(Case):
             lane.show(record)
         self.assertEqual(self.hashes(lane), self.hashes(self.lane))
 
+    def test_the_next_push_finds_nothing_left_to_push(self):
+        """What was recorded is applied before anybody who may push is told what is here."""
+        self.client.commit("a")
+        self.client.push(self.ssh)
+        for place in ("after-append", "during-close"):
+            with self.subTest(place=place):
+                self.restart("test-kill-at = " + place)
+                self.client.commit(place)
+                self.client.push(self.ssh, expect=None)
+                self.restart("")
+                self.gate.answers = {"wait": self.apply_the_last}
+                self.assertIn("no changes found", self.client.push(self.ssh, expect=1))
+
+    def apply_the_last(self, _request, _body):
+        self.lane.ask("recover", "r", breakLocks=False)
+        self.lane.apply(self.gate.records[-1])
+        return {"ok": {}}
+
     def test_the_next_push_recovers_by_itself(self):
         self.restart("test-kill-at = before-append")
         self.client.commit("a")
@@ -385,7 +403,7 @@ class TwoAtOnce(Case):
         self.lane.ask("state", "r")
         # Held by this process, which lives; gone as soon as the gate was asked.
         os.symlink("%s:%d" % (_lock_host(self.ssh.python), os.getpid()), lock)
-        self.gate.answers = {"wait": lambda request, body: (os.unlink(lock), {"ok": {}})[1]}
+        self.gate.answers = {"open": lambda request, body: (os.path.lexists(lock) and os.unlink(lock), {"ok": {}})[1]}
         self.client.push(self.ssh)
         self.assertEqual(len(self.gate.records), 1)
 
