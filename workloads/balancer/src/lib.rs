@@ -8,6 +8,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use protocol::proxy_line;
+use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
@@ -47,6 +49,8 @@ pub struct Settings {
     pub max_age: Duration,
     /// Further ones wait in the kernel's queue.
     pub max_connections: usize,
+    /// Endpoints are told whose a connection is, in a first line (`protocol::proxy_line`).
+    pub tell_client: bool,
 }
 
 impl Default for Settings {
@@ -56,6 +60,7 @@ impl Default for Settings {
             connect_deadline: Duration::from_secs(1),
             max_age: Duration::from_secs(30),
             max_connections: 4096,
+            tell_client: false,
         }
     }
 }
@@ -80,13 +85,13 @@ pub async fn run(options: BalancerOptions, shutdown: CancellationToken) {
 
 async fn accept(listener: &TcpListener, state: &Arc<State>, settings: &Settings, connections: &TaskTracker) {
     let places = Arc::new(Semaphore::new(settings.max_connections));
-    let connect_deadline = settings.connect_deadline;
+    let (connect_deadline, tell_client) = (settings.connect_deadline, settings.tell_client);
     while let Ok(place) = places.clone().acquire_owned().await {
         match listener.accept().await {
             Ok((stream, from)) => {
                 let state = state.clone();
                 connections.spawn(async move {
-                    serve(&state, stream, from, connect_deadline).await;
+                    serve(&state, stream, from, connect_deadline, tell_client).await;
                     drop(place);
                 });
             }
@@ -98,7 +103,7 @@ async fn accept(listener: &TcpListener, state: &Arc<State>, settings: &Settings,
     }
 }
 
-async fn serve(state: &State, mut client: TcpStream, from: SocketAddr, connect_deadline: Duration) {
+async fn serve(state: &State, mut client: TcpStream, from: SocketAddr, connect_deadline: Duration, tell_client: bool) {
     if let Err(error) = prepare(&client) {
         return tracing::debug!(%from, %error, "a client left at once");
     }
@@ -106,6 +111,13 @@ async fn serve(state: &State, mut client: TcpStream, from: SocketAddr, connect_d
     let Ok((counted, mut stream)) = found else {
         return tracing::warn!(%from, "no endpoint for a client");
     };
+    // The mirror's bounds and its access log are about the client, not about us. A line fits into any socket's buffer.
+    if tell_client
+        && let Ok(here) = client.local_addr()
+        && let Err(error) = stream.write_all(proxy_line::line(from, here).as_bytes()).await
+    {
+        return tracing::warn!(%from, endpoint = %counted.name, %error, "an endpoint ended a connection at once");
+    }
     let closing = state.closing(&counted.name);
     let ended = tokio::select! {
         ended = relay::relay(&mut client, &mut stream) => ended,

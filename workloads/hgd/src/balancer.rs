@@ -33,7 +33,8 @@ pub async fn run(config: PathBuf) -> Result<(), BalancerError> {
     let listener = listen(role.listen).await?;
     let masters = role.masters.iter().map(|(name, address)| Target::new(name.clone(), address.as_str())).collect();
     let cancel = CancellationToken::new();
-    let options = BalancerOptions { listener, masters, client, settings: Settings::default() };
+    let settings = Settings { tell_client: true, ..Settings::default() };
+    let options = BalancerOptions { listener, masters, client, settings };
     let balancer = tokio::spawn(::balancer::run(options, cancel.clone()));
     let front = match role.ssh {
         Some(front) => Some(SshFront {

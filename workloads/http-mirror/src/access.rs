@@ -54,6 +54,11 @@ impl Access {
         }
     }
 
+    /// Answered before it reached the front.
+    pub(crate) fn refused(mut self, status: http::StatusCode) {
+        (self.status, self.complete) = (status.as_u16(), true);
+    }
+
     pub(crate) fn follow(mut self, response: Response<FrontBody>) -> Response<AccessBody> {
         self.status = response.status().as_u16();
         response.map(|body| AccessBody { complete_at: body.size_hint().exact(), body, access: self })

@@ -9,6 +9,7 @@ use http::request::Parts;
 use http::{HeaderName, HeaderValue, Response, StatusCode};
 use hyper::ext::ReasonPhrase;
 use mercurial::{Class, WebAnswer, WebError, WebRequest, WebResponse};
+use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, percent_encode, utf8_percent_encode};
 use protocol::ChangesetId;
 use tokio::time::{Instant, sleep, timeout_at};
 
@@ -23,33 +24,29 @@ const ASK_AGAIN_MILLISECONDS: u64 = 20;
 /// A forwarded request waits only this long: the mirror that sent it has waited already, and may ask others.
 const FORWARDED_WAIT: Duration = Duration::from_millis(250);
 
+/// What stays as it is in a path.
+const PATH: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+
 pub(crate) struct Asked<'a> {
     pub route: &'a Route,
-    /// Percent-encoded.
-    pub path_info: &'a str,
+    /// Decoded.
+    pub path_info: &'a [u8],
     pub class: Class,
     pub parts: &'a Parts,
     pub body: &'a Bytes,
     pub client: IpAddr,
 }
 
-impl Asked<'_> {
-    fn is_forwarded(&self) -> bool {
-        self.parts.headers.contains_key(HOP_HEADER)
-    }
+fn is_forwarded(parts: &Parts) -> bool {
+    parts.headers.contains_key(HOP_HEADER)
 }
 
 pub(crate) async fn answer(front: &Front, asked: &Asked<'_>) -> Response<FrontBody> {
-    if asked.route.quarantined {
-        let path = &asked.route.path;
-        let text = format!("repository {path} is being repaired on this mirror and no other answers: try again");
-        return peer_answer(front, asked).await.unwrap_or_else(|| unknown(&text));
-    }
     match worker_answer(front, asked).await {
         Ok(WebAnswer::Response(response)) => from_worker(response),
         Ok(WebAnswer::Unknown(hashes)) => {
             let text = unknown_text(&hashes);
-            peer_answer(front, asked).await.unwrap_or_else(|| unknown(&text))
+            peer_answer(front, asked.parts, asked.body).await.unwrap_or_else(|| unknown(&text))
         }
         Err(error @ (WebError::Full { .. } | WebError::Busy(_))) => {
             tracing::warn!(%error, class = ?asked.class, "a request was refused");
@@ -62,11 +59,17 @@ pub(crate) async fn answer(front: &Front, asked: &Asked<'_>) -> Response<FrontBo
     }
 }
 
+/// For what this mirror cannot show now, or does not know yet.
+pub(crate) async fn elsewhere(front: &Front, parts: &Parts, body: &Bytes, path: &str) -> Response<FrontBody> {
+    let text = || format!("this mirror cannot show {path} now, and no other answers: try again");
+    peer_answer(front, parts, body).await.unwrap_or_else(|| unknown(&text()))
+}
+
 /// Asks the worker, and while it does not know a changeset, again whenever something was applied, for a while. When
 /// all that was acknowledged before is here, its answer is the last word.
 async fn worker_answer(front: &Front, asked: &Asked<'_>) -> Result<WebAnswer, WebError> {
     let mut request = web_request(front, asked);
-    let forwarded = asked.is_forwarded();
+    let forwarded = is_forwarded(asked.parts);
     let wait = if forwarded { front.limits.unknown_wait.min(FORWARDED_WAIT) } else { front.limits.unknown_wait };
     let deadline = Instant::now() + wait;
     let mut applied = front.applied.clone();
@@ -90,15 +93,15 @@ async fn worker_answer(front: &Front, asked: &Asked<'_>) -> Result<WebAnswer, We
     }
 }
 
-async fn peer_answer(front: &Front, asked: &Asked<'_>) -> Option<Response<FrontBody>> {
-    if asked.is_forwarded() || front.peers.is_empty() {
+async fn peer_answer(front: &Front, parts: &Parts, body: &Bytes) -> Option<Response<FrontBody>> {
+    if is_forwarded(parts) || front.peers.is_empty() {
         return None;
     }
     let forward = Forward {
-        method: &asked.parts.method,
-        path_and_query: asked.parts.uri.path_and_query().map_or("/", |path| path.as_str()),
-        headers: &asked.parts.headers,
-        body: asked.body,
+        method: &parts.method,
+        path_and_query: parts.uri.path_and_query().map_or("/", |path| path.as_str()),
+        headers: &parts.headers,
+        body,
     };
     let response = front.peers.ask(&forward).await;
     front.metrics.forwarded.with_label_values(&[if response.is_some() { "yes" } else { "no" }]).inc();
@@ -114,24 +117,37 @@ async fn peer_answer(front: &Front, asked: &Asked<'_>) -> Option<Response<FrontB
 
 fn web_request(front: &Front, asked: &Asked<'_>) -> WebRequest {
     let parts = asked.parts;
-    let latin_1 = |value: &HeaderValue| value.as_bytes().iter().map(|byte| char::from(*byte)).collect::<String>();
     let host = parts.headers.get(HOST).map(latin_1);
     let host = host.or_else(|| parts.uri.authority().map(ToString::to_string)).unwrap_or_default();
-    let headers = parts.headers.iter().filter(|(name, _)| is_end_to_end(name));
+    // WSGI does not tell `X_HgArg-1` from `X-HgArg-1`.
+    let headers = parts.headers.iter().filter(|(name, _)| is_end_to_end(name) && !name.as_str().contains('_'));
     WebRequest {
         directory: asked.route.directory.clone(),
         repository: asked.route.repository,
         path: asked.route.path.clone(),
         method: parts.method.to_string(),
-        query: parts.uri.query().unwrap_or_default().to_owned(),
-        path_info: asked.path_info.to_owned(),
+        // Mercurial reads ASCII only. Whatever else there is, is percent-encoded as a client should have done it.
+        query: utf8_percent_encode(parts.uri.query().unwrap_or_default(), CONTROLS).to_string(),
+        path_info: percent_encode(asked.path_info, PATH).to_string(),
         scheme: front.scheme.as_str(),
         host,
         remote: asked.client.to_string(),
-        headers: headers.map(|(name, value)| (name.to_string(), latin_1(value))).collect(),
+        headers: headers.map(|(name, value)| (name.to_string(), header_value(name, value))).collect(),
         body: asked.body.clone(),
         definite: false,
     }
+}
+
+fn latin_1(value: &HeaderValue) -> String {
+    value.as_bytes().iter().map(|byte| char::from(*byte)).collect()
+}
+
+/// Arguments in headers are a query in pieces, and are ASCII as it is.
+fn header_value(name: &HeaderName, value: &HeaderValue) -> String {
+    if name.as_str().starts_with("x-hgarg-") {
+        return percent_encode(value.as_bytes(), CONTROLS).to_string();
+    }
+    latin_1(value)
 }
 
 fn from_worker(from: WebResponse) -> Response<FrontBody> {

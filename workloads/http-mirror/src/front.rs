@@ -2,13 +2,14 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::header::CONNECTION;
 use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
-use mercurial::WebPool;
-use tokio::sync::{Semaphore, watch};
+use mercurial::{Class, Permission, Room, RoomBounds, WebPool};
+use percent_encoding::percent_decode_str;
+use tokio::sync::watch;
 
 use crate::access::{Access, AccessBody};
 use crate::answers;
@@ -19,9 +20,9 @@ use crate::index;
 use crate::metrics::{FrontMetrics, Kind};
 use crate::peers::Peers;
 use crate::readiness::Readiness;
-use crate::request_body::{self, LARGE_BODIES, ReadError};
+use crate::request_body::{self, ReadError};
 use crate::routes::Routes;
-use crate::wire;
+use crate::wire::{self, Malformed};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scheme {
@@ -48,10 +49,12 @@ pub struct Limits {
     pub body_bytes: usize,
     /// For a request's header, also when it is the next one on a connection.
     pub header_wait: Duration,
-    /// Between two parts of a request's body.
+    /// For a request's body, beside a second for each 16 KiB of it.
     pub body_wait: Duration,
-    /// How long a client may take nothing of its answer.
+    /// How long a client may keep us waiting with its answer, before it must have taken a KiB for each second.
     pub write_wait: Duration,
+    /// Answers on an older connection say that they are its last.
+    pub last_answer_age: Duration,
     /// An older connection takes no further request: its client connects anew, to whichever instance is in the Service
     /// by then. Whoever takes an instance out of its Service counts on less than 30 s.
     pub connection_age: Duration,
@@ -66,11 +69,12 @@ impl Default for Limits {
         Limits {
             connections: 2048,
             headers: 1000,
-            header_bytes: 1024 * 1024,
+            header_bytes: 256 * 1024,
             body_bytes: 16 * 1024 * 1024,
             header_wait: Duration::from_secs(30),
             body_wait: Duration::from_secs(30),
             write_wait: Duration::from_secs(60),
+            last_answer_age: Duration::from_secs(15),
             connection_age: Duration::from_secs(25),
             drain: Duration::from_secs(25),
             unknown_wait: Duration::from_secs(1),
@@ -90,8 +94,14 @@ pub struct Front {
     pub limits: Limits,
     pub scheme: Scheme,
     pub completeness: Completeness,
-    large_bodies: Semaphore,
+    bodies: Room,
+    pub(crate) heads: Room,
 }
+
+/// Of request bodies in memory: two of the longest of one client.
+const BODIES: RoomBounds = RoomBounds { client_bytes: 32 * 1024 * 1024, all_bytes: 128 * 1024 * 1024 };
+/// Of headers that are longer than usual ones.
+const HEADS: RoomBounds = RoomBounds { client_bytes: 16 * 1024 * 1024, all_bytes: 64 * 1024 * 1024 };
 
 impl Front {
     pub fn new(
@@ -102,13 +112,18 @@ impl Front {
         web: WebPool,
         metrics: FrontMetrics,
     ) -> Front {
-        let large_bodies = Semaphore::new(LARGE_BODIES);
+        let (bodies, heads) = (Room::new("request bodies", BODIES), Room::new("headers", HEADS));
         let (limits, scheme, completeness) = (Limits::default(), Scheme::Http, Completeness::default());
-        Front { routes, applied, readiness, peers, web, metrics, limits, scheme, completeness, large_bodies }
+        Front { routes, applied, readiness, peers, web, metrics, limits, scheme, completeness, bodies, heads }
     }
 
     /// One request, from its header to the beginning of its answer.
-    pub(crate) async fn answer<B>(self: Arc<Self>, request: Request<B>, client: SocketAddr) -> Response<AccessBody>
+    pub(crate) async fn answer<B>(
+        self: Arc<Self>,
+        request: Request<B>,
+        client: SocketAddr,
+        connected: Instant,
+    ) -> Response<AccessBody>
     where
         B: http_body::Body<Data = Bytes> + Unpin,
     {
@@ -116,8 +131,10 @@ impl Front {
         let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
         let mut access = Access::new(self.clone(), client.ip(), request.method().clone(), path);
         let mut response = self.route(request, client.ip(), &mut access).await;
-        // A client that holds its connection would otherwise stay with an instance that has left the Service.
-        if is_http_1 && !self.readiness.borrow().is_ready() {
+        // A client that holds its connection would otherwise stay with an instance that has left the Service, or lose
+        // a request when the connection ends at its age. What is heavy may end only then.
+        let is_old = connected.elapsed() >= self.limits.last_answer_age;
+        if is_http_1 && (is_old || access.kind.is_heavy() || !self.readiness.borrow().is_ready()) {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
         access.follow(response)
@@ -128,29 +145,50 @@ impl Front {
         B: http_body::Body<Data = Bytes> + Unpin,
     {
         let (parts, body) = request.into_parts();
-        let (path, query) = (parts.uri.path(), parts.uri.query().unwrap_or_default());
-        let command = wire::command(query).map(std::borrow::Cow::into_owned);
+        let query = parts.uri.query().unwrap_or_default();
+        let command = match wire::check_headers(&parts.headers).and_then(|()| wire::command(query)) {
+            Ok(command) => command.map(std::borrow::Cow::into_owned),
+            Err(error) => return malformed(&error),
+        };
         access.command.clone_from(&command);
         if !matches!(parts.method, Method::GET | Method::HEAD | Method::POST) {
             return answers::sentence(StatusCode::METHOD_NOT_ALLOWED, "only GET, HEAD and POST are understood here");
         }
-        if wire::is_push(&parts.method, command.as_deref()) {
+        let commands = self.web.commands();
+        let permission = command.as_deref().and_then(|command| commands.permission(command));
+        if permission == Some(Permission::Push) {
             return self.refuse_push(body).await;
         }
+        let path: Vec<u8> = percent_decode_str(parts.uri.path()).collect();
         let routes = self.routes.borrow().clone();
-        let Some((route, path_info)) = routes.find(path) else {
-            return no_repository(&routes, path, command.is_some(), &parts, access);
-        };
-        access.repository = Some(route.path.to_string());
+        let found = routes.find(&path);
+        // As long as this mirror catches up, nothing is known not to exist.
+        if found.is_none() && self.readiness.borrow().is_ready() {
+            return no_repository(&routes, &path, command.is_some(), &parts, access);
+        }
+        access.repository = found.map(|(route, _)| route.path.to_string());
         let limits = &self.limits;
-        let body = match request_body::read(body, limits.body_bytes, limits.body_wait, &self.large_bodies).await {
+        let place = self.bodies.enter(&client.to_string());
+        let body = match request_body::read(body, limits.body_bytes, limits.body_wait, &place).await {
             Ok(body) => body,
             Err(error) => return body_refused(&error),
         };
-        let class = wire::class(command.as_deref(), path_info, query, &parts.headers, &body);
-        access.kind = Kind::of(command.is_some(), class);
+        access.kind = Kind::of(permission.is_some(), Class::Light);
+        let Some((route, path_info)) = found.filter(|(route, _)| !route.away) else {
+            return forward::elsewhere(self, &parts, &body, &shown(&path)).await;
+        };
+        let class = wire::runs(query, path_info, &commands);
+        let class = match class.and_then(|runs| wire::class(&runs, query, &parts.headers, &body)) {
+            Ok(class) => class,
+            Err(error) => return malformed(&error),
+        };
+        access.kind = Kind::of(permission.is_some(), class);
         let asked = Asked { route, path_info, class, parts: &parts, body: &body, client };
-        forward::answer(self, &asked).await
+        let given_up = place.given_up();
+        tokio::select! {
+            response = forward::answer(self, &asked) => response,
+            () = given_up.cancelled() => body_refused(&ReadError::Full),
+        }
     }
 
     /// hg prints `abort: authorization failed` for this status, as with the reference (facts/hgmo.md, A19).
@@ -162,23 +200,32 @@ impl Front {
 
 fn no_repository(
     routes: &Routes,
-    path: &str,
+    path: &[u8],
     is_command: bool,
     parts: &http::request::Parts,
     access: &mut Access,
 ) -> Response<FrontBody> {
+    let path = &*String::from_utf8_lossy(path);
     if !is_command && let Some(below) = routes.below(path) {
         access.kind = Kind::Index;
         return index::answer(path, &below, parts.uri.query().unwrap_or_default(), &parts.headers);
     }
-    // Enough of it to recognise one's mistake.
-    let path: String = path.chars().take(100).collect();
-    let text = format!("there is no repository at {path}");
+    let text = format!("there is no repository at {}", shown(path.as_bytes()));
     answers::not_known_here(answers::sentence(StatusCode::NOT_FOUND, &text))
+}
+
+/// Enough of it to recognise one's mistake.
+fn shown(path: &[u8]) -> String {
+    String::from_utf8_lossy(path).chars().take(100).collect()
+}
+
+fn malformed(error: &Malformed) -> Response<FrontBody> {
+    answers::sentence(StatusCode::BAD_REQUEST, &error.to_string())
 }
 
 fn body_refused(error: &ReadError) -> Response<FrontBody> {
     let status = match error {
+        ReadError::Full => return answers::try_again(&error.to_string()),
         ReadError::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
         ReadError::Slow(_) => StatusCode::REQUEST_TIMEOUT,
         ReadError::Cut => StatusCode::BAD_REQUEST,

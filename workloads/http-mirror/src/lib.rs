@@ -7,13 +7,17 @@
 mod access;
 pub mod admin;
 mod answers;
+mod arguments;
 mod body;
 mod completeness;
 mod forward;
 mod front;
+mod head_stream;
+mod heads;
 mod index;
 mod metrics;
 mod peers;
+mod proxied;
 mod readiness;
 mod request_body;
 mod routes;

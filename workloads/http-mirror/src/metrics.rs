@@ -29,6 +29,10 @@ impl Kind {
         }
     }
 
+    pub(crate) fn is_heavy(self) -> bool {
+        matches!(self, Kind::WireHeavy | Kind::PageHeavy)
+    }
+
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Kind::WireLight => "wire-light",

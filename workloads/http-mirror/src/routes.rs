@@ -3,11 +3,10 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use percent_encoding::percent_decode_str;
 use protocol::{CreationId, RepositoryPath};
 
-/// No repository path is longer than 512 bytes (`protocol::RepositoryPath`), here with every byte percent-encoded.
-const MAX_ENCODED_BYTES: usize = 3 * 512;
+/// No repository path is longer (`protocol::RepositoryPath`).
+const MAX_PATH_BYTES: usize = 512;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Route {
@@ -17,8 +16,8 @@ pub struct Route {
     pub description: String,
     /// Seconds since 1970.
     pub last_push: Option<u64>,
-    /// Set aside here: its requests go to a peer.
-    pub quarantined: bool,
+    /// It exists, and this mirror cannot show it now: its requests go to a peer.
+    pub away: bool,
 }
 
 /// All repositories that are served; private ones are not in it.
@@ -34,17 +33,16 @@ impl FromIterator<Route> for Routes {
 }
 
 impl Routes {
-    /// The repository with the longest path that `path` begins with, and what follows it. Both are as the client sent
-    /// them; `path` begins with a slash.
-    pub(crate) fn find<'p>(&self, path: &'p str) -> Option<(&Route, &'p str)> {
-        let path = path.strip_prefix('/')?;
-        let ends = path.bytes().enumerate().take(MAX_ENCODED_BYTES + 1);
-        let mut ends: Vec<usize> = ends.filter(|(_, byte)| *byte == b'/').map(|(place, _)| place).collect();
+    /// The repository with the longest path that `path` begins with, and what follows it; both are decoded. More than
+    /// one slash at the beginning is one, as for hgwebdir.
+    pub(crate) fn find<'p>(&self, path: &'p [u8]) -> Option<(&Route, &'p [u8])> {
+        let path = trim_slashes(path)?;
+        let ends = path.iter().enumerate().take(MAX_PATH_BYTES + 1);
+        let mut ends: Vec<usize> = ends.filter(|(_, byte)| **byte == b'/').map(|(place, _)| place).collect();
         ends.push(path.len());
         ends.iter().rev().find_map(|end| {
             let (name, rest) = path.split_at_checked(*end)?;
-            let name = percent_decode_str(name).decode_utf8().ok()?;
-            self.by_path.get(name.as_ref()).map(|route| (route, rest))
+            self.by_path.get(std::str::from_utf8(name).ok()?).map(|route| (route, rest))
         })
     }
 
@@ -62,6 +60,12 @@ impl Routes {
     }
 }
 
+/// None: it does not begin with a slash.
+fn trim_slashes(path: &[u8]) -> Option<&[u8]> {
+    let slashes = path.iter().take_while(|byte| **byte == b'/').count();
+    path.get(slashes..).filter(|_| slashes > 0)
+}
+
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
@@ -73,22 +77,24 @@ pub(crate) mod tests {
             directory: "/d".into(),
             description: String::new(),
             last_push: None,
-            quarantined: false,
+            away: false,
         }
     }
 
     #[test]
     fn the_longest_path_wins() {
         let routes: Routes = ["a", "a/b", "c/d/e", "a.b"].map(route).into_iter().collect();
-        let found = |path: &str| routes.find(path).map(|(route, rest)| (route.path.to_string(), rest.to_owned()));
-        let is = |path: &str, rest: &str| Some((path.to_owned(), rest.to_owned()));
+        let found =
+            |path: &str| routes.find(path.as_bytes()).map(|(route, rest)| (route.path.to_string(), rest.to_owned()));
+        let is = |path: &str, rest: &str| Some((path.to_owned(), rest.as_bytes().to_owned()));
         assert_eq!(found("/a"), is("a", ""));
         assert_eq!(found("/a/"), is("a", "/"));
         assert_eq!(found("/a/b/rev/1"), is("a/b", "/rev/1"));
         assert_eq!(found("/a/bc/rev/1"), is("a", "/bc/rev/1"));
         assert_eq!(found("/c/d/e/"), is("c/d/e", "/"));
-        assert_eq!(found("/%61/b/rev/%31"), is("a/b", "/rev/%31"));
-        for none in ["/", "", "a", "/c/d", "//a", "/ab", "/x/a"] {
+        assert_eq!(found("//a/b/rev"), is("a/b", "/rev"));
+        assert_eq!(found("///a//rev"), is("a", "//rev"));
+        for none in ["/", "//", "", "a", "/c/d", "/c//d/e", "/ab", "/x/a"] {
             assert_eq!(found(none), None, "{none}");
         }
         assert_eq!(found(&format!("/{}", "x/".repeat(10_000))), None);

@@ -4,7 +4,8 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -16,6 +17,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::front::{Front, Limits};
+use crate::head_stream::HeadStream;
+use crate::proxied;
 use crate::timed_stream::TimedStream;
 
 /// After `accept` failed (no descriptors left, for instance).
@@ -85,39 +88,59 @@ struct Connection {
 
 impl Connection {
     async fn serve(self, front: Arc<Front>, builder: Arc<auto::Builder<TokioExecutor>>, shutdown: CancellationToken) {
-        let Connection { stream, client, place } = self;
+        let Connection { mut stream, client, place } = self;
         // hg waits for small answers one after the other: Nagle's algorithm would cost 40 ms for each.
         let _ = stream.set_nodelay(true);
         front.metrics.connections.inc();
-        let limits = front.limits;
-        let service = {
-            let front = front.clone();
-            service_fn(move |request| {
-                let front = front.clone();
-                async move { Ok::<_, std::convert::Infallible>(front.answer(request, client).await) }
-            })
-        };
-        let stream = TokioIo::new(TimedStream::new(stream, limits.header_wait, limits.write_wait));
-        let mut connection = pin!(builder.serve_connection(stream, service));
-        let mut old = false;
-        let ended = loop {
-            tokio::select! {
-                ended = connection.as_mut() => break ended,
-                () = shutdown.cancelled() => {
-                    connection.as_mut().graceful_shutdown();
-                    break timeout(limits.drain, connection.as_mut()).await.unwrap_or(Ok(()));
-                }
-                // What has begun goes on, for as long as it takes.
-                () = sleep(limits.connection_age), if !old => {
-                    old = true;
-                    connection.as_mut().graceful_shutdown();
-                }
-            }
+        let client = timeout(front.limits.header_wait, proxied::client(&mut stream, client));
+        let ended = match client.await {
+            Ok(Ok(client)) => carry(stream, client, &front, &builder, &shutdown).await,
+            // It said nothing, or has gone.
+            Ok(Err(_)) | Err(_) => Ok(()),
         };
         if let Err(error) = ended {
-            tracing::debug!(%error, %client, "a connection ended with an error");
+            tracing::debug!(%error, "a connection ended with an error");
         }
         front.metrics.connections.dec();
         drop(place);
+    }
+}
+
+/// The requests of one connection.
+async fn carry(
+    stream: TcpStream,
+    client: SocketAddr,
+    front: &Arc<Front>,
+    builder: &auto::Builder<TokioExecutor>,
+    shutdown: &CancellationToken,
+) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    let (limits, connected, handed) = (front.limits, Instant::now(), Arc::new(AtomicU64::new(0)));
+    let service = {
+        let (front, handed) = (front.clone(), handed.clone());
+        service_fn(move |request| {
+            handed.fetch_add(1, Ordering::Relaxed);
+            let front = front.clone();
+            async move { Ok::<_, std::convert::Infallible>(front.answer(request, client, connected).await) }
+        })
+    };
+    let stream = TimedStream::new(stream, limits.header_wait, limits.write_wait);
+    let stream = TokioIo::new(HeadStream::new(stream, front.clone(), client.ip(), handed));
+    let mut connection = pin!(builder.serve_connection(stream, service));
+    let mut old = false;
+    loop {
+        tokio::select! {
+            // A request that is here already is answered.
+            biased;
+            ended = connection.as_mut() => return ended,
+            () = shutdown.cancelled() => {
+                connection.as_mut().graceful_shutdown();
+                return timeout(limits.drain, connection.as_mut()).await.unwrap_or(Ok(()));
+            }
+            // What has begun goes on, for as long as it takes.
+            () = sleep(limits.connection_age), if !old => {
+                old = true;
+                connection.as_mut().graceful_shutdown();
+            }
+        }
     }
 }

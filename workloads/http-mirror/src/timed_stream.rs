@@ -1,9 +1,10 @@
 //! A connection that does not wait for ever: for its first bytes, or for a client that does not take what we send.
-//! Waiting for the next request and for the rest of a header is hyper's to limit; there is no limit on the whole.
+//! Waiting for the next request and for the rest of a header is hyper's to limit. A client that takes a little now and
+//! then has to take so much in all the time that it makes us wait.
 
 use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -11,20 +12,26 @@ use tokio::time::{Instant, Sleep, sleep};
 
 /// hyper looks at so many bytes to tell HTTP/1 from HTTP/2, without a limit of its own.
 const PREFACE_BYTES: usize = 24;
+/// Slower than any line; who reads so slowly keeps what was made for him for ever.
+const MIN_BYTES_PER_SECOND: u64 = 1024;
 
 pub(crate) struct TimedStream<S> {
     stream: S,
     alarm: Pin<Box<Sleep>>,
-    /// How long a write may make no progress.
+    /// How long writes may wait in all, before so many bytes must have been taken.
     stalled: Duration,
+    waited: Duration,
+    bytes: u64,
+    /// Since when a write waits.
+    waiting: Option<Instant>,
     /// Armed at the beginning until the first bytes are here.
     first: Option<usize>,
-    writing: bool,
 }
 
 impl<S> TimedStream<S> {
     pub(crate) fn new(stream: S, first: Duration, stalled: Duration) -> TimedStream<S> {
-        TimedStream { stream, alarm: Box::pin(sleep(first)), stalled, first: Some(0), writing: false }
+        let (alarm, waited) = (Box::pin(sleep(first)), Duration::ZERO);
+        TimedStream { stream, alarm, stalled, waited, bytes: 0, waiting: None, first: Some(0) }
     }
 
     fn late<T>(&mut self, context: &mut Context<'_>) -> Poll<io::Result<T>> {
@@ -34,18 +41,31 @@ impl<S> TimedStream<S> {
         }
     }
 
-    fn written<T>(&mut self, context: &mut Context<'_>, poll: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+    fn written(&mut self, context: &mut Context<'_>, poll: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         self.first = None;
-        if poll.is_ready() {
-            self.writing = false;
-            return poll;
+        if let Poll::Ready(written) = poll {
+            if let Some(since) = self.waiting.take() {
+                self.waited += since.elapsed();
+            }
+            self.bytes += written.as_ref().map_or(0, |bytes| *bytes as u64);
+            return Poll::Ready(written);
         }
-        if !self.writing {
-            self.writing = true;
-            let deadline = Instant::now() + self.stalled;
-            self.alarm.as_mut().reset(deadline);
+        if self.waiting.is_none() {
+            self.wait();
         }
+        ready!(self.alarm.as_mut().poll(context));
+        if self.bytes < self.stalled.as_millis() as u64 * MIN_BYTES_PER_SECOND / 1000 {
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
+        (self.waited, self.bytes) = (Duration::ZERO, 0);
+        self.wait();
         self.late(context)
+    }
+
+    fn wait(&mut self) {
+        let now = Instant::now();
+        self.waiting = Some(now);
+        self.alarm.as_mut().reset(now + self.stalled.saturating_sub(self.waited));
     }
 }
 
@@ -84,8 +104,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for TimedStream<S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let poll = Pin::new(&mut self.stream).poll_flush(context);
-        self.written(context, poll)
+        Pin::new(&mut self.stream).poll_flush(context)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -123,5 +142,26 @@ mod tests {
         stream.write_all(&[0; 640]).await.unwrap();
         let _theirs = reader.await.unwrap();
         assert_eq!(stream.write_all(&[0; 640]).await.unwrap_err().kind(), io::ErrorKind::TimedOut);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_takes_a_byte_now_and_then_is_cut_and_idle_time_does_not_count() {
+        let (ours, mut theirs) = tokio::io::duplex(64);
+        let mut stream = TimedStream::new(ours, LONG, SHORT);
+        stream.write_all(&[0; 64]).await.unwrap();
+        tokio::time::sleep(10 * SHORT).await;
+        let reader = tokio::spawn(async move {
+            for byte in 0.. {
+                tokio::time::sleep(SHORT / 2).await;
+                if theirs.read_u8().await.is_err() {
+                    return byte;
+                }
+            }
+            0
+        });
+        let written = stream.write_all(&[0; 640]).await;
+        assert_eq!(written.unwrap_err().kind(), io::ErrorKind::TimedOut);
+        drop(stream);
+        assert!(reader.await.unwrap() > 1);
     }
 }

@@ -1,154 +1,177 @@
-//! What a request asks for, as far as the front must know: Mercurial's wire commands and their arguments.
+//! What a request will run. Decided once, on the decoded request and by hgweb's own rules, for everybody who has to
+//! know: two parsers that differ would let heavy work pass for light, or a push for a read.
 
 use std::borrow::Cow;
 
-use http::{HeaderMap, Method};
-use mercurial::Class;
+use http::header::HOST;
+use http::{HeaderMap, HeaderName};
+use mercurial::{Class, Permission, WireCommands};
 
-/// Wire commands that only read; a POST must be one of them (`httppostargs` puts their arguments into the body).
-const READ_COMMANDS: [&str; 19] = [
-    "batch",
-    "between",
-    "branches",
-    "branchmap",
-    "capabilities",
-    "changegroup",
-    "changegroupsubset",
-    "clonebundles",
-    "clonebundles_manifest",
-    "debugwireargs",
-    "firstpushdate",
-    "get_cached_bundle_inline",
-    "getbundle",
-    "heads",
-    "hello",
-    "known",
-    "listkeys",
-    "lookup",
-    "pushlog",
-];
-const STREAMS: [&str; 3] = ["stream_out", "changegroup", "changegroupsubset"];
-const WRITE_COMMANDS: [&str; 2] = ["unbundle", "pushkey"];
-/// hg numbers its argument headers from 1 (`hg help internals.wireprotocolrpc`).
-const MAX_ARGUMENT_HEADERS: usize = 1000;
+use crate::arguments::Arguments;
 
-/// The `cmd` of a request, None for pages.
-pub(crate) fn command(query: &str) -> Option<Cow<'_, str>> {
-    form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "cmd").map(|(_, value)| value)
+const STREAMS: [&str; 4] = ["stream_out", "changegroup", "changegroupsubset", "get_cached_bundle_inline"];
+
+/// What nobody can answer, because it can be read in two ways.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Malformed {
+    #[error("the query has 'cmd' more than once: say which one is meant")]
+    Commands,
+    #[error("the header '{0}' comes more than once: send one")]
+    Repeated(HeaderName),
+    #[error("the header 'X-HgArgs-Post' must be the number of bytes of the body that are arguments")]
+    PostLength,
+    #[error("arguments in the body must be ASCII: percent-encode other bytes")]
+    PostBytes,
 }
 
-/// Mirrors take no pushes (facts/hgmo.md, A19).
-pub(crate) fn is_push(method: &Method, command: Option<&str>) -> bool {
-    match command {
-        Some(command) if WRITE_COMMANDS.contains(&command) => true,
-        Some(command) => *method == Method::POST && !is_read(command),
-        None => *method == Method::POST,
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Runs {
+    Command(String, Permission),
+    /// One of hgweb's pages; empty is the first.
+    Page(String),
+}
+
+/// `path_info` is decoded.
+pub(crate) fn runs(query: &str, path_info: &[u8], commands: &WireCommands) -> Result<Runs, Malformed> {
+    Ok(match command(query)? {
+        Some(name) => match commands.permission(&name) {
+            Some(permission) => Runs::Command(name.into_owned(), permission),
+            None => Runs::Page(name.into_owned()),
+        },
+        None => Runs::Page(page(path_info)),
+    })
+}
+
+/// The `cmd` of a request; hgweb takes the last, others the first.
+pub(crate) fn command(query: &str) -> Result<Option<Cow<'_, str>>, Malformed> {
+    let mut commands = form_urlencoded::parse(query.as_bytes()).filter(|(name, _)| name == "cmd");
+    let first = commands.next();
+    match commands.next() {
+        None => Ok(first.map(|(_, value)| value)),
+        Some(_) => Err(Malformed::Commands),
     }
 }
 
-fn is_read(command: &str) -> bool {
-    READ_COMMANDS.contains(&command) || STREAMS.contains(&command)
+/// `/raw-file/tip/x` is the page `file` in the style `raw`.
+fn page(path_info: &[u8]) -> String {
+    let mut parts = path_info.split(|byte| *byte == b'/').skip_while(|part| part.is_empty());
+    let first = String::from_utf8_lossy(parts.next().unwrap_or_default());
+    first.rsplit_once('-').map_or(&*first, |(_, name)| name).to_owned()
 }
 
-pub(crate) fn class(command: Option<&str>, path_info: &str, query: &str, headers: &HeaderMap, body: &[u8]) -> Class {
-    let heavy = match command {
-        Some("getbundle") => brings_changes(&Arguments::read(query, headers, body)),
-        Some(command) => STREAMS.contains(&command),
-        None => path_info.starts_with("/archive/") || page(query) == Some("archive"),
+/// Headers of which there may be one only. Of `X-HgArg-1` and the like our parsers would choose differently.
+pub(crate) fn check_headers(headers: &HeaderMap) -> Result<(), Malformed> {
+    let single = |name: &HeaderName| name == HOST || name.as_str().starts_with("x-hg");
+    match headers.keys().find(|name| single(name) && headers.get_all(*name).iter().count() > 1) {
+        Some(name) => Err(Malformed::Repeated(name.clone())),
+        None => Ok(()),
+    }
+}
+
+pub(crate) fn class(runs: &Runs, query: &str, headers: &HeaderMap, body: &[u8]) -> Result<Class, Malformed> {
+    let arguments = || Arguments::read(query, headers, body);
+    let heavy = match runs {
+        Runs::Page(name) => name == "archive",
+        Runs::Command(name, _) if name == "getbundle" => brings_changes(&arguments()?),
+        Runs::Command(name, _) if name == "batch" => arguments()?.get("cmds").split(';').any(is_heavy_in_batch),
+        Runs::Command(name, _) => {
+            arguments()?;
+            STREAMS.contains(&name.as_str())
+        }
     };
-    if heavy { Class::Heavy } else { Class::Light }
+    Ok(if heavy { Class::Heavy } else { Class::Light })
 }
 
-/// `?ca=tip;type=zip` is hgweb's oldest form of an archive's address.
-fn page(query: &str) -> Option<&'static str> {
-    query.split(['&', ';']).any(|pair| pair.starts_with("ca=")).then_some("archive")
-}
-
-struct Arguments {
-    common: String,
-    heads: String,
-    changegroup: bool,
-    stream: bool,
-}
-
-impl Arguments {
-    fn read(query: &str, headers: &HeaderMap, body: &[u8]) -> Arguments {
-        let mut arguments =
-            Arguments { common: String::new(), heads: String::new(), changegroup: true, stream: false };
-        let mut in_headers = Vec::new();
-        for number in 1..=MAX_ARGUMENT_HEADERS {
-            let Some(value) = headers.get(format!("x-hgarg-{number}")) else { break };
-            in_headers.extend_from_slice(value.as_bytes());
-        }
-        let in_body = match headers.get("x-hgargs-post") {
-            Some(length) => length.to_str().ok().and_then(|text| text.parse().ok()).and_then(|n: usize| body.get(..n)),
-            None => None,
-        };
-        for part in [query.as_bytes(), &in_headers, in_body.unwrap_or_default()] {
-            for (name, value) in form_urlencoded::parse(part) {
-                arguments.set(&name, &value);
-            }
-        }
-        arguments
-    }
-
-    fn set(&mut self, name: &str, value: &str) {
-        match name {
-            "common" => value.clone_into(&mut self.common),
-            "heads" => value.clone_into(&mut self.heads),
-            "cg" => self.changegroup = value != "0",
-            "stream" => self.stream = value == "1",
-            _ => {}
-        }
-    }
+fn is_heavy_in_batch(call: &str) -> bool {
+    let name = call.split(' ').next().unwrap_or_default();
+    name == "getbundle" || STREAMS.contains(&name)
 }
 
 /// A client that has everything asks all the same (for phases and bookmarks): its heads are then common.
 fn brings_changes(arguments: &Arguments) -> bool {
-    let common: std::collections::HashSet<&str> = arguments.common.split_whitespace().collect();
-    let mut heads = arguments.heads.split_whitespace().peekable();
+    // As Mercurial reads a boolean.
+    let is_true = |name, default: bool| arguments.find(name).map_or(default, |value| !matches!(value, "" | "0"));
+    let common: std::collections::HashSet<&str> = arguments.get("common").split_whitespace().collect();
+    let mut heads = arguments.get("heads").split_whitespace().peekable();
     let nothing_named = heads.peek().is_none();
-    arguments.stream || (arguments.changegroup && (nothing_named || heads.any(|head| !common.contains(head))))
+    is_true("stream", false) || (is_true("cg", true) && (nothing_named || heads.any(|head| !common.contains(head))))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn commands() -> WireCommands {
+        let names = ["batch", "getbundle", "heads", "known", "stream_out", "evolve_reads"];
+        let pulls = names.map(|name| (name, Permission::Pull));
+        pulls.into_iter().chain([("unbundle", Permission::Push), ("pushkey", Permission::Push)]).collect()
+    }
+
+    fn page(name: &str) -> Result<Runs, Malformed> {
+        Ok(Runs::Page(name.to_owned()))
+    }
+
+    fn command_of(name: &str, permission: Permission) -> Result<Runs, Malformed> {
+        Ok(Runs::Command(name.to_owned(), permission))
+    }
+
     #[test]
-    fn pushes_are_known_by_command_and_method() {
-        let push = |method: Method, query: &str| is_push(&method, command(query).as_deref());
-        assert!(push(Method::POST, "cmd=unbundle"));
-        assert!(push(Method::GET, "x=1&cmd=push%6bey"));
-        assert!(push(Method::POST, ""));
-        assert!(push(Method::POST, "cmd=invented"));
-        assert!(!push(Method::POST, "cmd=batch"));
-        assert!(!push(Method::POST, "cmd=stream_out"));
-        assert!(!push(Method::GET, "cmd=invented"));
-        assert!(!push(Method::GET, ""));
+    fn what_runs_is_what_hgweb_would_run() {
+        let runs = |query: &str, path: &[u8]| runs(query, path, &commands());
+        assert_eq!(runs("cmd=heads", b""), command_of("heads", Permission::Pull));
+        assert_eq!(runs("x=1&c%6dd=push%6bey", b"/"), command_of("pushkey", Permission::Push));
+        assert_eq!(runs("cmd=evolve_reads", b""), command_of("evolve_reads", Permission::Pull));
+        for twice in ["cmd=heads&cmd=stream_out", "cmd=stream_out&x&cmd=heads", "cmd=heads&c%6Dd=heads"] {
+            assert_eq!(runs(twice, b""), Err(Malformed::Commands), "{twice}");
+        }
+        // What is no command is a page, and `cmd` goes before the path.
+        assert_eq!(runs("cmd=archive&node=tip&type=zip", b"/rev/tip"), page("archive"));
+        assert_eq!(runs("", b"/archive/tip.zip"), page("archive"));
+        assert_eq!(runs("", b"//raw-archive/tip.zip"), page("archive"));
+        assert_eq!(runs("style=x", b"/rev/a/archive"), page("rev"));
+        assert_eq!(runs("cmd", b""), page(""));
+        assert_eq!(runs("", b""), page(""));
+        assert_eq!(runs("", b"/\xff-log"), page("log"));
+    }
+
+    fn class_of(query: &str, headers: &[(&'static str, &str)], body: &[u8]) -> Result<Class, Malformed> {
+        let headers = headers.iter().map(|(n, v)| (HeaderName::from_static(n), v.parse().unwrap()));
+        let headers: HeaderMap = headers.collect();
+        class(&runs(query, b"", &commands())?, query, &headers, body)
     }
 
     #[test]
     fn clones_and_pulls_with_changes_are_heavy() {
-        let class_of = |query: &str, headers: &[(&'static str, &str)], body: &[u8]| {
-            let headers = headers.iter().map(|(n, v)| (http::HeaderName::from_static(n), v.parse().unwrap()));
-            let headers: HeaderMap = headers.collect();
-            class(command(query).as_deref(), "/", query, &headers, body)
-        };
-        assert_eq!(class_of("cmd=getbundle", &[], b""), Class::Heavy);
-        assert_eq!(
-            class_of("cmd=getbundle", &[("x-hgarg-1", "common=aa&hea"), ("x-hgarg-2", "ds=aa")], b""),
-            Class::Light
-        );
-        assert_eq!(class_of("cmd=getbundle", &[("x-hgarg-1", "common=aa+bb&heads=bb+cc")], b""), Class::Heavy);
-        assert_eq!(class_of("cmd=getbundle", &[("x-hgarg-1", "cg=0&common=aa&heads=bb")], b""), Class::Light);
-        assert_eq!(class_of("cmd=getbundle", &[("x-hgarg-1", "cg=0&stream=1&heads=bb")], b""), Class::Heavy);
+        let (light, heavy) = (Ok(Class::Light), Ok(Class::Heavy));
+        assert_eq!(class_of("cmd=getbundle", &[], b""), heavy);
+        assert_eq!(class_of("cmd=getbundle", &[("x-hgarg-1", "common=aa&hea"), ("x-hgarg-2", "ds=aa")], b""), light);
+        assert_eq!(class_of("cmd=getbundle", &[("x-hgarg-1", "common=aa+bb&heads=bb+cc")], b""), heavy);
+        assert_eq!(class_of("cmd=getbundle", &[("x-hgarg-1", "cg=0&common=aa&heads=bb")], b""), light);
+        assert_eq!(class_of("cmd=getbundle&cg=&heads=bb", &[], b""), light);
+        for stream in ["1", "2", "true"] {
+            let arguments = format!("cg=0&stream={stream}&heads=bb");
+            assert_eq!(class_of("cmd=getbundle", &[("x-hgarg-1", &arguments)], b""), heavy);
+        }
         let post = [("x-hgargs-post", "17")];
-        assert_eq!(class_of("cmd=getbundle", &post, b"common=a&heads=a&rest"), Class::Light);
-        assert_eq!(class_of("cmd=stream_out", &[], b""), Class::Heavy);
-        assert_eq!(class_of("cmd=batch", &[], b""), Class::Light);
-        assert_eq!(class(None, "/archive/tip.zip", "", &HeaderMap::new(), b""), Class::Heavy);
-        assert_eq!(class(None, "/", "ca=tip;type=zip", &HeaderMap::new(), b""), Class::Heavy);
-        assert_eq!(class(None, "/rev/tip", "", &HeaderMap::new(), b""), Class::Light);
+        assert_eq!(class_of("cmd=getbundle", &post, b"common=a&heads=a&rest"), light);
+        assert_eq!(class_of("cmd=stream_out", &[], b""), heavy);
+        assert_eq!(class_of("cmd=batch", &[], b""), light);
+        assert_eq!(class_of("cmd=batch", &[("x-hgarg-1", "cmds=heads+%3Bknown+nodes%3Da")], b""), light);
+        assert_eq!(class_of("cmd=batch", &[("x-hgarg-1", "cmds=heads+%3Bgetbundle+")], b""), heavy);
+    }
+
+    #[test]
+    fn headers_that_can_be_read_in_two_ways_are_refused() {
+        let mut headers = HeaderMap::new();
+        headers.append("x-hgarg-1", "common=a".parse().unwrap());
+        headers.append("accept", "a".parse().unwrap());
+        headers.append("accept", "b".parse().unwrap());
+        assert_eq!(check_headers(&headers), Ok(()));
+        headers.append("x-hgarg-1", "common=b".parse().unwrap());
+        assert_eq!(check_headers(&headers), Err(Malformed::Repeated(HeaderName::from_static("x-hgarg-1"))));
+        headers.remove("x-hgarg-1");
+        headers.append(HOST, "a".parse().unwrap());
+        headers.append(HOST, "a".parse().unwrap());
+        assert_eq!(check_headers(&headers), Err(Malformed::Repeated(HOST)));
     }
 }

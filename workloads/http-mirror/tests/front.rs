@@ -12,7 +12,7 @@ use std::process::Output;
 use std::time::{Duration, Instant};
 
 use http_mirror::{Limits, Readiness};
-use mercurial::{Class, Operation};
+use mercurial::{Class, Operation, WebOptions};
 use mirror::{DEADLINE, Mirror, get, request, wait_until};
 use site::{hg, hg_ok, pythons};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -81,12 +81,55 @@ async fn what_is_not_a_repository_is_said_in_one_sentence() {
     assert_eq!(request(&mirror, "PUT", "/a/b", &[], b"").await.status, 405);
     let refused = request(&mirror, "POST", "/a/b?cmd=unbundle", &[], &[0; 100_000]).await;
     assert_eq!(refused.status, 401, "{}", refused.text());
-    assert_eq!(request(&mirror, "POST", "/a/b", &[], b"x").await.status, 401);
+    assert_eq!(request(&mirror, "POST", "/a/b", &[], b"x").await.status, 200, "a page, as hgweb has it");
     assert_eq!(get(&mirror, "/a/b?cmd=pushkey", &[]).await.status, 401);
     // A write inside a batch of reads.
     let arguments = "cmds=pushkey+namespace%3Dbookmarks%2Ckey%3Dx%2Cold%3D%2Cnew%3D";
     let batched = get(&mirror, "/a/b?cmd=batch", &[("X-HgArg-1", arguments)]).await;
     assert_eq!(batched.status, 401, "{}", batched.text());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn heavy_work_is_known_by_any_spelling_and_what_has_two_meanings_is_refused() {
+    for python in pythons() {
+        let mut mirror = Mirror::start(&python).await;
+        let tip = mirror.site.push("one", b"1").await;
+        for (path, class) in [
+            ("/a/b/archive/tip.zip", "page-heavy"),
+            ("//a/b//%61rchive/tip.zip", "page-heavy"),
+            ("/a%2Fb/raw-archive/tip.zip", "page-heavy"),
+            ("/a/b?cmd=archive&node=tip&type=zip", "page-heavy"),
+            ("/a/b?c%6dd=stream_out", "wire-heavy"),
+            ("/a/b?cmd=getbundle", "wire-heavy"),
+            ("/a/b/raw-file/tip/one", "page-light"),
+            ("/a/b?cmd=known&nodes=", "wire-light"),
+        ] {
+            let before = mirror.requests(class);
+            assert_eq!(get(&mirror, path, &[]).await.status, 200, "{path}");
+            wait_until(path, || mirror.requests(class) == before + 1).await;
+        }
+        let common = format!("common={tip}&heads={tip}");
+        for (path, headers) in [
+            ("/a/b?cmd=heads&cmd=stream_out", vec![]),
+            ("/a/b?cmd=heads", vec![("Host", "two")]),
+            ("/a/b?cmd=getbundle", vec![("X-HgArg-1", &*common), ("x-hgarg-1", "")]),
+            ("/a/b?cmd=heads", vec![("X-HgArgs-Post", "seven")]),
+        ] {
+            let refused = get(&mirror, path, &headers).await;
+            assert_eq!(refused.status, 400, "{path} {headers:?}");
+            assert!(refused.text().contains("more than once") || refused.text().contains("X-HgArgs-Post"));
+        }
+        // In the light pool, with a header that WSGI would take for `X-HgArg-1`.
+        let sly = [("X-HgArg-1", common.as_str()), ("X_HgArg-1", "heads=")];
+        let before = mirror.requests("wire-light");
+        let nothing = get(&mirror, "/a/b?cmd=getbundle", &sly).await;
+        assert!(nothing.status == 200 && nothing.body.len() < 100, "{}: {}", nothing.status, nothing.body.len());
+        wait_until("it is light", || mirror.requests("wire-light") == before + 1).await;
+        for (path, status) in [("log?rev=\u{e4}", 200), ("?cmd=lookup&key=\u{e4}", 200), ("\u{e4}", 400)] {
+            let answer = get(&mirror, &format!("/a/b/{path}"), &[]).await;
+            assert_eq!(answer.status, status, "{path}: {}", answer.text());
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -186,10 +229,21 @@ async fn a_peer_answers_what_is_unknown_or_in_quarantine_here() {
     assert_eq!(nowhere.status, 503, "no loop, though the mirror itself is among the peers");
 
     assert_eq!(get(&mirror, "/a/b?cmd=heads", &[]).await.text().trim(), "0".repeat(40));
-    mirror.quarantine(true);
+    mirror.send_away(true);
     assert_eq!(get(&mirror, "/a/b?cmd=heads", &[]).await.text().trim(), tip.to_string());
     mirror.ask_at(&[]);
     assert_eq!(get(&mirror, "/a/b?cmd=heads", &[]).await.status, 503);
+    // Nothing is known not to exist, and the list is not known to be whole, until this mirror has caught up.
+    mirror.readiness.send_replace(Readiness::NotReady("starting".into()));
+    for path in ["/nowhere", "/nowhere?cmd=heads", "/"] {
+        let unknown = get(&mirror, path, &[]).await;
+        assert_eq!((unknown.status, unknown.header("retry-after")), (503, "1"), "{path}");
+    }
+    mirror.ask_at(&[peer.address]);
+    assert!(get(&mirror, "/", &[]).await.text().contains("a/b"));
+    assert_eq!(get(&mirror, "/nowhere", &[]).await.status, 503);
+    mirror.readiness.send_replace(Readiness::Ready);
+    assert_eq!(get(&mirror, "/nowhere", &[]).await.status, 404);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -270,7 +324,8 @@ async fn shutdown_ends_what_has_begun_and_an_unready_mirror_keeps_no_connection(
 #[tokio::test(flavor = "multi_thread")]
 async fn a_connection_ends_at_its_age_and_never_within_a_request() {
     let connection_age = Duration::from_secs(1);
-    let mirror = Mirror::start_with(&pythons()[0], Limits { connection_age, ..Limits::default() }).await;
+    let limits = Limits { connection_age, ..Limits::default() };
+    let mirror = Mirror::start_with(&pythons()[0], limits, WebOptions::default()).await;
     let mut idle = TcpStream::connect(mirror.address).await.unwrap();
     idle.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
     let begun = Instant::now();
@@ -287,4 +342,63 @@ async fn a_connection_ends_at_its_age_and_never_within_a_request() {
     tokio::time::timeout(DEADLINE, busy.read_to_end(&mut answer)).await.unwrap().unwrap();
     let answer = String::from_utf8_lossy(&answer).to_lowercase();
     assert!(answer.starts_with("http/1.1 200") && answer.contains("connection: close"), "{answer}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_in_steady_use_is_told_its_last_answer_and_loses_no_request() {
+    let limits = Limits { last_answer_age: Duration::from_millis(500), ..Limits::default() };
+    let mirror = Mirror::start_with(&pythons()[0], limits, WebOptions::default()).await;
+    let (begun, mut ended) = (Instant::now(), 0);
+    while ended < 2 {
+        let mut stream = TcpStream::connect(mirror.address).await.unwrap();
+        let connected = Instant::now();
+        loop {
+            assert!(begun.elapsed() < DEADLINE, "connections do not end");
+            stream.write_all(b"HEAD / HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
+            let mut answer = [0; 4096];
+            let length = stream.read(&mut answer).await.unwrap();
+            let answer = String::from_utf8_lossy(&answer[..length]).to_lowercase();
+            assert!(answer.starts_with("http/1.1 200"), "a request was lost: {answer}");
+            if answer.contains("connection: close") {
+                assert!(connected.elapsed() >= limits.last_answer_age);
+                break;
+            }
+        }
+        assert_eq!(stream.read(&mut [0; 10]).await.unwrap(), 0);
+        ended += 1;
+    }
+}
+
+/// The HTTP library takes fewer addresses than Mercurial's own server does.
+#[tokio::test(flavor = "multi_thread")]
+async fn addresses_that_a_library_refuses_are_answered_and_its_refusals_have_a_sentence_and_are_counted() {
+    let mut mirror = Mirror::start(&pythons()[0]).await;
+    let tip = mirror.site.push("one", b"1").await.to_string();
+    let log = get(&mirror, "/a/b/json-log?rev=branch(\"default\")", &[]).await;
+    assert!(log.status == 200 && log.text().contains(&tip), "{} {}", log.status, log.text());
+    for path in ["/a/b/file/tip/<x>`{|}", "/a/b/raw-file/tip/\u{e4}#", "/a/<"] {
+        assert_eq!(get(&mirror, path, &[]).await.status, 404, "{path}");
+    }
+    let raw = mirror::send(mirror.address, b"GET /a/b/raw-file/tip/\xff HTTP/1.1\r\nConnection: close\r\n\r\n", b"");
+    assert_eq!(raw.await.status, 404);
+    for (sent, status, says) in [
+        (&b"GET /a b HTTP/1.1\r\n\r\n"[..], 400, "not a request"),
+        (b"GET /a/b HTTP/1.1\r\nno colon\r\n\r\n", 400, "not a request"),
+        (b"hello\r\n\r\n", 400, "not a request"),
+    ] {
+        let answer = mirror::send(mirror.address, sent, b"").await;
+        assert_eq!(answer.status, status, "{}", String::from_utf8_lossy(sent));
+        assert!(answer.text().contains(says), "{}", answer.text());
+    }
+    let long = mirror::head("GET", "/a/b", &[("X-Long", &"x".repeat(300 * 1024))], 0);
+    let answer = mirror::send(mirror.address, &long, b"").await;
+    assert_eq!(answer.status, 431);
+    assert!(answer.text().contains("262144 bytes"), "{}", answer.text());
+    // The balancer's first line is not part of the request.
+    let line = b"PROXY TCP4 192.0.2.1 127.0.0.1 1 2\r\nGET /a/b/raw-file/tip/one HTTP/1.0\r\n\r\n";
+    assert_eq!(mirror::send(mirror.address, line, b"").await.text(), "1");
+    let metrics = mirror.admin("/metrics").await.1;
+    for line in ["{class=\"refused\",status=\"400\"} 3", "{class=\"refused\",status=\"431\"} 1"] {
+        assert!(metrics.contains(&format!("hg_operator_http_requests_total{line}")), "{line} is not in {metrics}");
+    }
 }

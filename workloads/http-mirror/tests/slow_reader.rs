@@ -7,7 +7,8 @@ mod mirror;
 #[path = "../../mercurial/tests/site/mod.rs"]
 mod site;
 
-use mercurial::Class;
+use http_mirror::Limits;
+use mercurial::{Class, RoomBounds, WebOptions};
 use mirror::{Mirror, get, wait_until};
 use site::pythons;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -28,16 +29,38 @@ async fn a_slow_reader_costs_no_memory_and_delays_nobody() {
         stream.read_exact(&mut begin).await.unwrap();
         slow.push(stream);
     }
-    wait_until("both heavy workers are busy", || mirror.web.load(Class::Heavy).busy == 2).await;
+    wait_until("both have made their answers", || mirror.web.load(Class::Heavy).busy == 0).await;
     for _ in 0..20 {
         assert_eq!(get(&mirror, "/a/b?cmd=heads", &[]).await.status, 200);
     }
     let grown = resident_bytes().saturating_sub(before);
     assert!(grown < 24 * 1024 * 1024, "{grown} bytes more for two bundles of {} bytes", large.len());
-    drop(slow);
-    wait_until("the workers of readers that left are free", || mirror.web.load(Class::Heavy).busy == 0).await;
     let whole = get(&mirror, "/a/b?cmd=getbundle", &[]).await;
     assert_eq!(whole.status, 200);
+    // What was kept for the slow ones is whole too.
+    for mut stream in slow {
+        let mut rest = Vec::new();
+        stream.read_to_end(&mut rest).await.unwrap();
+        assert!(rest.len() > whole.body.len() && rest.ends_with(b"\r\n0\r\n\r\n"), "{} bytes", rest.len());
+    }
+}
+
+/// Where there is no room, a slow reader holds its worker; not while others wait for one.
+#[tokio::test(flavor = "multi_thread")]
+async fn without_room_a_slow_reader_is_given_up_when_others_wait() {
+    let room = RoomBounds { client_bytes: 1 << 20, all_bytes: 1 << 20 };
+    let options = WebOptions { light: 1, heavy: 1, room, ..WebOptions::default() };
+    let mut mirror = Mirror::start_with(&pythons()[0], Limits::default(), options).await;
+    let large: Vec<u8> = (0..16_000_000u32).flat_map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes()).collect();
+    mirror.site.push("large", &large).await;
+    let mut slow = TcpStream::connect(mirror.address).await.unwrap();
+    slow.write_all(&mirror::head("GET", "/a/b?cmd=getbundle", &[], 0)).await.unwrap();
+    slow.read_exact(&mut [0; 1000]).await.unwrap();
+    assert_eq!(mirror.web.load(Class::Heavy).busy, 1);
+    assert_eq!(get(&mirror, "/a/b/archive/tip.zip", &[]).await.status, 200);
+    let mut rest = Vec::new();
+    let cut = slow.read_to_end(&mut rest).await;
+    assert!(cut.is_err() || !rest.ends_with(b"\r\n0\r\n\r\n"), "half an answer looks like a whole one");
 }
 
 fn resident_bytes() -> usize {

@@ -81,10 +81,6 @@ impl Connection {
         next(&mut self.frames).await
     }
 
-    pub(crate) fn frames(&mut self) -> &mut Framed<UnixStream, FrameCodec> {
-        &mut self.frames
-    }
-
     pub(crate) fn child(&self) -> &Child {
         &self.child
     }

@@ -3,7 +3,6 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -13,8 +12,10 @@ use tokio::time::timeout;
 
 use crate::connection::ConnectError;
 use crate::frame::Frame;
+use crate::room::{Room, RoomBounds};
 use crate::web_body::WebBody;
-use crate::workers::{Lease, Workers};
+use crate::wire_commands::WireCommands;
+use crate::workers::{Lease, Queue, Workers};
 use crate::zygote::Mercurial;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -35,7 +36,13 @@ pub struct WebOptions {
     pub queue_wait: Duration,
     /// How long a worker may think before its answer begins, and between two parts of it.
     pub silence: Duration,
+    /// On the disk, for clients that take their answers slowly.
+    pub room: RoomBounds,
 }
+
+/// So that one client's bundle of a large repository finds room.
+const CLIENT_ROOM_BYTES: u64 = 2 * 1024 * 1024 * 1024;
+const ROOM_BYTES: u64 = 4 * 1024 * 1024 * 1024;
 
 impl Default for WebOptions {
     fn default() -> WebOptions {
@@ -45,6 +52,7 @@ impl Default for WebOptions {
             queue_max: 256,
             queue_wait: Duration::from_secs(60),
             silence: Duration::from_secs(300),
+            room: RoomBounds { client_bytes: CLIENT_ROOM_BYTES, all_bytes: ROOM_BYTES },
         }
     }
 }
@@ -114,7 +122,7 @@ pub struct WebResponse {
     pub status: u16,
     pub reason: String,
     pub headers: Vec<(String, String)>,
-    /// Holds the worker until it was read to its end; dropping it earlier kills the worker.
+    /// Dropping it kills the worker, if that has not answered to the end yet.
     pub body: WebBody,
 }
 
@@ -132,6 +140,8 @@ pub enum WebError {
     Aborted(String),
     #[error("a web worker said nothing for {} seconds", .0.as_secs())]
     Silent(Duration),
+    #[error("the client takes its answer so slowly that others had to wait")]
+    TakenTooSlowly,
 }
 
 /// What one class does now, for metrics.
@@ -147,20 +157,24 @@ pub struct WebPool {
     light: Arc<Lanes>,
     heavy: Arc<Lanes>,
     options: WebOptions,
+    /// Of answers that their clients have not taken yet.
+    room: Room,
+    folder: PathBuf,
 }
 
 struct Lanes {
     workers: Workers,
-    waiting: AtomicUsize,
+    queue: Arc<Queue>,
 }
 
 impl WebPool {
     pub fn new(mercurial: Mercurial, options: WebOptions) -> WebPool {
         let lanes = |limit| {
             let workers = Workers::new(mercurial.clone(), "web", limit);
-            Arc::new(Lanes { workers, waiting: AtomicUsize::new(0) })
+            Arc::new(Lanes { workers, queue: Arc::default() })
         };
-        WebPool { light: lanes(options.light), heavy: lanes(options.heavy), options }
+        let (light, heavy, room) = (lanes(options.light), lanes(options.heavy), Room::new("answers", options.room));
+        WebPool { light, heavy, options, room, folder: mercurial.folder().to_owned() }
     }
 
     /// A dropped call kills its worker, as a dropped body does.
@@ -189,19 +203,21 @@ impl WebPool {
                 Ok(WebAnswer::Unknown(unknown))
             }
             Head::Response { status, reason, headers } => {
-                let body = WebBody::new(lease, silence);
+                let place = self.room.enter(&request.remote);
+                let body = WebBody::new(lease, &self.folder, place, lanes.queue.clone(), silence);
                 Ok(WebAnswer::Response(WebResponse { status, reason, headers, body }))
             }
         }
     }
 
+    /// What the workers' Mercurial takes for a wire command.
+    pub fn commands(&self) -> Arc<WireCommands> {
+        self.light.workers.mercurial().commands()
+    }
+
     pub fn load(&self, class: Class) -> WebLoad {
         let lanes = self.lanes(class);
-        WebLoad {
-            busy: lanes.workers.busy(),
-            workers: lanes.workers.limit(),
-            waiting: lanes.waiting.load(Ordering::Relaxed),
-        }
+        WebLoad { busy: lanes.workers.busy(), workers: lanes.workers.limit(), waiting: lanes.queue.waiting() }
     }
 
     fn lanes(&self, class: Class) -> &Lanes {
@@ -214,7 +230,7 @@ impl WebPool {
 
 impl Lanes {
     async fn lease(&self, directory: &Path, fresh: bool, options: &WebOptions) -> Result<Lease, WebError> {
-        let waiting = Waiting::enter(&self.waiting);
+        let waiting = self.queue.enter();
         // Those who find a free worker are counted for a moment too.
         if waiting.before >= options.queue_max && self.workers.busy() >= self.workers.limit() {
             return Err(WebError::Full { waiting: waiting.before });
@@ -227,24 +243,6 @@ impl Lanes {
 fn is_end(error: &std::io::Error) -> bool {
     use std::io::ErrorKind::{BrokenPipe, ConnectionReset};
     matches!(error.kind(), BrokenPipe | ConnectionReset)
-}
-
-/// Counts itself while it lives.
-struct Waiting<'a> {
-    count: &'a AtomicUsize,
-    before: usize,
-}
-
-impl Waiting<'_> {
-    fn enter(count: &AtomicUsize) -> Waiting<'_> {
-        Waiting { count, before: count.fetch_add(1, Ordering::Relaxed) }
-    }
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.count.fetch_sub(1, Ordering::Relaxed);
-    }
 }
 
 impl WebRequest {

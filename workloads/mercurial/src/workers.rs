@@ -2,6 +2,7 @@
 //! was read to the end, else it is killed, so that no answer can reach the wrong caller.
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::Serialize;
@@ -41,6 +42,32 @@ struct Worker {
     directory: PathBuf,
 }
 
+/// How many wait for a worker.
+#[derive(Default)]
+pub(crate) struct Queue(AtomicUsize);
+
+impl Queue {
+    pub(crate) fn waiting(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn enter(&self) -> Waiting<'_> {
+        Waiting { queue: self, before: self.0.fetch_add(1, Ordering::Relaxed) }
+    }
+}
+
+/// Counts itself while it lives.
+pub(crate) struct Waiting<'a> {
+    queue: &'a Queue,
+    pub(crate) before: usize,
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.queue.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 pub(crate) struct Lease {
     /// None only after it was given back.
     worker: Option<Worker>,
@@ -52,6 +79,10 @@ impl Workers {
     pub(crate) fn new(mercurial: Mercurial, mode: &'static str, limit: usize) -> Workers {
         let permits = Arc::new(Semaphore::new(limit));
         Workers { inner: Arc::new(Inner { mercurial, mode, limit, permits, idle: Mutex::default() }) }
+    }
+
+    pub(crate) fn mercurial(&self) -> &Mercurial {
+        &self.inner.mercurial
     }
 
     pub(crate) fn limit(&self) -> usize {

@@ -16,6 +16,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::connection::{ConnectError, Connection, DESCRIPTORS};
 use crate::run_directory::{Options, RunDirectory};
+use crate::wire_commands::WireCommands;
 
 /// Loading Mercurial takes 0.3 s; the rest is for a machine that starts everything at once.
 const READY_SECONDS: u64 = 60;
@@ -26,7 +27,7 @@ const MAX_BACKOFF_MILLISECONDS: u64 = 10_000;
 /// A zygote that lived this long has not failed at starting.
 const SOUND_SECONDS: u64 = 60;
 const STDERR_LINES_KEPT: usize = 20;
-const MAX_LINE_BYTES: u64 = 8 * 1024;
+const MAX_LINE_BYTES: u64 = 64 * 1024;
 
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -59,6 +60,7 @@ pub struct Mercurial {
 struct Inner {
     run: RunDirectory,
     state: watch::Receiver<State>,
+    commands: watch::Receiver<Arc<WireCommands>>,
     /// How many zygotes have ended: a child of an earlier one is dead or dies now.
     deaths: Arc<AtomicU64>,
     /// Dropping it tells the watching thread to end.
@@ -68,6 +70,7 @@ struct Inner {
 #[derive(Deserialize)]
 struct Ready {
     mercurial: String,
+    commands: WireCommands,
 }
 
 impl Mercurial {
@@ -76,16 +79,18 @@ impl Mercurial {
         let failed = |error| StartError::RunDirectory { directory: run.root.display().to_string(), error };
         run.write(&options).map_err(failed)?;
         let (report, state) = watch::channel(State::Starting);
+        let (tell_commands, commands) = watch::channel(Arc::default());
         let (alive, stopped) = watch::channel(());
         let deaths = Arc::new(AtomicU64::new(0));
-        let supervisor = Supervisor { options, run: run.clone(), report, deaths: deaths.clone(), stopped };
+        let supervisor =
+            Supervisor { options, run: run.clone(), report, tell_commands, deaths: deaths.clone(), stopped };
         // A thread of its own: the kernel kills the zygote when the *thread* that made it ends (PR_SET_PDEATHSIG), and
         // the threads of a runtime come and go.
         std::thread::Builder::new()
             .name("zygote".to_owned())
             .spawn(move || supervisor.run())
             .map_err(StartError::Thread)?;
-        let mercurial = Mercurial { inner: Arc::new(Inner { run, state, deaths, _alive: alive }) };
+        let mercurial = Mercurial { inner: Arc::new(Inner { run, state, commands, deaths, _alive: alive }) };
         mercurial.first_state().await?;
         Ok(mercurial)
     }
@@ -98,6 +103,11 @@ impl Mercurial {
         }
     }
 
+    /// Of the newest Mercurial that was ready.
+    pub fn commands(&self) -> Arc<WireCommands> {
+        self.inner.commands.borrow().clone()
+    }
+
     /// True when a child can be made now.
     pub fn is_ready(&self) -> bool {
         matches!(&*self.inner.state.borrow(), State::Ready { .. })
@@ -105,6 +115,11 @@ impl Mercurial {
 
     pub fn hgrc(&self) -> &Path {
         &self.inner.run.hgrc
+    }
+
+    /// Where files of this process may lie.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.inner.run.root
     }
 
     pub(crate) fn deaths(&self) -> u64 {
@@ -157,6 +172,7 @@ struct Supervisor {
     options: Options,
     run: RunDirectory,
     report: watch::Sender<State>,
+    tell_commands: watch::Sender<Arc<WireCommands>>,
     deaths: Arc<AtomicU64>,
     stopped: watch::Receiver<()>,
 }
@@ -223,6 +239,7 @@ impl Supervisor {
         };
         tokio::spawn(listen::<ChildStdout>(stdout, None));
         tracing::info!(version = ready.mercurial, pid = child.id(), "Mercurial is ready");
+        self.tell_commands.send_replace(Arc::new(ready.commands));
         self.report.send_replace(State::Ready { version: ready.mercurial.into() });
         let status = child.wait().await;
         self.deaths.fetch_add(1, Ordering::Release);

@@ -9,11 +9,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::StreamExt;
 use mercurial::{
-    Class, Ended, LaneErrorKind, LaneState, Operation, Request, Role, ServeRequest, Visible, WebAnswer, WebOptions,
-    WebPool, WebRequest,
+    Class, Ended, LaneErrorKind, LaneState, Mercurial, Operation, Options, Permission, Request, Role, ServeRequest,
+    Visible, WebAnswer, WebOptions, WebPool, WebRequest,
 };
 use protocol::{CreationId, Offset};
-use site::{Site, hg_ok, pythons};
+use site::{Site, hg_ok, options, pythons};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
@@ -243,5 +243,32 @@ async fn a_mistake_in_the_hgrc_is_told_with_its_line() {
         let error = timeout(DEADLINE, mercurial::Mercurial::start(options)).await.unwrap().err().unwrap();
         let said = format!("it said: config error at {}:4: [ui", hgrc.display());
         assert!(error.to_string().ends_with(&said), "{error}");
+    }
+}
+
+const OWN_COMMANDS: &str = "
+from mercurial import wireprotov1server
+def extsetup(ui):
+    for name, permission in ((b'own_read', b'pull'), (b'own_write', b'push')):
+        wireprotov1server.wireprotocommand(name, b'', permission=permission)(lambda repo, proto: b'')
+";
+
+#[tokio::test]
+async fn commands_are_told_with_what_they_may_do_also_those_of_extensions() {
+    for python in pythons() {
+        let folder = tempfile::Builder::new().prefix("hg-zygote-").tempdir().unwrap();
+        let (extension, hgrc) = (folder.path().join("own.py"), folder.path().join("site.rc"));
+        std::fs::write(&extension, OWN_COMMANDS).unwrap();
+        std::fs::write(&hgrc, format!("[extensions]\nown = {}\n", extension.display())).unwrap();
+        let options = Options { site_hgrc: Some(hgrc), ..options(&python, folder.path(), Role::Mirror) };
+        let mercurial = Mercurial::start(options).await.unwrap();
+        let commands = mercurial.commands();
+        for name in ["heads", "getbundle", "batch", "stream_out", "own_read"] {
+            assert_eq!(commands.permission(name), Some(Permission::Pull), "{name}");
+        }
+        for name in ["unbundle", "pushkey", "own_write"] {
+            assert_eq!(commands.permission(name), Some(Permission::Push), "{name}");
+        }
+        assert_eq!(commands.permission("log"), None);
     }
 }

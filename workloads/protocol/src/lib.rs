@@ -8,6 +8,7 @@ mod hashes;
 mod names;
 mod offset_set;
 mod positions;
+pub mod proxy_line;
 mod push;
 pub mod record;
 mod registry;

@@ -1,6 +1,6 @@
 //! A mirror without a disk, and after each start.
 
-use scenarios::{Client, Developers, Installation, Options, RegistryClient, wait_for};
+use scenarios::{Client, Developers, Installation, KeepAlive, Options, RegistryClient, wait_for};
 
 use crate::{is_active, lose_disk, newest, told};
 
@@ -83,13 +83,20 @@ fn a_mirror_is_not_ready_after_a_start_until_it_has_caught_up() {
     // Without a master it cannot know how far it has to catch up.
     installation.pause("ssh-0");
     installation.kill("mirror-1");
-    assert!(!wait_for("an answer", || ready("mirror-1")));
+    let mut reader = KeepAlive::new(&installation.ready().mirrors[1]);
+    assert!(!wait_for("an answer", || {
+        is_never_said_not_to_exist(&mut reader);
+        ready("mirror-1")
+    }));
     let refused = registry.get::<serde_json::Value>(&installation, "mirror-1", "/readyz").unwrap_err().to_string();
     assert!(refused.contains("does not show everything"), "{refused}");
     installation.resume("ssh-0");
-    wait_for("it is ready", || match ready("mirror-1") {
-        Ok(true) => Ok(()),
-        other => Err(format!("{other:?}")),
+    wait_for("it is ready", || {
+        is_never_said_not_to_exist(&mut reader);
+        match ready("mirror-1") {
+            Ok(true) => Ok(()),
+            other => Err(format!("{other:?}")),
+        }
     });
     let shown = client.remote_tip(&format!("{}/one", installation.ready().mirrors[1])).unwrap();
     wait_for("both mirrors are active", || is_active(&installation, "mirror-1"));
@@ -97,4 +104,12 @@ fn a_mirror_is_not_ready_after_a_start_until_it_has_caught_up() {
     installation.settled();
     assert!(shown == second || shown == client.hg("work", &["log", "-r", "0", "-T", "{node}"]).ok());
     assert_eq!(client.remote_tip(&format!("{}/one", installation.ready().mirrors[1])).unwrap(), second);
+}
+
+/// While a mirror starts, its peers answer for it, or it says that one has to try again.
+fn is_never_said_not_to_exist(reader: &mut KeepAlive) {
+    // It may not listen yet.
+    let Ok(answer) = reader.get("/one?cmd=heads", &[]) else { return };
+    let again = answer.header("retry-after").is_some();
+    assert!(answer.status == 200 || (answer.status == 503 && again), "{}: {}", answer.status, answer.text());
 }

@@ -8,6 +8,7 @@ use std::process::Stdio;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use super::log_files;
 use crate::process::program;
 use crate::ssh::family;
 use protocol::InstanceName;
@@ -67,7 +68,7 @@ impl Children {
     pub fn start(children: &[Child], pids: &Pids) -> Children {
         let start = |child: &Child| {
             let (stop, stopping) = watch::channel(false);
-            (child.name.clone(), (stop, tokio::spawn(supervise(child.clone(), pids.clone(), stopping))))
+            (child.name.clone(), (stop, tokio::spawn(run(child.clone(), pids.clone(), stopping))))
         };
         Children(children.iter().map(start).collect())
     }
@@ -87,21 +88,28 @@ impl Children {
     }
 }
 
+async fn run(child: Child, pids: Pids, stop: watch::Receiver<bool>) {
+    tokio::select! {
+        () = supervise(&child, &pids, stop) => {}
+        never = log_files::keep_bounded(&child.log) => match never {},
+    }
+}
+
 /// Keeps one child running until `stop` turns true, then asks it to drain. Ends when the child has ended.
-async fn supervise(child: Child, pids: Pids, mut stop: watch::Receiver<bool>) {
+async fn supervise(child: &Child, pids: &Pids, mut stop: watch::Receiver<bool>) {
     let mut backoff = FIRST_BACKOFF;
     let mut said = None;
     while !*stop.borrow() {
         let started = Instant::now();
         let log_before = std::fs::metadata(&child.log).map_or(0, |file| file.len());
-        match run_once(&child, &pids, &mut stop).await {
+        match run_once(child, pids, &mut stop).await {
             Ok(status) if *stop.borrow() => {
                 tracing::info!(child = child.name, %status, "stopped");
                 return;
             }
             Ok(status) => {
                 tracing::warn!(child = child.name, %status, "ended; it is started again");
-                tell_why(&child, log_before, &mut said);
+                tell_why(child, log_before, &mut said);
             }
             Err(error) => tracing::error!(child = child.name, %error, "cannot be started; it is tried again"),
         }
@@ -126,6 +134,8 @@ fn tell_why(child: &Child, log_before: u64, said: &mut Option<String>) {
 fn last_words(log: &Path, from: u64) -> Option<String> {
     let mut file = std::fs::File::open(log).ok()?;
     let end = file.metadata().ok()?.len();
+    // It may have been emptied since.
+    let from = if from > end { 0 } else { from };
     file.seek(SeekFrom::Start(from.max(end.saturating_sub(MAX_LAST_WORDS_BYTES)))).ok()?;
     let mut bytes = Vec::new();
     file.take(MAX_LAST_WORDS_BYTES).read_to_end(&mut bytes).ok()?;

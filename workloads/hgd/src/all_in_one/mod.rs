@@ -6,6 +6,7 @@ mod announce;
 mod apply;
 mod children;
 mod governor;
+mod log_files;
 mod outlook;
 mod plan;
 mod ports;

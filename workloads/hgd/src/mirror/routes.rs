@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use follower::Local;
+use follower::{LaneView, Local};
 use http_mirror::{Route, Routes};
+use protocol::Offset;
 use tokio::sync::watch;
 
 /// Follows the registry and the lanes; makes new routes only when one of them differs.
@@ -19,14 +20,13 @@ pub fn watch(local: &Local) -> watch::Receiver<Arc<Routes>> {
             let public = now.iter().filter(|repository| repository.is_public());
             let routes: Vec<Route> = public
                 .filter_map(|repository| {
-                    let lane = table.get(repository.id)?;
-                    (lane.routable || lane.quarantined).then(|| Route {
+                    Some(Route {
                         repository: repository.id,
                         path: repository.path.clone(),
                         directory: repositories.join(repository.id.directory()),
                         description: repository.settings.description.clone(),
                         last_push: None,
-                        quarantined: lane.quarantined,
+                        away: is_away(table.get(repository.id).as_ref())?,
                     })
                 })
                 .collect();
@@ -44,4 +44,37 @@ pub fn watch(local: &Local) -> watch::Receiver<Arc<Routes>> {
         }
     });
     told
+}
+
+/// Whether a repository of the registry is not shown here now. None: as far as this mirror may know there is no such
+/// repository yet, because its creation is not released.
+fn is_away(lane: Option<&LaneView>) -> Option<bool> {
+    match lane {
+        Some(lane) if lane.routable => Some(false),
+        Some(lane) if lane.opened && !lane.quarantined && lane.shown == Offset::ZERO => None,
+        // Its state is not read yet, it is fetched, repaired or stripped, or it is ahead of what is released.
+        _ => Some(true),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_repository_whose_creation_is_not_released_does_not_exist() {
+        let lane = |opened, routable, quarantined, shown| LaneView {
+            opened,
+            routable,
+            quarantined,
+            shown: Offset(shown),
+            ..LaneView::default()
+        };
+        assert_eq!(is_away(None), Some(true), "after a start nothing is read yet");
+        assert_eq!(is_away(Some(&lane(false, false, false, 0))), Some(true));
+        assert_eq!(is_away(Some(&lane(true, true, false, 3))), Some(false));
+        assert_eq!(is_away(Some(&lane(true, false, false, 3))), Some(true));
+        assert_eq!(is_away(Some(&lane(true, false, true, 0))), Some(true));
+        assert_eq!(is_away(Some(&lane(true, false, false, 0))), None);
+    }
 }

@@ -39,12 +39,12 @@ pub struct Mirror {
 
 impl Mirror {
     pub async fn start(python: &Path) -> Mirror {
-        Mirror::start_with(python, Limits::default()).await
+        Mirror::start_with(python, Limits::default(), WebOptions { light: 2, heavy: 2, ..Default::default() }).await
     }
 
-    pub async fn start_with(python: &Path, limits: Limits) -> Mirror {
+    pub async fn start_with(python: &Path, limits: Limits, web: WebOptions) -> Mirror {
         let site = Site::start(python, Role::Mirror).await;
-        let web = WebPool::new(site.mercurial.clone(), WebOptions { light: 2, heavy: 2, ..Default::default() });
+        let web = WebPool::new(site.mercurial.clone(), web);
         let (routes, watched_routes) = watch::channel(Arc::new(route(&site, false)));
         let (applied, watched_applied) = watch::channel(0);
         let (readiness, watched_readiness) = watch::channel(Readiness::Ready);
@@ -89,8 +89,8 @@ impl Mirror {
         format!("http://{}{path}", self.address)
     }
 
-    pub fn quarantine(&self, quarantined: bool) {
-        self.routes.send_replace(Arc::new(route(&self.site, quarantined)));
+    pub fn send_away(&self, away: bool) {
+        self.routes.send_replace(Arc::new(route(&self.site, away)));
     }
 
     pub fn ask_at(&self, peers: &[SocketAddr]) {
@@ -103,6 +103,18 @@ impl Mirror {
         let families = self.registry.gather();
         let family = families.iter().find(|family| family.name() == "hg_operator_http_connections").unwrap();
         family.get_metric()[0].get_gauge().get_value() as i64
+    }
+
+    /// Requests of a class that were answered with 200.
+    pub fn requests(&self, class: &str) -> u64 {
+        let families = self.registry.gather();
+        let family = families.iter().find(|family| family.name() == "hg_operator_http_requests_total");
+        let of_class = |metric: &&prometheus::proto::Metric| {
+            let has = |value: &str| metric.get_label().iter().any(|label| label.value() == value);
+            has(class) && has("200")
+        };
+        let metric = family.and_then(|family| family.get_metric().iter().find(of_class));
+        metric.map_or(0, |metric| metric.get_counter().get_value() as u64)
     }
 
     pub async fn admin(&self, path: &str) -> (u16, String) {
@@ -127,14 +139,14 @@ impl Mirror {
     }
 }
 
-fn route(site: &Site, quarantined: bool) -> Routes {
+fn route(site: &Site, away: bool) -> Routes {
     let route = Route {
         repository: CreationId(1),
         path: "a/b".parse().unwrap(),
         directory: site.repository(),
         description: "a <b> test".into(),
         last_push: Some(1_700_000_000),
-        quarantined,
+        away,
     };
     [route].into_iter().collect()
 }

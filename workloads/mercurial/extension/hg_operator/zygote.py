@@ -175,10 +175,19 @@ def listen(path):
     return listener
 
 
+def wire_commands():
+    """What each wire command may do, in Mercurial's own words: `pull` or `push`. Extensions have added theirs."""
+    from mercurial import wireprotov1server
+
+    commands = wireprotov1server.commands.items()
+    return {name.decode("latin-1"): entry.permission.decode("ascii") for name, entry in commands}
+
+
 def say_ready():
     from mercurial import util
 
-    print("ready " + json.dumps({"mercurial": util.version().decode("ascii")}), flush=True)
+    ready = {"mercurial": util.version().decode("ascii"), "commands": wire_commands()}
+    print("ready " + json.dumps(ready), flush=True)
     # Nothing that children write may reach whoever reads the line above.
     os.dup2(2, 1)
     null = os.open(os.devnull, os.O_RDWR)
