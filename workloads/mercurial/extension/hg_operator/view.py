@@ -12,8 +12,8 @@ import json
 from mercurial import branchmap as branch_caches
 from mercurial import error, extensions, phases, repoview, scmutil, wireprotov1server
 from mercurial.utils import repoviewutil
-from mercurial.hgweb import hgweb_mod
-from mercurial.node import bin, hex, nullid, wdirid
+from mercurial.hgweb import hgweb_mod, webutil
+from mercurial.node import bin, hex, nullid, wdirhex, wdirid
 
 from . import named_hashes, stream_clone
 
@@ -192,6 +192,21 @@ def _filtered_error(original, repo, symbol):
     return original(repo, symbol)
 
 
+def _revision(original, repo, symbol, *args, **kwargs):
+    """A server has no working directory that a hash could mean: pages would read files beside the repository."""
+    found = original(repo, symbol, *args, **kwargs)
+    if found.rev() is None and is_of(repo, SHOWN, NAMED):
+        raise error.RepoLookupError(b"unknown revision '%s'" % symbol)
+    return found
+
+
+def _file(original, repo, req):
+    """Takes what is no changeset for the hash of a file's revision: that of a working directory is neither."""
+    if wdirhex in (req.qsparams.get(b'node'), req.qsparams.get(b'filenode')) and is_of(repo, SHOWN, NAMED):
+        raise error.RepoLookupError(b"unknown revision '%s'" % wdirhex)
+    return original(repo, req)
+
+
 def uisetup(ui):
     """Before the extensions that derive filters from all that there are."""
     repoview.filtertable[SHOWN] = compute_shown
@@ -209,6 +224,8 @@ def extsetup(ui):
     extensions.wrapfunction(wireprotov1server, 'getdispatchrepo', _dispatch_view)
     extensions.wrapfunction(hgweb_mod_inner, 'getwebview', _web_view)
     extensions.wrapfunction(scmutil, '_filterederror', _filtered_error)
+    extensions.wrapfunction(scmutil, 'revsymbol', _revision)
+    extensions.wrapfunction(webutil, 'filectx', _file)
     named_hashes.extsetup(ui)
     stream_clone.extsetup(ui)
 

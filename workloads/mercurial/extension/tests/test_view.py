@@ -163,7 +163,7 @@ class Discovery(MirrorCase):
         wdir, known, zeros = 'ff' * 20, self.base, '00' * 20
         answers = {
             'cmd=known&nodes=' + wdir: (200, '0'),
-            'cmd=lookup&key=' + wdir: (200, '0 '),
+            'cmd=lookup&key=' + wdir: (200, "0 unknown revision '"),
             'cmd=getbundle&heads=%s&common=' % wdir: (200, 'unknown revision'),
             'cmd=getbundle&heads=%s&common=%s' % (known, wdir): (200, ''),
             'cmd=changegroupsubset&bases=%s&heads=%s' % (zeros, wdir): (200, 'unknown revision'),
@@ -210,6 +210,10 @@ class Discovery(MirrorCase):
             self.assertTrue(status == 200 or data.count(b'\n') == 1 or b'<html' in data, (query, data))
         head, _data = worker.request(self.repo.path, 'x', '', 'cmd=known', headers=[['X-HgArgs-Post', 'x']])
         self.assertEqual(head['status'], 400)
+        for page in ('rev/', 'raw-file/', 'file/', 'json-rev/', 'archive/', 'log/', 'graph/', 'annotate/'):
+            rest = {'archive/': '.zip', 'raw-file/': '/a.txt', 'annotate/': '/a.txt'}.get(page, '')
+            head, _data = worker.request(self.repo.path, 'x', page + wdir + rest)
+            self.assertEqual(head.get('status'), 404, page)
         self.assertEqual(worker.close(), '')
 
     def test_pushes_are_refused(self):
