@@ -37,6 +37,11 @@ test: setup test-testbed
 	cargo fmt --all --check
 	cargo nextest run -p tidy
 	cargo deny --log-level warn check licenses bans sources
+	if cargo deny --log-level off fetch db; then
+		cargo deny --log-level warn check --disable-fetch advisories
+	else
+		echo "make test: the database of advisories cannot be fetched: nothing was checked against it" >&2
+	fi
 	# One Mercurial a core: they share nothing.
 	IFS=: read -ra pythons <<< "$$HG_PYTHONS"
 	running=()
