@@ -56,7 +56,7 @@ pub(crate) async fn run(shared: Arc<Shared>, stream: TcpStream, client: SocketAd
         };
         info!(event = "login-failed", %client, reason, "the connection ended before a login");
     } else if gave_way {
-        info!(event = "gave-way", %client, "a connection without a command was ended: its account, or all together, have too many");
+        info!(event = "gave-way", %client, "a connection without a command was ended: there are too many");
     } else if let Err(error) = ended {
         debug!(%client, %error, "the connection broke");
     }
