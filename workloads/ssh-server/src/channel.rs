@@ -112,6 +112,10 @@ async fn serve(task: &Task, read: ChannelReadHalf, hg: Hg) -> Outcome {
         (false, Ended::Exit(code)) => ("served", Some(i64::from(code))),
         (_, Ended::Abnormal) => ("abnormal", None),
     };
+    if exit.is_none() {
+        let said = task.write.extended_data_bytes(STDERR, texts::broken_off().into_bytes());
+        let _ = task.gone.run_until_cancelled(said).await;
+    }
     // As sshd says it for a command that was killed.
     let status = exit.and_then(|code| u32::try_from(code).ok()).unwrap_or(255);
     goodbye(task, status).await;

@@ -62,3 +62,9 @@ pub(crate) fn no_longer(user: &UserName) -> String {
 pub(crate) fn stopping() -> String {
     "this server is being stopped or moved; try again in a moment\n".to_owned()
 }
+
+pub(crate) fn broken_off() -> String {
+    "hg ended unexpectedly on the server; if this was a push, it may have been recorded: push again,\n\
+     and `no changes found` says that it was\n"
+        .to_owned()
+}

@@ -13,6 +13,7 @@ async fn the_exit_code_is_the_programs() {
     for (path, code, said) in [("exit-3", 3, ""), ("killed", 255, "before\n"), ("echo", 0, "")] {
         let answer = bench.ask(&format!("hg -R {path} serve --stdio")).await;
         assert_eq!((answer.status.code(), text(&answer.stdout).as_str()), (Some(code), said), "{path}");
+        assert_eq!(text(&answer.stderr).contains("it may have been recorded: push again"), code == 255, "{path}");
     }
 }
 
