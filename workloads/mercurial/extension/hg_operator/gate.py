@@ -38,7 +38,7 @@ class Gate:
         self._check({"op": "wait", "repository": self._repository})
 
     def catch_up(self):
-        """As `wait`, for a few seconds only and without complaint: what a person is shown is up to date if it can be."""
+        """As `wait`, for a few seconds only and without complaint: what people see is up to date if possible."""
         with contextlib.suppress(OSError, ValueError, TypeError, frames.FrameError):
             connection = frames.connect(self._path)
             with contextlib.closing(connection):

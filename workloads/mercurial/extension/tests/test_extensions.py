@@ -19,7 +19,7 @@ REFUSED = (
     "pushlog = /somewhere/pushlog.py",
     "hggit =",
 )
-ALLOWED = ("acl =", "notify =", "highlight =", "rebase =", "clonebundles =", "largefiles = !", "lfs = !/lfs", "own = %s")
+ALLOWED = ("acl =", "notify =", "highlight =", "rebase =", "largefiles = !", "lfs = !/lfs", "own = %s")
 
 
 class Extensions(Case):

@@ -56,7 +56,8 @@ class Kinds(Case):
         self.client.push(self.ssh)
         self.assertEqual(self.gate.records[1]["applied"], 100)
         self.assertEqual(self.gate.records[1]["push"]["headsRemoved"], [second])
-        self.assertEqual([push["op"] for push in self.gate.asked], ["wait", "open", "wait", "open", "append", "closed"] * 2)
+        asked = [request["op"] for request in self.gate.asked]
+        self.assertEqual(asked, ["wait", "open", "wait", "open", "append", "closed"] * 2)
         self.assertEqual(self.gate.asked[0]["repository"], 7)
 
     def test_an_old_client(self):
