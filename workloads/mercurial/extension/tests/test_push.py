@@ -2,6 +2,7 @@
 """Pushes of every kind through the zygote, and everything that may stop one."""
 
 import os
+import signal
 import unittest
 
 from support import Case, serve, wait_until
@@ -364,6 +365,18 @@ class Kills(Case):
         self.restart("")
         output = self.client.push(self.ssh)
         self.assertIn("remote: abandoned transaction found; running recover", output)
+
+    def test_what_a_killed_child_kept_is_removed(self):
+        killed = serve(self.ssh, "r")
+        pid = killed[0].receive()[0]["pid"]
+        kept = lambda: [name for name in os.listdir(self.ssh.temporary) if name.startswith("hg-child-%d-" % pid)]
+        wait_until(kept, "the child has its folder")
+        os.kill(pid, signal.SIGKILL)
+        wait_until(lambda: not os.path.exists("/proc/%d" % pid), "the child has died")
+        another = serve(self.ssh, "r")
+        wait_until(lambda: not kept(), "the next child has removed it")
+        for file in (*killed, *another):
+            file.close()
 
     def test_children_die_with_the_zygote(self):
         connection, stdin, _stdout, _stderr = serve(self.ssh, "r")
