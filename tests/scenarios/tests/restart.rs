@@ -1,6 +1,8 @@
 //! Stopping and starting again.
 
+use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use scenarios::{Client, Installation, Options, mercurials, wait_for};
@@ -44,7 +46,18 @@ fn a_second_start_continues_where_the_first_was_stopped() {
     assert!(took < STOPS_WITHIN, "stopping took {took:?}");
     assert_eq!(processes(&installation), Vec::<String>::new());
 
+    assert_eq!(open_to_others(&installation.data()), [""; 0]);
+    // As older versions have left it.
+    let log = installation.data().join("ssh-0/log/replication");
+    for path in [&installation.data(), &installation.data().join("ssh-0"), &log] {
+        std::fs::set_permissions(path, Permissions::from_mode(0o755)).unwrap();
+    }
+    for segment in std::fs::read_dir(&log).unwrap() {
+        std::fs::set_permissions(segment.unwrap().path(), Permissions::from_mode(0o644)).unwrap();
+    }
+
     installation.start_again();
+    assert_eq!(open_to_others(&installation.data()), [""; 0]);
     let after = installation.ready().clone();
     assert_eq!(
         (before.ssh.port, &before.http, &before.mirrors, &before.status),
@@ -68,6 +81,26 @@ fn only_its_owner_asks(installation: &Installation) {
     assert!(!ports.contains("status"), "{ports}");
     let table = installation.hgd(&["status", "--data-dir", data.to_str().unwrap()]).ok();
     assert!(table.starts_with("INSTANCE  ROLE     IN-SYNC  PID") && table.contains("hello"), "{table}");
+}
+
+/// What another user of the machine has any right in.
+fn open_to_others(folder: &Path) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        let entries = std::fs::read_dir(&folder).into_iter().flatten().map(|entry| entry.unwrap().path());
+        for path in entries.chain([folder.clone()]) {
+            // Gone meanwhile, or a link.
+            let Ok(metadata) = path.symlink_metadata() else { continue };
+            if metadata.is_dir() && path != folder {
+                folders.push(path.clone());
+            }
+            if !metadata.is_symlink() && metadata.permissions().mode() & 0o077 != 0 {
+                found.push(format!("{} {:o}", path.display(), metadata.permissions().mode()));
+            }
+        }
+    }
+    found
 }
 
 /// Content hashes of the first repository, pushlog included, with the record that they are of.

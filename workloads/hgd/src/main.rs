@@ -15,5 +15,7 @@ mod process;
 mod ssh;
 
 fn main() -> ExitCode {
+    // What we and our children make holds private repositories and keys.
+    rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
     cli::run()
 }

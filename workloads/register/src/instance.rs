@@ -9,7 +9,7 @@ use protocol::{DiskId, InstanceName};
 use rustix::fs::FlockOperation;
 use serde::{Deserialize, Serialize};
 
-use crate::durable;
+use crate::{durable, private};
 
 /// Raised when a data directory is written in a way that older programs must not touch.
 pub const FORMAT_VERSION: u32 = 1;
@@ -110,6 +110,10 @@ fn open_with(directory: &Path, name: &InstanceName, alone: bool) -> Result<Insta
     } else {
         check(directory, &path, &text, name)?
     };
+    let closed = private::close(directory).map_err(|source| OpenError::Io { path: directory.to_owned(), source })?;
+    if closed > 0 {
+        tracing::warn!(closed, directory = %directory.display(), "others had rights in the data directory");
+    }
     Ok(Instance { directory: directory.to_owned(), name: written.name, id: written.id, _held: alone.then_some(file) })
 }
 

@@ -10,6 +10,7 @@ mod error;
 mod file;
 pub mod instance;
 mod lease;
+mod private;
 mod register;
 mod seal;
 mod state;
