@@ -333,6 +333,14 @@ pub struct Group {
     pub members: Vec<String>,
 }
 
+impl SshMasterSpec {
+    /// What the master is told of it while it runs.
+    pub fn settings(&self) -> protocol::MasterSettings {
+        let read_only_reason = self.read_only.as_ref().map(|read_only| read_only.reason.clone());
+        protocol::MasterSettings { read_only_reason }
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ReadOnly {

@@ -260,7 +260,7 @@ fn tell(shared: &Shared, around: &Surroundings, news: &News) {
         let ours = |pool: &crds::MirrorPool| is_of(pool, &pool.spec.master_ref.name, master);
         world.pools.find(ours).iter().for_each(|pool| queue.retry(Key::Pool(Name::of(pool.as_ref()))));
     }
-    if news.mirrors {
+    if news.mirrors || news.settings {
         wake_repositories(shared, around);
     }
     for path in &news.repositories {

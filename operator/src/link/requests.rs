@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crds::HgRepository;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use protocol::{Offset, Registry, RepositoryPath, RepositorySettings};
+use protocol::{MasterSettings, Offset, Registry, RepositoryPath, RepositorySettings};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -140,6 +140,13 @@ impl Link {
         drop(told);
         shared.expects.notify_one();
         Ok(offset)
+    }
+
+    /// What holds for all repositories; answers when that is committed.
+    pub async fn put_settings(&self, world: &World, settings: &MasterSettings) -> Result<(), AskError> {
+        self.shared.any::<Written>(world, Ask::Put("/v1/settings", &value(settings))).await?;
+        self.shared.expects.notify_one();
+        Ok(())
     }
 
     /// Deletes a repository that the master is known to have.

@@ -4,13 +4,15 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use protocol::status::{LogStatus, MirrorState, MirrorStatus, RepositoryStatus, Status};
-use protocol::{Generation, InstanceName, Offset, RepositoryPath};
+use protocol::{Generation, InstanceName, MasterSettings, Offset, RepositoryPath};
 
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct View {
     pub master: Option<InstanceName>,
     pub generation: Generation,
     pub log: Option<LogStatus>,
+    /// What holds for all repositories; None: of an older version, it knows of none.
+    pub settings: Option<MasterSettings>,
     pub instances: BTreeMap<InstanceName, protocol::status::InstanceStatus>,
     pub mirrors: BTreeMap<InstanceName, MirrorStatus>,
     pub repositories: Arc<HashMap<RepositoryPath, Arc<RepositoryStatus>>>,
@@ -25,6 +27,8 @@ pub struct News {
     pub installation: bool,
     /// Which mirrors are active, or who has set something aside: every repository says how many have it.
     pub mirrors: bool,
+    /// What holds for all repositories: every one says whether it may be pushed to.
+    pub settings: bool,
     pub repositories: Vec<RepositoryPath>,
 }
 
@@ -57,6 +61,7 @@ impl View {
             view.master = status.master;
             view.generation = status.generation;
             view.log = status.log;
+            view.settings = status.settings;
             view.instances = status.instances.into_iter().map(|one| (one.name.clone(), one)).collect();
             view.mirrors = status.mirrors.into_iter().map(|one| (one.name.clone(), one)).collect();
             view.answers = true;
@@ -104,11 +109,12 @@ impl View {
             let refuses = view.log.and_then(|log| log.refuses);
             (view.master.clone(), view.generation, view.answers, roles, refuses)
         };
-        let before = (transitions(self), who(self));
+        let before = (transitions(self), who(self), self.settings.clone());
         let repositories = change(self);
         let mirrors = transitions(self) != before.0;
-        let installation = mirrors || who(self) != before.1 || !repositories.is_empty();
-        News { installation, mirrors, repositories }
+        let settings = self.settings != before.2;
+        let installation = mirrors || settings || who(self) != before.1 || !repositories.is_empty();
+        News { installation, mirrors, settings, repositories }
     }
 }
 
@@ -177,10 +183,13 @@ mod tests {
         let news = |status: Status| before.clone().hear(status);
         assert_eq!(news(status(3, MirrorState::Active, 9)), News::default());
         let pushed = news(status(4, MirrorState::Active, 3));
-        assert_eq!(pushed, News { installation: true, mirrors: false, repositories: vec!["a".parse().unwrap()] });
+        assert_eq!(pushed, News { installation: true, repositories: vec!["a".parse().unwrap()], ..News::default() });
         let lagging = news(status(3, MirrorState::Lagging, 3));
-        assert_eq!(lagging, News { installation: true, mirrors: true, repositories: Vec::new() });
+        assert_eq!(lagging, News { installation: true, mirrors: true, ..News::default() });
         assert!(before.clone().hear_nothing().installation);
+        let settings = Some(MasterSettings { read_only_reason: Some("moving".into()) });
+        let read_only = news(Status { settings, ..status(3, MirrorState::Active, 3) });
+        assert_eq!(read_only, News { installation: true, settings: true, ..News::default() });
         let log = LogStatus { refuses: Some(protocol::status::Refusal::VolumeFull), ..before.log.unwrap() };
         assert!(news(Status { log: Some(log), ..status(3, MirrorState::Active, 3) }).installation);
     }

@@ -179,7 +179,7 @@ fn role(
         },
         lanes: LANES,
         tls: Tls { directory: TLS_FOLDER.into(), name: Some(name.clone()) },
-        read_only_reason: spec.read_only.as_ref().map(|read_only| read_only.reason.clone()),
+        read_only_reason: None,
     }
 }
 

@@ -127,6 +127,7 @@ async fn act(context: &Context, observed: &Observed) -> Result<Done, Problem> {
     }
     // With a certificate that was made or renewed just now.
     steps::link(context, observed)?;
+    wrote |= steps::settings(context, observed, &hand).await?;
     wrote |= steps::grow(context, observed, &hand).await?;
     hand.must_be_at_peace()?;
     let rollout = match steps::rollout(context, observed) {

@@ -205,6 +205,22 @@ pub fn link(context: &Context, observed: &Observed) -> Result<(), Problem> {
     Ok(())
 }
 
+/// Tells the master what holds for all repositories, if it says something else. Nobody restarts for it.
+pub async fn settings(context: &Context, observed: &Observed, hand: &Hand<'_>) -> Result<bool, Problem> {
+    let (wanted, master) = (observed.master.spec.settings(), &observed.name);
+    let said = observed.view.as_ref().filter(|view| view.answers).and_then(|view| view.settings.as_ref());
+    let (Some(link), true) = (context.link(master), said.is_some_and(|said| *said != wanted)) else {
+        return Ok(false);
+    };
+    hand.must_be_current().await?;
+    match link.put_settings(&context.world, &wanted).await {
+        Ok(()) => tracing::info!(%master, settings = ?wanted, "the master has what holds for all repositories"),
+        // It is looked at again soon, and whenever the master says something new.
+        Err(error) => tracing::warn!(%master, %error, "the master does not take what holds for all repositories"),
+    }
+    Ok(true)
+}
+
 /// Volumes that are to be larger are asked to; their storage class may refuse.
 pub async fn grow(context: &Context, observed: &Observed, hand: &Hand<'_>) -> Result<bool, Problem> {
     storage::grow(context, &observed.master.spec.storage, &observed.claims, hand).await

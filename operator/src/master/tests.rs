@@ -156,8 +156,13 @@ fn the_template_does_not_change_with_what_a_pod_need_not_be_replaced_for() {
         objects.stateful_set.value()["spec"]["template"].clone()
     };
     let before = template(json!({}));
-    for change in [json!({"service": {"port": 2200}}), json!({"suspend": true}), json!({"storage": {"size": "90Gi"}})]
-    {
+    let changes = [
+        json!({"service": {"port": 2200}}),
+        json!({"suspend": true}),
+        json!({"storage": {"size": "90Gi"}}),
+        json!({"readOnly": {"reason": "moving"}}),
+    ];
+    for change in changes {
         assert_eq!(template(change.clone()), before, "{change}");
     }
     assert_ne!(template(json!({"publicUrl": "https://other.example.org"})), before);

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use crds::conditions::{ConditionStatus, ConditionType, Finding, Reason, conditions};
-use crds::{HgRepositoryStatus, LastPush, Urls};
+use crds::{HgRepositoryStatus, LastPush, ReadOnly, Urls};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 use protocol::RepositoryPath;
@@ -154,7 +154,8 @@ fn findings(
         }
     };
     let quarantined = quarantined(found.map(|(view, _)| view), path);
-    vec![ready, replicated, read_only(observed), quarantined, imported(observed, done)]
+    let read_only = read_only(observed.repository.spec.read_only.as_ref(), found.map(|(view, _)| view));
+    vec![ready, replicated, read_only, quarantined, imported(observed, done)]
 }
 
 fn quarantined(view: Option<&View>, path: &RepositoryPath) -> Finding {
@@ -172,12 +173,13 @@ fn quarantined(view: Option<&View>, path: &RepositoryPath) -> Finding {
     Finding::new(about, true, reason, format!("set aside on {}", aside.join(", ")))
 }
 
-fn read_only(observed: &Observed) -> Finding {
+/// That all are is true as soon as the master says so, and no earlier: it is what refuses.
+fn read_only(own: Option<&ReadOnly>, view: Option<&View>) -> Finding {
     let about = ConditionType::ReadOnly;
-    let by_master = observed.master.as_ref().and_then(|master| master.spec.read_only.clone());
-    match (&observed.repository.spec.read_only, by_master) {
+    let all = view.and_then(|view| view.settings.as_ref()?.read_only_reason.as_ref());
+    match (own, all) {
         (Some(own), _) => Finding::new(about, true, Reason::ReadOnlyBySpec, own.reason.clone()),
-        (None, Some(all)) => Finding::new(about, true, Reason::ReadOnlyByMaster, all.reason),
+        (None, Some(reason)) => Finding::new(about, true, Reason::ReadOnlyByMaster, reason.clone()),
         (None, None) => Finding::new(about, false, Reason::Writable, ""),
     }
 }
@@ -200,8 +202,8 @@ fn imported(observed: &Observed, done: Result<&Done, &Problem>) -> Finding {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use protocol::Offset;
     use protocol::status::{MirrorState, Status};
+    use protocol::{MasterSettings, Offset};
     use serde_json::json;
 
     #[test]
@@ -260,6 +262,29 @@ mod tests {
         assert_eq!(said(&[], &["a"]), (true, Reason::QuarantinedOnMirror, on_mirror));
         let both = "set aside on hg-ssh-1, web-mirror-0".to_owned();
         assert_eq!(said(&["a"], &["a", "b"]), (true, Reason::QuarantinedOnInstance, both));
+    }
+
+    #[test]
+    fn read_only_is_what_the_master_refuses() {
+        let own = ReadOnly { reason: "closed".into() };
+        let view = |settings: Option<Option<&str>>| {
+            let settings = settings.map(|reason| MasterSettings { read_only_reason: reason.map(ToOwned::to_owned) });
+            View { settings, ..View::default() }
+        };
+        let (moving, writable, older) = (view(Some(Some("moving"))), view(Some(None)), view(None));
+        let table = [
+            (Some(&own), Some(&moving), Reason::ReadOnlyBySpec, "closed"),
+            (None, Some(&moving), Reason::ReadOnlyByMaster, "moving"),
+            (None, Some(&writable), Reason::Writable, ""),
+            // Nothing refuses, whatever the SshMaster's spec says.
+            (None, Some(&older), Reason::Writable, ""),
+            (None, None, Reason::Writable, ""),
+        ];
+        for (own, view, reason, message) in table {
+            let told = read_only(own, view);
+            assert_eq!((told.reason, told.message.as_str()), (reason, message));
+            assert_eq!(told.status == ConditionStatus::True, reason != Reason::Writable);
+        }
     }
 
     #[test]

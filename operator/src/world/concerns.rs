@@ -43,7 +43,7 @@ pub fn of_master(world: &World, change: &Change<SshMaster>) -> Vec<Key> {
     let shown = |master: &Option<std::sync::Arc<SshMaster>>| {
         let spec = &master.as_ref()?.spec;
         let urls = (spec.public_url.clone(), spec.ssh_host.clone(), spec.service.port);
-        Some((spec.suspend, spec.read_only.clone(), urls))
+        Some((spec.suspend, urls))
     };
     let name = &change.name;
     let of_it =
@@ -145,7 +145,6 @@ mod tests {
             of_master(&world, &change).iter().any(|key| matches!(key, Key::Repository(_)))
         };
         for told in [
-            json!({"readOnly": {"reason": "moving"}}),
             json!({"publicUrl": "https://other.example.org"}),
             json!({"sshHost": "other.example.org"}),
             json!({"service": {"port": 2200}}),
@@ -154,5 +153,7 @@ mod tests {
             assert!(woken(told.clone()), "{told}");
         }
         assert!(!woken(json!({"image": "example/other:2"})));
+        // That the master refuses pushes is told by the master.
+        assert!(!woken(json!({"readOnly": {"reason": "moving"}})));
     }
 }

@@ -119,6 +119,12 @@ impl Installation {
         self.ready.as_ref().expect("the installation is running")
     }
 
+    /// The file says this of the SshMaster from now on, and nobody is started for it.
+    pub fn set_master(&mut self, fields: &str) {
+        self.options.master = fields.into();
+        self.write_resources();
+    }
+
     fn write_resources(&self) {
         let Options { mirrors, repositories, master, pool, .. } = &self.options;
         let mut text = format!(

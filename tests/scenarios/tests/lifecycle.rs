@@ -72,7 +72,7 @@ fn a_path_that_is_created_again_meets_no_old_content() {
 
 #[test]
 fn settings_change_on_every_instance() {
-    let installation = Installation::start(Options::new(&newest(), &["one"]));
+    let mut installation = Installation::start(Options::new(&newest(), &["one"]));
     let registry = RegistryClient::new(&installation);
     let client = Client::new(&installation, &newest(), "developer");
     let url = client.push_url("one");
@@ -108,7 +108,57 @@ fn settings_change_on_every_instance() {
     registry.put("one", &settings(true));
     client.hg("work", &["push", &url]).ok();
     assert_eq!(phase(&client), "public");
+    all_are_read_only_as_long_as_the_file_says_so(&mut installation, &registry, &client);
     installation.settled();
+}
+
+/// Every kind of push is refused, by the next master too, and nobody is started for it.
+fn all_are_read_only_as_long_as_the_file_says_so(
+    installation: &mut Installation,
+    registry: &RegistryClient,
+    client: &Client,
+) {
+    const EVOLUTION: [&str; 2] = ["--config", "experimental.evolution=all"];
+    let url = client.push_url("one");
+    registry.put("one", &protocol::RepositorySettings { obsolescence: true, ..settings(false) });
+    client.commit("work", "file", "a draft");
+    client.hg("work", &["push", &url]).ok();
+    let pids = |installation: &Installation| -> Vec<Option<u32>> {
+        installation.status().instances.iter().map(|instance| instance.pid).collect()
+    };
+    let (before, records) = (pids(installation), installation.records());
+    installation.set_master("  readOnly: {reason: moving to another house}\n");
+    said(registry, Some("moving to another house"));
+    let refused = |what: &str, push: &[&str]| {
+        let said = client.hg("work", &[&["push", &url], push, &EVOLUTION].concat()).fails();
+        let words = "remote: all repositories currently read only\nremote: moving to another house\n";
+        assert!(said.contains(words) && said.contains("refusing to add changesets"), "{what}: {said}");
+    };
+    client.hg("work", &["bookmark", "-r", ".", "mark"]).ok();
+    refused("a bookmark", &["-B", "mark"]);
+    let (gone, tip) = ("1".repeat(40), client.tip("work"));
+    client.hg("work", &[&["debugobsolete", &gone, &tip][..], &EVOLUTION].concat()).ok();
+    refused("a marker", &[]);
+    client.hg("work", &["phase", "--public", "-r", "."]).ok();
+    refused("a phase", &[]);
+    client.commit("work", "file", "one more");
+    refused("changesets", &[]);
+    assert_eq!(pids(installation), before);
+    assert_eq!(installation.records(), records + 1, "that all are read only, and nothing else");
+    installation.hgd(&["promote", "--data-dir", installation.data().to_str().unwrap(), "ssh-1"]).ok();
+    said(registry, Some("moving to another house"));
+    refused("changesets, by the next master", &[]);
+    installation.set_master("");
+    said(registry, None);
+    client.hg("work", &[&["push", &url, "-B", "mark"][..], &EVOLUTION].concat()).ok();
+}
+
+fn said(registry: &RegistryClient, reason: Option<&str>) {
+    wait_for("the master says whether all repositories are read only", || {
+        let status: protocol::status::Status = registry.ask("/status.json").map_err(|error| error.to_string())?;
+        let said = status.settings.and_then(|settings| settings.read_only_reason);
+        if said.as_deref() == reason { Ok(()) } else { Err(format!("{said:?}")) }
+    });
 }
 
 #[test]

@@ -68,6 +68,7 @@ impl World {
             bookmarks: Vec::new(),
             published: Vec::new(),
             markers: None,
+            nodes: None,
         }))
     }
 

@@ -88,6 +88,8 @@ impl Core {
             | Record::Push(_)
             | Record::Strip(_)
             | Record::CloneBundlesChanged(_)
+            | Record::Skip(_)
+            | Record::SettingsChanged(_)
             | Record::Unknown(_) => {}
         }
     }

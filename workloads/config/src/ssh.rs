@@ -50,8 +50,9 @@ pub struct SshRole {
     #[serde(default = "shared::four_lanes", deserialize_with = "bounds::lanes")]
     pub lanes: u32,
     pub tls: Tls,
-    /// Set: every push is refused with this text.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// Operators of older versions write it; nobody reads it here. The master is told while it runs, and no pod
+    /// restarts for it.
+    #[serde(default, skip_serializing)]
     pub read_only_reason: Option<String>,
 }
 

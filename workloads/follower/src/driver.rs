@@ -186,10 +186,23 @@ impl Driver {
     fn tell_lane(&self, id: CreationId) {
         match self.lanes.lane(id) {
             Some(lane) => self.outputs.table.update(id, |view| {
+                if lane.quarantined != view.quarantined {
+                    self.tell_of_quarantine(id, lane.quarantined);
+                }
                 (view.applied, view.shown) = (lane.applied, lane.shown);
                 (view.routable, view.quarantined, view.opened) = (lane.routable, lane.quarantined, lane.opened);
             }),
             None => self.outputs.table.remove(id),
+        }
+    }
+
+    fn tell_of_quarantine(&self, id: CreationId, begins: bool) {
+        let path = self.lanes.registry().get(id).map(|repository| repository.path.to_string());
+        match begins {
+            true => tracing::error!(
+                repository = %id, path, "set aside: it is not what the log says, and is fetched from another instance"
+            ),
+            false => tracing::warn!(repository = %id, path, "not set aside any more"),
         }
     }
 

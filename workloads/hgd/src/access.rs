@@ -46,7 +46,7 @@ const fn repository(path: &'static str, callers: &'static [Caller]) -> Endpoint 
     Endpoint { method: Method::GET, path, callers, public_only: &[Mirror] }
 }
 
-static ENDPOINTS: [Endpoint; 24] = [
+static ENDPOINTS: [Endpoint; 25] = [
     endpoint(Method::POST, "/v1/follow", &[SshInstance, Mirror]),
     endpoint(Method::GET, "/v1/blobs/{}", &[SshInstance, Mirror]),
     endpoint(Method::GET, "/v1/snapshot", &[Mirror]),
@@ -57,6 +57,7 @@ static ENDPOINTS: [Endpoint; 24] = [
     endpoint(Method::POST, "/v1/seal", &[Supervisor]),
     endpoint(Method::POST, "/v1/look", &[Supervisor]),
     endpoint(Method::POST, "/v1/drain", &[Supervisor]),
+    endpoint(Method::PUT, "/v1/settings", &[Supervisor]),
     repository("/v1/repositories/{}/archive", &[SshInstance, Mirror]),
     repository("/v1/repositories/{}/hash", &[Supervisor, SshInstance, Mirror]),
     endpoint(Method::GET, "/v1/registry", &[Supervisor]),

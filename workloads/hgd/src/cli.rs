@@ -180,6 +180,24 @@ pub enum LogCommand {
     /// Checks checksums, order and blobs; exit code 3 when anything is damaged.
     #[command(after_help = "Example:\n  hgd log verify data/ssh-0/log/replication")]
     Verify { directory: PathBuf },
+    /// Gives up a record that nobody can apply: its repository goes on without it, on every instance and mirror.
+    ///
+    /// Says what is lost, and does nothing without --lose.
+    #[command(after_help = "Example:\n  hgd log skip --data-dir data projects/tools 117")]
+    Skip(Skip),
+}
+
+#[derive(Debug, Args)]
+pub struct Skip {
+    #[command(flatten)]
+    pub running: Running,
+    /// The repository's path.
+    pub repository: String,
+    /// Of the record, as `hgd log dump` and the instances' error lines have it.
+    pub offset: u64,
+    /// Lose what was said.
+    #[arg(long)]
+    pub lose: bool,
 }
 
 /// Changes an instance's data directory while its process does not run.

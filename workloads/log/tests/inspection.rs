@@ -26,6 +26,7 @@ fn push(digest: Digest, size: u64) -> Record {
         bookmarks: vec![],
         published: vec![],
         markers: None,
+        nodes: None,
     })
 }
 

@@ -42,6 +42,10 @@ pub struct PushRequest {
     /// Seconds since 1970.
     pub time: u64,
     pub bundle: Option<Bytestring>,
+    /// How many the bundle adds.
+    pub changesets: u64,
+    /// Of all of them, as in the record.
+    pub nodes: Option<Digest>,
     pub tip: Option<ChangesetId>,
     pub bookmarks: Vec<BookmarkMove>,
     pub published: Vec<ChangesetId>,
@@ -60,6 +64,8 @@ impl PushRequest {
             user: push.user.to_string(),
             time: push.time.seconds(),
             bundle: push.bundle.as_ref().map(bytes),
+            changesets: push.changesets,
+            nodes: push.nodes,
             tip: push.tip,
             bookmarks: push.bookmarks.clone(),
             published: push.published.clone(),
@@ -157,6 +163,8 @@ struct WirePush<'a> {
     user: &'a str,
     time: u64,
     bundle: Option<Place<'a>>,
+    changesets: u64,
+    nodes: Option<Digest>,
     tip: Option<ChangesetId>,
     bookmarks: Vec<(&'a str, Option<ChangesetId>, Option<ChangesetId>)>,
     published: &'a [ChangesetId],
@@ -244,6 +252,8 @@ impl PushRequest {
             user: &self.user,
             time: self.time,
             bundle: self.bundle.as_ref().map(Bytestring::place),
+            changesets: self.changesets,
+            nodes: self.nodes,
             tip: self.tip,
             bookmarks: self.bookmarks.iter().map(|b| (b.name.as_str(), b.old, b.new)).collect(),
             published: &self.published,
@@ -272,6 +282,8 @@ mod tests {
             user: "u".into(),
             time: 5,
             bundle: Some(Bytestring::Inline(Bytes::from_static(b"HG20"))),
+            changesets: 1,
+            nodes: Some(Digest([3; 32])),
             tip: Some(ChangesetId([1; 20])),
             bookmarks: vec![BookmarkMove { name: "b".into(), old: None, new: Some(ChangesetId([2; 20])) }],
             published: vec![],
@@ -282,7 +294,8 @@ mod tests {
         let written: serde_json::Value = frame.parse().unwrap();
         let expected = serde_json::json!({
             "op": "apply", "directory": "/d", "offset": 17, "hidden": true, "body": 4,
-            "push": {"pushId": 3, "user": "u", "time": 5, "bundle": {"inline": 4}, "tip": "01".repeat(20),
+            "push": {"pushId": 3, "user": "u", "time": 5, "bundle": {"inline": 4},
+                "changesets": 1, "nodes": "03".repeat(32), "tip": "01".repeat(20),
                 "bookmarks": [["b", null, "02".repeat(20)]], "published": [], "markers": {"file": "/m"}},
         });
         assert_eq!(written, expected);

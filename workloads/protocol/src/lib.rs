@@ -24,4 +24,4 @@ pub use positions::{CreationId, Generation, Offset, PushId, Timestamp};
 pub use push::{BookmarkMove, MAX_INLINE_BYTES, Markers, Payload, Push};
 pub use record::{DecodeError, MAX_RECORD_BYTES, Record, UnknownRecord};
 pub use registry::{Pushed, Registry, RegistryError, Repository};
-pub use settings::{RepositoryFormat, RepositorySettings};
+pub use settings::{MasterSettings, RepositoryFormat, RepositorySettings};

@@ -82,4 +82,8 @@ pub struct Push {
     pub published: Vec<ChangesetId>,
     #[n(12)]
     pub markers: Option<Markers>,
+    /// SHA-256 of the hashes, 20 bytes each, of the changesets that the bundle adds, in the order of their revisions.
+    /// None: there are none, or an older version recorded it.
+    #[n(13)]
+    pub nodes: Option<Digest>,
 }

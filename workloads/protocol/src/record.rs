@@ -7,9 +7,9 @@ use minicbor::{Decode, Encode};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    ChangesetId, CreationId, InstanceName, Offset, Push, RepositoryFormat, RepositoryPath, RepositorySettings,
+    ChangesetId, CreationId, InstanceName, MasterSettings, Offset, Push, RepositoryFormat, RepositoryPath,
+    RepositorySettings, Timestamp, UserName,
 };
-use crate::{Timestamp, UserName};
 
 /// A record longer than this is refused by writers and taken as damage by readers.
 pub const MAX_RECORD_BYTES: usize = 16 * 1024 * 1024;
@@ -89,6 +89,10 @@ records! {
     4 => Push(Push),
     5 => Strip(Strip),
     6 => CloneBundlesChanged(CloneBundlesChanged),
+    /// A person gives up an earlier record of the repository, which nobody can apply.
+    7 => Skip(Skip),
+    /// What holds for all repositories; no lane is concerned.
+    129 => SettingsChanged(SettingsChanged),
     /// Second log: all active mirrors have applied these records of the first.
     192 => Released(Offsets),
     /// Second log: all active mirrors show these records of the first.
@@ -151,6 +155,23 @@ pub struct CloneBundlesChanged {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Skip {
+    #[n(0)]
+    pub repository: CreationId,
+    /// Of the record that is not applied.
+    #[n(1)]
+    pub offset: Offset,
+    #[n(2)]
+    pub user: UserName,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub struct SettingsChanged {
+    #[n(0)]
+    pub settings: MasterSettings,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct Offsets {
     /// Offsets of the first log, ascending.
     #[n(0)]
@@ -192,8 +213,10 @@ impl Record {
             Record::Push(r) => Some(r.repository),
             Record::Strip(r) => Some(r.repository),
             Record::CloneBundlesChanged(r) => Some(r.repository),
+            Record::Skip(r) => Some(r.repository),
             Record::Unknown(r) => r.repository,
             Record::GenerationStarted(_)
+            | Record::SettingsChanged(_)
             | Record::Released(_)
             | Record::Published(_)
             | Record::MirrorActive(_)

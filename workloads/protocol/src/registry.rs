@@ -5,8 +5,8 @@ use std::sync::Arc;
 use rpds::{HashTrieMapSync, RedBlackTreeMapSync};
 use serde::{Deserialize, Serialize};
 
-use crate::{CreationId, Offset, PushId, Record, RepositoryFormat, RepositoryPath, RepositorySettings};
-use crate::{Timestamp, UserName};
+use crate::{CreationId, MasterSettings, Offset, PushId, Record, RepositoryFormat, RepositoryPath};
+use crate::{RepositorySettings, Timestamp, UserName};
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RegistryError {
@@ -26,6 +26,12 @@ pub struct Repository {
     pub settings: RepositorySettings,
     /// The newest record about it.
     pub last: Offset,
+    /// The newest record that has changed what is in it; those after it only set it up. A push must know this one.
+    #[serde(default)]
+    pub content: Offset,
+    /// Records of it that a person has given up.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub skipped: Vec<Offset>,
     /// The newest pushlog row.
     pub last_push: PushId,
     /// Whose that row is; None: there is none, or it was stored by a version that did not keep this.
@@ -40,6 +46,12 @@ pub struct Pushed {
 }
 
 impl Repository {
+    /// Stored by a version that did not keep it: any record may have been about the content.
+    fn with_content(self) -> Repository {
+        let content = if self.content == Offset::ZERO { self.last } else { self.content };
+        Repository { content, ..self }
+    }
+
     /// Private repositories are never on mirrors.
     pub fn is_public(&self) -> bool {
         self.settings.read_groups.is_empty()
@@ -52,6 +64,7 @@ impl Repository {
 #[serde(from = "Stored", into = "Stored")]
 pub struct Registry {
     through: Offset,
+    settings: Arc<MasterSettings>,
     repositories: RedBlackTreeMapSync<CreationId, Arc<Repository>>,
     paths: HashTrieMapSync<RepositoryPath, CreationId>,
 }
@@ -59,21 +72,23 @@ pub struct Registry {
 #[derive(Serialize, Deserialize)]
 struct Stored {
     through: Offset,
+    #[serde(default, skip_serializing_if = "MasterSettings::is_default")]
+    settings: MasterSettings,
     repositories: Vec<Repository>,
 }
 
 impl From<Stored> for Registry {
     fn from(stored: Stored) -> Registry {
         let paths = stored.repositories.iter().map(|r| (r.path.clone(), r.id)).collect();
-        let repositories = stored.repositories.into_iter().map(|r| (r.id, Arc::new(r))).collect();
-        Registry { through: stored.through, repositories, paths }
+        let repositories = stored.repositories.into_iter().map(|r| (r.id, Arc::new(r.with_content()))).collect();
+        Registry { through: stored.through, settings: Arc::new(stored.settings), repositories, paths }
     }
 }
 
 impl From<Registry> for Stored {
     fn from(registry: Registry) -> Stored {
         let repositories = registry.iter().cloned().collect();
-        Stored { through: registry.through, repositories }
+        Stored { through: registry.through, settings: MasterSettings::clone(&registry.settings), repositories }
     }
 }
 
@@ -81,6 +96,11 @@ impl Registry {
     /// The last record folded in.
     pub fn through(&self) -> Offset {
         self.through
+    }
+
+    /// What holds for all repositories.
+    pub fn settings(&self) -> &MasterSettings {
+        &self.settings
     }
 
     pub fn len(&self) -> usize {
@@ -114,6 +134,9 @@ impl Registry {
         if let Record::RepositoryCreated(created) = record {
             return self.create(offset, created);
         }
+        if let Record::SettingsChanged(changed) = record {
+            self.settings = Arc::new(changed.settings.clone());
+        }
         let Some(id) = record.repository(offset) else { return Ok(()) };
         let missing = RegistryError::Missing { offset, repository: id };
         if let Record::RepositoryDeleted(_) = record {
@@ -126,13 +149,19 @@ impl Registry {
         repository.last = offset;
         match record {
             Record::RepositoryUpdated(updated) => repository.settings = updated.settings.clone(),
+            Record::CloneBundlesChanged(_) => {}
+            Record::Skip(skip) => {
+                repository.content = offset;
+                repository.skipped.push(skip.offset);
+            }
             Record::Push(push) => {
+                repository.content = offset;
                 if let Some(row) = push.push_id {
                     repository.last_push = row;
                     repository.pushed = Some(Pushed { user: push.user.clone(), time: push.time });
                 }
             }
-            _ => {}
+            _ => repository.content = offset,
         }
         Ok(())
     }
@@ -151,6 +180,8 @@ impl Registry {
                 format: created.format,
                 settings: created.settings.clone(),
                 last: offset,
+                content: offset,
+                skipped: Vec::new(),
                 last_push: PushId(0),
                 pushed: None,
             }),
@@ -190,6 +221,23 @@ mod tests {
         assert_eq!(registry.through(), Offset(6));
     }
 
+    #[test]
+    fn what_holds_for_all_is_kept_also_when_stored_and_an_older_version_has_none_of_it() {
+        let mut registry = Registry::default();
+        registry.apply(Offset(1), &created("a")).unwrap();
+        let plain = serde_json::to_string(&registry).unwrap();
+        assert!(plain.starts_with(r#"{"through":1,"repositories":["#), "nothing is said of defaults: {plain}");
+        assert_eq!(*serde_json::from_str::<Registry>(&plain).unwrap().settings(), MasterSettings::default());
+        let settings = MasterSettings { read_only_reason: Some("moving".into()) };
+        let record = Record::SettingsChanged(crate::record::SettingsChanged { settings: settings.clone() });
+        assert_eq!(record.repository(Offset(2)), None, "no lane is concerned");
+        registry.apply(Offset(2), &record).unwrap();
+        let text = serde_json::to_string(&registry).unwrap();
+        assert_eq!(*serde_json::from_str::<Registry>(&text).unwrap().settings(), settings);
+        registry.apply(Offset(1), &Record::SettingsChanged(Default::default())).unwrap();
+        assert_eq!(*registry.settings(), settings, "folded before");
+    }
+
     fn push(row: Option<u64>, user: &str, time: u64) -> Record {
         Record::Push(crate::Push {
             repository: CreationId(1),
@@ -205,6 +253,7 @@ mod tests {
             bookmarks: Vec::new(),
             published: Vec::new(),
             markers: None,
+            nodes: None,
         })
     }
 
@@ -225,6 +274,29 @@ mod tests {
     }
 
     #[test]
+    fn what_only_sets_a_repository_up_does_not_change_its_content() {
+        use crate::record::{CloneBundlesChanged, Strip};
+        let mut registry = Registry::default();
+        let repository = CreationId(1);
+        let user = || "u".parse().unwrap();
+        let records = [
+            (created("a"), 1),
+            (Record::RepositoryUpdated(RepositoryUpdated { repository, settings: Default::default() }), 1),
+            (push(Some(1), "u", 10), 3),
+            (Record::CloneBundlesChanged(CloneBundlesChanged { repository, manifest: String::new() }), 3),
+            (Record::Strip(Strip { repository, changesets: Vec::new(), user: user() }), 5),
+            (push(None, "u", 10), 6),
+            // Whatever it is: a push that does not know of it might contradict it.
+            (Record::decode(&[100, 1, 0x81, 1]).unwrap(), 7),
+        ];
+        for (offset, (record, content)) in (1..).zip(records) {
+            registry.apply(Offset(offset), &record).unwrap();
+            let known = registry.get(repository).unwrap();
+            assert_eq!((known.last, known.content), (Offset(offset), Offset(content)), "{record:?}");
+        }
+    }
+
+    #[test]
     fn a_stored_registry_is_the_same_when_read() {
         let mut registry = Registry::default();
         registry.apply(Offset(1), &created("a/b")).unwrap();
@@ -235,7 +307,9 @@ mod tests {
         assert_eq!(registry.len(), 1);
         let older = text.replace(r#","pushed":{"user":"one@example.org","time":10}"#, "");
         assert_ne!(older, text);
+        let older = older.replace(r#""content":2,"#, "");
         let read = serde_json::from_str::<Registry>(&older).unwrap();
+        assert_eq!(read.get(CreationId(1)).map(|repository| repository.content), Some(Offset(2)));
         assert_eq!(
             read.get(CreationId(1)).map(|repository| (repository.last_push.0, repository.pushed.is_some())),
             Some((1, false))

@@ -37,3 +37,20 @@ pub struct RepositorySettings {
     #[n(5)]
     pub read_only_reason: Option<String>,
 }
+
+/// `SshMaster.spec` as far as it holds for every repository and can change while instances run. A field that this
+/// version does not know is left out, not refused: another version put it there.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct MasterSettings {
+    /// Set: every push is refused with this text.
+    #[n(0)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub read_only_reason: Option<String>,
+}
+
+impl MasterSettings {
+    pub fn is_default(&self) -> bool {
+        *self == MasterSettings::default()
+    }
+}

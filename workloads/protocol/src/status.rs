@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ChangesetId, Generation, InstanceName, Offset, PushId, RepositoryPath, Timestamp, UserName};
+use crate::{
+    ChangesetId, Generation, InstanceName, MasterSettings, Offset, PushId, RepositoryPath, Timestamp, UserName,
+};
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -15,6 +17,9 @@ pub struct Status {
     /// The replication log on the master; None: one of an older version answers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub log: Option<LogStatus>,
+    /// What holds for all repositories; None: one of an older version answers, which knows of none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settings: Option<MasterSettings>,
     pub instances: Vec<InstanceStatus>,
     pub mirrors: Vec<MirrorStatus>,
     pub repositories: Vec<RepositoryStatus>,

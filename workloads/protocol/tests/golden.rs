@@ -8,11 +8,11 @@ use std::path::PathBuf;
 
 use protocol::record::{
     CloneBundlesChanged, GenerationStarted, InactiveReason, MirrorActive, MirrorInactive, Offsets, RepositoryCreated,
-    RepositoryDeleted, RepositoryUpdated, Strip,
+    RepositoryDeleted, RepositoryUpdated, SettingsChanged, Skip, Strip,
 };
 use protocol::{
-    BookmarkMove, ChangesetId, CreationId, Digest, Offset, Payload, Push, PushId, Record, RepositoryFormat,
-    RepositorySettings, Timestamp, UnknownRecord,
+    BookmarkMove, ChangesetId, CreationId, Digest, MasterSettings, Offset, Payload, Push, PushId, Record,
+    RepositoryFormat, RepositorySettings, Timestamp, UnknownRecord,
 };
 
 fn folder() -> PathBuf {
@@ -49,6 +49,7 @@ fn small_push() -> Push {
         bookmarks: vec![],
         published: vec![],
         markers: None,
+        nodes: None,
     }
 }
 
@@ -84,6 +85,10 @@ fn samples() -> BTreeMap<&'static str, Record> {
         let path = "integration/autoland".parse().unwrap();
         Record::RepositoryCreated(RepositoryCreated { path, format: RepositoryFormat::V1, settings })
     };
+    let all = |reason: Option<&str>| {
+        let settings = MasterSettings { read_only_reason: reason.map(str::to_owned) };
+        Record::SettingsChanged(SettingsChanged { settings })
+    };
     BTreeMap::from([
         (
             "GenerationStarted",
@@ -96,6 +101,7 @@ fn samples() -> BTreeMap<&'static str, Record> {
         ("Push", Record::Push(full_push())),
         ("Push-empty", Record::Push(small_push())),
         ("Push-blobs", Record::Push(Push { bundle: blob(7), markers: blob(9), ..full_push() })),
+        ("Push-nodes", Record::Push(Push { nodes: Some(Digest([11; 32])), ..full_push() })),
         (
             "Strip",
             Record::Strip(Strip {
@@ -108,6 +114,9 @@ fn samples() -> BTreeMap<&'static str, Record> {
             "CloneBundlesChanged",
             Record::CloneBundlesChanged(CloneBundlesChanged { repository, manifest: "https://x/a.hg B=v2\n".into() }),
         ),
+        ("Skip", Record::Skip(Skip { repository, offset: Offset(1 << 34), user: "admin".parse().unwrap() })),
+        ("SettingsChanged", all(Some("moving"))),
+        ("SettingsChanged-plain", all(None)),
         ("Released", Record::Released(offsets(&[1, 24, 256, 65_536, 1 << 32]))),
         ("Published", Record::Published(offsets(&[u64::MAX]))),
         ("MirrorActive", Record::MirrorActive(MirrorActive { mirror: mirror() })),

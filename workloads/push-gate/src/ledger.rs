@@ -4,12 +4,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use log::{AppendError, Log};
-use protocol::record::{RepositoryCreated, RepositoryDeleted, RepositoryUpdated, Strip};
+use log::{AppendError, Event, Level, Log};
+use protocol::record::{RepositoryCreated, RepositoryDeleted, RepositoryUpdated, SettingsChanged, Skip, Strip};
 use protocol::status::Refusal;
 use protocol::{
-    ChangesetId, CreationId, Generation, Offset, Push, PushId, Record, Registry, RepositoryFormat, RepositoryPath,
-    RepositorySettings, Timestamp, UserName,
+    ChangesetId, CreationId, Generation, MasterSettings, Offset, Push, PushId, Record, Registry, Repository,
+    RepositoryFormat, RepositoryPath, RepositorySettings, Timestamp, UserName,
 };
 use tokio::sync::{Mutex, OwnedMutexGuard, watch};
 use tokio::time::Instant;
@@ -27,6 +27,12 @@ pub enum LedgerError {
     Exists(RepositoryPath),
     #[error("the repository is behind the replication log ({applied} of {last}); try again in a moment")]
     Behind { applied: Offset, last: Offset },
+    #[error("read only: {reason}")]
+    ReadOnly {
+        /// Every repository is.
+        all: bool,
+        reason: String,
+    },
     #[error("replication log not available; all writes disabled")]
     NotAvailable,
     #[error("the record cannot be appended: {0}")]
@@ -75,7 +81,12 @@ impl Ledger {
         }
     }
 
-    pub async fn repository(&self, id: CreationId) -> Result<protocol::Repository, LedgerError> {
+    /// Whether anybody may push there now.
+    pub async fn pushable(&self, id: CreationId) -> Result<(), LedgerError> {
+        pushable(&*self.appended.lock().await, id).map(|_| ())
+    }
+
+    pub async fn repository(&self, id: CreationId) -> Result<Repository, LedgerError> {
         let registry = self.appended.lock().await;
         registry.get(id).cloned().ok_or_else(|| LedgerError::NoSuchRepository(id.to_string()))
     }
@@ -85,12 +96,13 @@ impl Ledger {
         self.appended.lock().await.clone()
     }
 
-    pub async fn by_path(&self, path: &RepositoryPath) -> Option<protocol::Repository> {
+    pub async fn by_path(&self, path: &RepositoryPath) -> Option<Repository> {
         self.appended.lock().await.by_path(path).cloned()
     }
 
-    /// Appends a push if `applied`, which the child read under the repository's lock, is the newest record of that
-    /// repository. `make` is told the pushlog id and time that the push gets. Not yet committed when this returns.
+    /// Appends a push if no record has changed the repository's content after `applied`, which the child read under
+    /// the repository's lock. What set the repository up since is left to its lane. `make` is told the pushlog id and
+    /// time that the push gets. Not yet committed when this returns.
     pub async fn append_push(
         &self,
         repository: CreationId,
@@ -102,8 +114,8 @@ impl Ledger {
             return Err(LedgerError::NotAvailable);
         }
         let registry = self.appended.clone().lock_owned().await;
-        let known = registry.get(repository).ok_or(LedgerError::NoSuchRepository(repository.to_string()))?;
-        if known.last != applied {
+        let known = pushable(&registry, repository)?;
+        if !(known.content..=known.last).contains(&applied) {
             return Err(LedgerError::Behind { applied, last: known.last });
         }
         let push_id = has_changesets.then(|| PushId(known.last_push.0 + 1));
@@ -132,6 +144,21 @@ impl Ledger {
         Ok(offset)
     }
 
+    /// What holds for all repositories; unchanged settings write nothing. Answers a record that has them.
+    pub async fn put_settings(&self, settings: MasterSettings) -> Result<Offset, LedgerError> {
+        self.writable().await?;
+        let registry = self.appended.clone().lock_owned().await;
+        if *registry.settings() == settings {
+            let through = registry.through();
+            drop(registry);
+            self.known_committed(through).await?;
+            return Ok(through);
+        }
+        let offset = self.append(registry, Record::SettingsChanged(SettingsChanged { settings })).await?;
+        self.committed(offset).await?;
+        Ok(offset)
+    }
+
     pub async fn delete(&self, path: &RepositoryPath) -> Result<Offset, LedgerError> {
         self.writable().await?;
         let registry = self.appended.clone().lock_owned().await;
@@ -154,6 +181,29 @@ impl Ledger {
         let offset = self.append(registry, record).await?;
         self.committed(offset).await?;
         Ok(offset)
+    }
+
+    /// Gives an earlier record of the repository up.
+    pub async fn skip(&self, repository: CreationId, offset: Offset, user: UserName) -> Result<Offset, LedgerError> {
+        self.writable().await?;
+        let registry = self.appended.clone().lock_owned().await;
+        let offset = self.append(registry, Record::Skip(Skip { repository, offset, user })).await?;
+        self.committed(offset).await?;
+        Ok(offset)
+    }
+
+    /// A committed record that the log still has.
+    pub async fn record(&self, offset: Offset) -> Option<Record> {
+        let positions = self.log.positions();
+        if !(positions.start..=positions.committed).contains(&offset) {
+            return None;
+        }
+        let mut entries = self.log.subscribe(offset, Level::Committed);
+        loop {
+            if let Event::Entry(entry) = entries.next().await.ok()? {
+                return entry.record().ok();
+            }
+        }
     }
 
     /// The newest appended record of this repository.
@@ -201,6 +251,16 @@ impl Ledger {
             Ok(offset)
         });
         appended.await.unwrap_or_else(|ended| Err(AppendError::Unknown(ended.to_string().into()).into()))
+    }
+}
+
+/// A repository's own reason comes before the one for all, as in the reference.
+fn pushable(registry: &Registry, id: CreationId) -> Result<&Repository, LedgerError> {
+    let known = registry.get(id).ok_or_else(|| LedgerError::NoSuchRepository(id.to_string()))?;
+    let (own, all) = (&known.settings.read_only_reason, &registry.settings().read_only_reason);
+    match own.as_ref().or(all.as_ref()) {
+        Some(reason) => Err(LedgerError::ReadOnly { all: own.is_none(), reason: reason.clone() }),
+        None => Ok(known),
     }
 }
 

@@ -5,7 +5,9 @@
 mod ledger;
 mod messages;
 mod metrics;
+mod proof;
 mod server;
+mod values;
 
 pub use ledger::{Ledger, LedgerError, WRITABLE_WAIT, Writable};
 pub use metrics::GateMetrics;

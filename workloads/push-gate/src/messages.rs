@@ -3,6 +3,8 @@
 use protocol::{ChangesetId, CreationId, Digest, Offset, UserName};
 use serde::{Deserialize, Serialize};
 
+use crate::ledger::LedgerError;
+
 #[derive(Debug, Deserialize)]
 #[serde(tag = "op", rename_all = "lowercase")]
 pub enum Request {
@@ -45,6 +47,8 @@ pub struct PushedParts {
     pub heads: u64,
     pub bookmarks: Vec<(String, Option<ChangesetId>, Option<ChangesetId>)>,
     pub published: Vec<ChangesetId>,
+    /// Of the new changesets, as in the record.
+    pub nodes: Option<Digest>,
     pub bundle: Option<PushedBytes>,
     pub markers: Option<PushedBytes>,
 }
@@ -83,7 +87,26 @@ pub const NOT_AVAILABLE: &str = "replication log not available; all writes disab
 pub const ALONE: &str = "warning: no standby is in sync: this push is on one disk only until one is";
 pub const OUTCOME_UNKNOWN: &str = "outcome unknown: the push may have been recorded";
 
+/// The reference's words (facts/hgmo.md, B3 and B4).
+const READ_ONLY: [&str; 2] = ["repository is read only", "all repositories currently read only"];
+const READ_ONLY_END: &str = "refusing to add changesets";
+
 impl Answer {
+    pub fn refused(error: &LedgerError) -> Answer {
+        match error {
+            LedgerError::ReadOnly { all, reason } => {
+                let lines = [READ_ONLY[usize::from(*all)], reason, READ_ONLY_END];
+                Answer::Refuse(lines.map(String::from).to_vec())
+            }
+            LedgerError::NoSuchRepository(_)
+            | LedgerError::Exists(_)
+            | LedgerError::Behind { .. }
+            | LedgerError::NotAvailable
+            | LedgerError::Append(_)
+            | LedgerError::OutcomeUnknown(_) => Answer::refuse(error.to_string()),
+        }
+    }
+
     pub fn refuse(line: impl Into<String>) -> Answer {
         Answer::Refuse(vec![line.into()])
     }

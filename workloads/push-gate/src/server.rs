@@ -17,6 +17,8 @@ use tokio::time::Instant;
 use crate::ledger::{Ledger, LedgerError};
 use crate::messages::{ALONE, Answer, Append, NOT_AVAILABLE, OUTCOME_UNKNOWN, PushedBytes, Request};
 use crate::metrics::GateMetrics;
+use crate::proof::{self, Claim};
+use crate::values;
 
 /// How long a push waits for its repository's lane before it is refused.
 const LANE_WAIT: Duration = Duration::from_secs(30);
@@ -123,14 +125,13 @@ impl Session {
     async fn open(&mut self, id: CreationId, user: &UserName, may_write: bool) -> Answer {
         let repository = match self.gate.ledger.repository(id).await {
             Ok(repository) => repository,
-            Err(error) => return Answer::refuse(error.to_string()),
+            Err(error) => return Answer::refused(&error),
         };
         if !may_write {
             return Answer::refuse(format!("{user} has no write access to {}", repository.path));
         }
-        if let Some(reason) = &repository.settings.read_only_reason {
-            let lines = ["repository is read only", reason, "refusing to add changesets"];
-            return Answer::Refuse(lines.map(String::from).to_vec());
+        if let Err(error) = self.gate.ledger.pushable(id).await {
+            return Answer::refused(&error);
         }
         if self.gate.ledger.writable().await.is_err() {
             return Answer::refuse(NOT_AVAILABLE);
@@ -151,7 +152,7 @@ impl Session {
     async fn wait(&self, id: CreationId) -> Answer {
         let last = match self.gate.ledger.last(id).await {
             Ok(last) => last,
-            Err(error) => return Answer::refuse(error.to_string()),
+            Err(error) => return Answer::refused(&error),
         };
         let deadline = Instant::now() + LANE_WAIT;
         let ready = self.gate.lanes.wait(id, deadline, |lane| lane.applied >= last && lane.recovering == 0).await;
@@ -166,7 +167,14 @@ impl Session {
         let started = Instant::now();
         let mut body = vec![0; bounded(append.body, 2 * MAX_INLINE_BYTES)?];
         self.stream.read_exact(&mut body).await?;
-        let (bundle, markers) = match self.payloads(&append, &body).await {
+        if let Some(why) = values::unfit(&append.push) {
+            return Ok(Answer::refuse(why));
+        }
+        let stored = match self.payloads(&append, &body).await {
+            Ok((bundle, markers)) => self.prove(&append, bundle.as_ref()).await.map(|()| (bundle, markers)),
+            Err(error) => Err(error),
+        };
+        let (bundle, markers) = match stored {
             Ok(payloads) => payloads,
             Err(error) => {
                 tracing::error!(%error, repository = %append.repository, "a push's bundle could not be stored");
@@ -187,7 +195,7 @@ impl Session {
                 tracing::error!(%error, %repository, "a push could not be recorded");
                 return Ok(Answer::Refuse(vec![NOT_AVAILABLE.into(), error.to_string()]));
             }
-            Err(error) => return Ok(Answer::refuse(error.to_string())),
+            Err(error) => return Ok(Answer::refused(&error)),
         };
         self.closing = Some(self.gate.closing.begin(repository, offset));
         if self.gate.ledger.committed(offset).await.is_err() {
@@ -200,6 +208,19 @@ impl Session {
         tracing::info!(%offset, %repository, %user, changesets, seconds, "push recorded");
         let warning = self.gate.ledger.is_alone().then_some(ALONE);
         Ok(Answer::Recorded { offset, push_id: push.push_id, time: push.time.seconds(), seconds, warning })
+    }
+
+    /// Nothing is appended that nobody could apply.
+    async fn prove(&self, append: &Append, bundle: Option<&Payload>) -> io::Result<()> {
+        let Append { push, .. } = append;
+        let claim = Claim { changesets: push.changesets, tip: push.tip, nodes: push.nodes };
+        let path = match bundle {
+            None => return proof::prove(claim, None::<&[u8]>),
+            Some(Payload::Inline(bytes)) => return proof::prove(claim, Some(bytes.as_slice())),
+            Some(Payload::Blob { digest, .. }) => self.gate.blobs.path(*digest),
+        };
+        let read = move || proof::prove(claim, Some(io::BufReader::new(std::fs::File::open(path)?)));
+        tokio::task::spawn_blocking(read).await.map_err(io::Error::other)?
     }
 
     async fn payloads(&self, append: &Append, body: &[u8]) -> io::Result<(Option<Payload>, Option<Payload>)> {
@@ -252,6 +273,7 @@ fn record(
         bookmarks: parts.bookmarks.into_iter().map(|(name, old, new)| BookmarkMove { name, old, new }).collect(),
         published: parts.published,
         markers,
+        nodes: parts.nodes,
     }
 }
 

@@ -1,7 +1,7 @@
 //! What is wrong is told in a sentence: by the API server at once or, where only the operator can see it, by a
 //! condition and the same words in its log. It disturbs nothing that runs, and heals when it is mended.
 
-use cluster::{Cluster, Developer};
+use cluster::{Cluster, Developer, eventually};
 
 /// What is changed how, and what the API server says of it. The table of all that it refuses is in
 /// `tests/api-server`; these show that the chart has brought the rules along. Without spaces, for they are words.
@@ -25,6 +25,7 @@ pub fn are_told_and_heal(cluster: &Cluster, developer: &mut Developer) {
     what_is_named_is_missing(cluster);
     developer.push();
     a_volume_would_have_to_shrink(cluster);
+    all_are_read_only(cluster, developer);
     developer.push();
     developer.nothing_is_lost();
     for resource in ["sshmaster/hg", "mirrorpool/web", "hgrepository/hello"] {
@@ -97,6 +98,24 @@ fn is_told(cluster: &Cluster, resource: &str, reason: &str, part: &str) {
     let sentence = cluster.says(resource, "False", reason);
     assert!(sentence.contains(part), "{resource}: {sentence}");
     cluster.is_logged(&sentence);
+}
+
+/// Refused at once and taken again at once, by the same pods.
+fn all_are_read_only(cluster: &Cluster, developer: &mut Developer) {
+    let says = |reason: &str| {
+        eventually(&format!("the repository is {reason}"), || {
+            let conditions = cluster.get("hgrepository/hello")?["status"]["conditions"].clone();
+            let found = conditions.as_array().into_iter().flatten().any(|one| one["reason"] == reason);
+            if found { Ok(()) } else { Err(conditions.to_string()) }
+        });
+    };
+    cluster.kubectl(r#"patch sshmaster/hg --type=merge -p {"spec":{"readOnly":{"reason":"moving"}}}"#);
+    says("ReadOnlyByMaster");
+    let refused = developer.is_refused();
+    assert!(refused.contains("remote: all repositories currently read only\nremote: moving\n"), "{refused}");
+    cluster.kubectl(r#"patch sshmaster/hg --type=merge -p {"spec":{"readOnly":null}}"#);
+    says("Writable");
+    developer.push();
 }
 
 /// Also what an earlier run has left.

@@ -76,6 +76,9 @@ impl Lanes {
         if let (Some(id), Some(work)) = (id, work) {
             self.enqueue(id, offset, work);
         }
+        if let (Record::Skip(skip), None) = (record, &error) {
+            self.give_up(skip.repository, skip.offset);
+        }
         self.releases.received(offset);
         self.settle();
         Ok(error)
@@ -92,6 +95,7 @@ impl Lanes {
             | Work::Advertise(_)
             | Work::Delete
             | Work::Withdraw
+            | Work::Pass
             | Work::Nothing
             | Work::Unknown => Phase::Unopened,
         };
@@ -109,6 +113,14 @@ impl Lanes {
         lane.push(offset, work);
         self.touch(id);
         self.relieve(id);
+    }
+
+    /// The lane stands before a record that a person has given up.
+    fn give_up(&mut self, id: CreationId, offset: Offset) {
+        if let Some(lane) = self.lanes.get_mut(&id) {
+            lane.give_up(offset);
+            self.touch(id);
+        }
     }
 
     /// True: the stream may deliver more records now. The publication log must always be delivered, since it is what
@@ -171,6 +183,8 @@ fn lane_of(offset: Offset, record: &Record) -> Option<CreationId> {
         | Record::CloneBundlesChanged(_)
         | Record::Released(_)
         | Record::Published(_)
+        | Record::Skip(_)
+        | Record::SettingsChanged(_)
         | Record::MirrorActive(_)
         | Record::MirrorInactive(_) => record.repository(offset),
     }

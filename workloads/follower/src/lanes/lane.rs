@@ -126,6 +126,45 @@ impl Lane {
         self.queue.push_back(Item { offset, work, bytes });
     }
 
+    /// A push that was on its way when its repository was set up anew is recorded after that, and is here before it:
+    /// its child held the repository's lock. The state alone does not tell, so whatever sets up is done once more.
+    fn is_due(&self, item: &Item) -> bool {
+        self.direct && item.work.sets_up()
+    }
+
+    /// What sets the repository up at this offset is done.
+    pub fn has_set_up(&mut self, offset: Offset) {
+        let front = self.queue.front_mut().filter(|item| item.offset == offset && item.work.sets_up());
+        if let Some(item) = front {
+            item.work = Work::Nothing;
+        }
+    }
+
+    /// Nobody can apply this record: the state passes over it, and what comes after it is tried again.
+    pub fn give_up(&mut self, offset: Offset) {
+        let applied = self.facts.applied;
+        let Some(item) = self.queue.iter_mut().find(|item| item.offset == offset) else { return };
+        if item.work.is_terminal() || offset <= applied {
+            return;
+        }
+        item.work = Work::Pass;
+        if matches!(self.phase, Phase::Fetch | Phase::Rebuild | Phase::Recover { .. } | Phase::Parked) {
+            self.phase = Phase::Recover { break_locks: !self.direct };
+            (self.attempts, self.fulls, self.retry_at) = (0, 0, None);
+        }
+    }
+
+    /// What the repository's state says, but not beyond what is still to be set up.
+    pub fn reached(&self) -> LaneFacts {
+        match self.queue.front().filter(|item| self.is_due(item)) {
+            None => self.facts,
+            Some(item) => {
+                let before = item.offset.previous();
+                LaneFacts { applied: self.facts.applied.min(before), shown: self.facts.shown.min(before) }
+            }
+        }
+    }
+
     /// The record is stored here, its bundle is not needed again.
     pub fn slim(&mut self, offset: Offset) {
         let Ok(place) = self.queue.binary_search_by_key(&offset, |item| item.offset) else { return };
@@ -140,8 +179,7 @@ impl Lane {
     /// Lets go of records that wait in vain; a peer's copy must bring them.
     pub fn drop_queue(&mut self, id: CreationId) {
         let Some(last) = self.queue.back().map(|item| item.offset) else { return };
-        self.queue.clear();
-        self.bytes = 0;
+        self.forget_queue();
         if self.direct {
             self.fall_behind(last);
             return;
@@ -156,12 +194,23 @@ impl Lane {
         }
     }
 
+    /// The own log or a peer's copy gives it again, but for what is to be set up and is older than that.
+    fn forget_queue(&mut self) {
+        let (direct, shown) = (self.direct, self.facts.shown);
+        self.queue.retain(|item| direct && item.offset <= shown);
+        self.bytes = self.queue.iter().map(|item| item.bytes).sum();
+    }
+
     pub fn is_released(&self, offset: Offset) -> bool {
         !self.unreleased.contains(&offset)
     }
 
-    /// Place in the queue of the first record that is not applied.
+    /// Place in the queue of the first record that is not applied. On an SSH instance what is applied is shown, and
+    /// not in the queue any more.
     pub fn next_apply(&self) -> usize {
+        if self.direct {
+            return 0;
+        }
         self.queue.partition_point(|item| item.offset <= self.facts.applied)
     }
 
@@ -181,7 +230,7 @@ impl Lane {
     /// Shown as far as the releases that were seen allow to say so: a peer's copy may be ahead of them.
     pub fn shown(&self, received: Offset) -> Offset {
         let released = self.unreleased.first().map_or(received, |first| first.previous());
-        self.facts.shown.min(released.min(received))
+        self.reached().shown.min(released.min(received))
     }
 
     pub fn is_ahead(&self, received: Offset) -> bool {
@@ -211,8 +260,7 @@ impl Lane {
         self.facts = facts;
         if self.direct && facts.shown < self.base && !self.skip_to_end(Mode::Direct) {
             let newest = self.queue.back().map_or(self.base, |item| item.offset);
-            self.queue.clear();
-            self.bytes = 0;
+            self.forget_queue();
             self.base = facts.shown;
             self.fall_behind(newest);
         }
@@ -242,7 +290,7 @@ impl Lane {
         Mark {
             unapplied: counts(unapplied),
             unshown: counts(earliest(owed, waiting)),
-            applied: self.facts.applied,
+            applied: self.reached().applied,
             shown: self.shown(received),
             quarantined: self.quarantined,
         }
@@ -265,6 +313,7 @@ impl Lane {
     fn advance_once(&mut self, mode: Mode) -> bool {
         if let Some(front) = self.queue.front()
             && front.offset <= self.facts.shown
+            && !self.is_due(front)
         {
             if front.work.is_terminal() && self.phase != Phase::Absent {
                 // A master's copy, which is ahead and still has what mirrors must drop.
@@ -312,6 +361,7 @@ impl Lane {
             | Work::Advertise(_)
             | Work::Delete
             | Work::Withdraw
+            | Work::Pass
             | Work::Nothing => false,
         }
     }

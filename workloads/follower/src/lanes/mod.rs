@@ -119,11 +119,12 @@ pub enum ActionKind {
     Apply { offset: Offset, push: Arc<Push>, hidden: bool },
     /// Show an applied push. Its bundle is no longer there, its markers are.
     Show { offset: Offset, push: Arc<Push> },
-    /// Show a repository that was made hidden (`skip` with `hidden` false).
+    /// Show a repository that was made hidden, or pass over a record that was given up (`skip` with `hidden` false).
     Reveal { offset: Offset },
     /// Write `clonebundles.manifest`, then move the state to the offset; applied and shown.
     Advertise { offset: Offset, manifest: Arc<str> },
-    /// The lane is no longer routable, as `Lanes::lane` says; note it in the repository (`skip` with `hidden` true).
+    /// The lane is no longer routable, as `Lanes::lane` says, or the record was given up; note it in the repository
+    /// (`skip` with `hidden` true).
     Hide { offset: Offset },
     /// Remove these changesets and their descendants; applied and shown.
     Strip { offset: Offset, changesets: Arc<[ChangesetId]> },

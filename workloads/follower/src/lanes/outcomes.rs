@@ -101,6 +101,7 @@ fn done(lane: &mut Lane, id: CreationId, doing: Doing, facts: LaneFacts, origin:
             }
             lane.facts = facts;
             lane.slim(offset);
+            lane.has_set_up(offset);
             lane.attempts = 0;
             Ok(())
         }

@@ -83,6 +83,8 @@ impl Lanes {
             | Record::Push(_)
             | Record::Strip(_)
             | Record::CloneBundlesChanged(_)
+            | Record::Skip(_)
+            | Record::SettingsChanged(_)
             | Record::Unknown(_) => {}
         }
         Ok(())

@@ -41,7 +41,9 @@ impl Lanes {
             lane.base = lane.base.max(lane.facts.applied);
         }
         for (offset, record) in records {
-            if let Some(work) = Work::of(self.options.mode, record, repository, repository) {
+            let given_up = repository.is_some_and(|known| known.skipped.contains(offset));
+            let work = Work::of(self.options.mode, record, repository, repository);
+            if let Some(work) = work.map(|work| if given_up { Work::Pass } else { work }) {
                 lane.push(*offset, work);
             }
         }

@@ -123,6 +123,7 @@ fn direct(item: &Item) -> Option<(Doing, ActionKind)> {
         | Work::Delete
         | Work::Withdraw
         | Work::Fetch
+        | Work::Pass
         | Work::Nothing
         | Work::Unknown => show(item),
     }
@@ -134,7 +135,7 @@ fn apply(item: &Item) -> Option<(Doing, ActionKind)> {
     let kind = match &item.work {
         Work::Init { .. } => init(item, true)?,
         Work::Push(push) => ActionKind::Apply { offset, push: Arc::clone(push), hidden: true },
-        Work::Strip(_) | Work::Delete | Work::Withdraw => ActionKind::Hide { offset },
+        Work::Strip(_) | Work::Delete | Work::Withdraw | Work::Pass => ActionKind::Hide { offset },
         Work::Configure { .. } | Work::Advertise(_) | Work::Fetch | Work::Nothing | Work::Unknown => return None,
     };
     Some((doing, kind))
@@ -143,7 +144,7 @@ fn apply(item: &Item) -> Option<(Doing, ActionKind)> {
 fn show(item: &Item) -> Option<(Doing, ActionKind)> {
     let offset = item.offset;
     let kind = match &item.work {
-        Work::Init { .. } => ActionKind::Reveal { offset },
+        Work::Init { .. } | Work::Pass => ActionKind::Reveal { offset },
         Work::Configure { path, settings } => {
             ActionKind::Configure { offset, path: path.clone(), settings: Arc::clone(settings) }
         }
@@ -172,6 +173,7 @@ fn init(item: &Item, hidden: bool) -> Option<ActionKind> {
         | Work::Delete
         | Work::Withdraw
         | Work::Fetch
+        | Work::Pass
         | Work::Nothing
         | Work::Unknown => None,
     }

@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use protocol::record::{
     CloneBundlesChanged, MirrorActive, MirrorInactive, Offsets, RepositoryCreated, RepositoryDeleted,
-    RepositoryUpdated, Strip,
+    RepositoryUpdated, Skip, Strip,
 };
 use protocol::{
     ChangesetId, CreationId, Offset, Payload, Push, Record, RepositoryFormat, RepositorySettings, Timestamp,
 };
 
-use super::{ActionKind, Checkpoint, LaneFacts, Lanes, Mode, Options, Origin, Outcome, Ticket};
+use super::{ActionKind, Checkpoint, LaneFacts, Lanes, Mode, Options, Origin, Outcome, RetryKind, Ticket};
 
 pub(super) const A: CreationId = CreationId(1);
 
@@ -137,6 +137,10 @@ pub(super) fn strip(id: CreationId) -> Record {
     Record::Strip(Strip { repository: id, changesets: vec![ChangesetId([1; 20])], user: "u".parse().unwrap() })
 }
 
+pub(super) fn skip(id: CreationId, offset: Offset) -> Record {
+    Record::Skip(Skip { repository: id, offset, user: "u".parse().unwrap() })
+}
+
 pub(super) fn bundles(id: CreationId) -> Record {
     Record::CloneBundlesChanged(CloneBundlesChanged { repository: id, manifest: "m".into() })
 }
@@ -156,6 +160,7 @@ pub(super) fn push(id: CreationId) -> Record {
         bookmarks: Vec::new(),
         published: Vec::new(),
         markers: None,
+        nodes: None,
     })
 }
 
@@ -188,6 +193,37 @@ fn an_ssh_instance_shows_at_once_and_has_private_repositories() {
     let progress = bench.lanes.progress().unwrap();
     assert_eq!((progress.applied_through, progress.shown_through, progress.lanes.len()), (Offset(6), Offset(6), 0));
     assert_eq!(bench.lanes.lane(A), None);
+}
+
+/// The push held the repository's lock, and was recorded after what it did not know of.
+#[test]
+fn a_repository_is_set_up_also_when_a_later_push_is_there_already() {
+    let mut bench = Bench::new(Mode::Direct);
+    bench.create();
+    bench.does("1 init 1", 1, 1);
+    bench.commit(updated(A, &[]));
+    bench.commit(push(A));
+    bench.fails("1 configure 2", Outcome::Retry(RetryKind::Locked));
+    bench.does("1 configure 2", 3, 3);
+    bench.expect_nothing();
+    assert_eq!(bench.lanes.lane(A).unwrap().applied, Offset(3));
+
+    // The same with a crash in between: the state alone does not tell that something is missing.
+    let registry = bench.lanes.checkpoint().unwrap().registry;
+    let start = Checkpoint { replication: Offset(3), registry, ..Checkpoint::default() };
+    let mut bench = Bench::with(Mode::Direct, start, Origin::Checkpoint);
+    bench.commit(updated(A, &[]));
+    bench.commit(bundles(A));
+    bench.commit(push(A));
+    bench.does("1 open", 6, 6);
+    let told =
+        |bench: &Bench| (bench.lanes.lane(A).unwrap().applied.0, bench.lanes.progress().unwrap().applied_through.0);
+    assert_eq!(told(&bench), (3, 3), "the log must give these records again, and a push waits");
+    bench.does("1 configure 4", 6, 6);
+    assert_eq!(told(&bench), (4, 4));
+    bench.does("1 advertise 5", 6, 6);
+    assert_eq!(told(&bench), (6, 6));
+    bench.expect_nothing();
 }
 
 #[test]

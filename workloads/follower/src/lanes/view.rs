@@ -108,10 +108,11 @@ fn view(lane: &Lane, received: Offset) -> LaneView {
         | Work::Push(_)
         | Work::Advertise(_)
         | Work::Fetch
+        | Work::Pass
         | Work::Nothing
         | Work::Unknown => None,
     });
-    let LaneFacts { applied, shown } = lane.facts;
+    let LaneFacts { applied, shown } = lane.reached();
     let follows = matches!(lane.phase, Phase::Open) && !lane.quarantined && hidden.is_none();
     LaneView {
         applied,

@@ -28,6 +28,8 @@ pub(super) enum Work {
     Withdraw,
     /// A private repository became public: a mirror fetches it.
     Fetch,
+    /// Given up, or what says so of another record: only the state moves on.
+    Pass,
     /// Nothing to do here: a record of a private repository.
     Nothing,
     Unknown,
@@ -56,6 +58,7 @@ impl Work {
                 (false, false) => Work::Nothing,
             }),
             Record::RepositoryDeleted(_) => before.map(|_| unless_private(Work::Delete)),
+            Record::Skip(_) => before.map(|_| unless_private(Work::Pass)),
             Record::Push(push) => before.map(|_| unless_private(Work::Push(Arc::new(push.clone())))),
             Record::Strip(strip) => before.map(|_| unless_private(Work::Strip(strip.changesets.as_slice().into()))),
             Record::CloneBundlesChanged(changed) => {
@@ -68,6 +71,7 @@ impl Work {
             Record::GenerationStarted(_)
             | Record::Released(_)
             | Record::Published(_)
+            | Record::SettingsChanged(_)
             | Record::MirrorActive(_)
             | Record::MirrorInactive(_) => None,
         }
@@ -82,6 +86,23 @@ impl Work {
             | Work::Push(_)
             | Work::Advertise(_)
             | Work::Fetch
+            | Work::Pass
+            | Work::Nothing
+            | Work::Unknown => false,
+        }
+    }
+
+    /// It says how the repository is to be from now on, whatever is in it: it may be done late, and again.
+    pub fn sets_up(&self) -> bool {
+        match self {
+            Work::Configure { .. } | Work::Advertise(_) => true,
+            Work::Init { .. }
+            | Work::Push(_)
+            | Work::Strip(_)
+            | Work::Delete
+            | Work::Withdraw
+            | Work::Fetch
+            | Work::Pass
             | Work::Nothing
             | Work::Unknown => false,
         }
@@ -112,6 +133,7 @@ impl Work {
                 | Work::Delete
                 | Work::Withdraw
                 | Work::Fetch
+                | Work::Pass
                 | Work::Nothing
                 | Work::Unknown => 0,
             }
@@ -140,8 +162,10 @@ pub(super) fn without_payload(record: &Record) -> Record {
         | Record::RepositoryUpdated(_)
         | Record::RepositoryDeleted(_)
         | Record::Strip(_)
+        | Record::Skip(_)
         | Record::Released(_)
         | Record::Published(_)
+        | Record::SettingsChanged(_)
         | Record::MirrorActive(_)
         | Record::MirrorInactive(_)
         | Record::Unknown(_) => record.clone(),
@@ -163,5 +187,6 @@ fn push_without_payload(push: &Push) -> Push {
         bookmarks: Vec::new(),
         published: Vec::new(),
         markers: None,
+        nodes: None,
     }
 }

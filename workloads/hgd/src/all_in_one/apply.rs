@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crds::Resources;
+use protocol::MasterSettings;
 use protocol::status::{MirrorState, Status};
 use transport::{Client, ClientError, Target};
 
@@ -27,6 +28,19 @@ pub async fn repositories(client: &Client, masters: &[Target], resources: &Resou
     });
     let results: Vec<_> = applied.buffer_unordered(AT_ONCE).collect().await;
     results.into_iter().collect()
+}
+
+/// What holds for all repositories. Tries until an instance answers as master.
+pub async fn settings(client: &Client, masters: &[Target], settings: &MasterSettings) {
+    loop {
+        for master in masters {
+            match client.put_json::<serde_json::Value>(master, "/v1/settings", settings).await {
+                Ok(_) => return,
+                Err(error) => tracing::debug!(%error, "what holds for all repositories is not applied yet"),
+            }
+        }
+        tokio::time::sleep(POLL).await;
+    }
 }
 
 /// Tries until an instance answers as master. Only a refusal of the settings themselves ends it.

@@ -10,6 +10,7 @@ mod log_files;
 mod outlook;
 mod plan;
 mod ports;
+mod read_only;
 mod status_server;
 mod users;
 mod verification;
@@ -112,7 +113,10 @@ pub async fn run(options: AllInOne) -> Result<(), AllInOneError> {
     let outcome = tokio::select! {
         () = process::asked(&mut shutdown) => Ok(()),
         ready = make_ready(&options, &data, &plan, &resources, &users, &client, &targets) => match ready {
-            Ok(()) => { process::asked(&mut shutdown).await; Ok(()) }
+            Ok(()) => tokio::select! {
+                () = process::asked(&mut shutdown) => Ok(()),
+                never = read_only::follow(&client, &targets, &options.files, &resources) => match never {},
+            },
             Err(error) => Err(error),
         },
     };
@@ -135,6 +139,9 @@ async fn make_ready(
     client: &Client,
     targets: &[Target],
 ) -> Result<(), AllInOneError> {
+    if let [master] = resources.masters.as_slice() {
+        apply::settings(client, targets, &master.spec.settings()).await;
+    }
     apply::repositories(client, targets, resources).await?;
     apply::wait_until_served(client, targets, plan, resources).await;
     let ready = announce::Ready::of(data, plan, users);

@@ -179,7 +179,7 @@ impl Maker<'_> {
             },
             lanes: LANES,
             tls: self.tls(name),
-            read_only_reason: master.read_only.as_ref().map(|read_only| read_only.reason.clone()),
+            read_only_reason: None,
         }
     }
 

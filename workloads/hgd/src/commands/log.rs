@@ -14,6 +14,7 @@ pub fn log(command: &LogCommand) -> ExitCode {
     let result = match command {
         LogCommand::Dump { directory, from, output } => dump(directory, *from, *output),
         LogCommand::Verify { directory } => verify(directory),
+        LogCommand::Skip(options) => return super::skip::skip(options),
     };
     match result {
         Ok(0) => ExitCode::SUCCESS,

@@ -5,6 +5,7 @@ mod fence;
 mod instance;
 mod log;
 mod promote;
+mod skip;
 mod status;
 mod strip;
 mod supervisor;

@@ -5,12 +5,13 @@ use std::process::ExitCode;
 
 use config::SshRole;
 use protocol::{ChangesetId, InstanceName, RepositoryPath};
+use serde_json::Value;
 use transport::{Client, Identity, Target};
 
 use crate::{cli, process};
 
 #[derive(Debug, thiserror::Error)]
-enum StripError {
+pub(super) enum ChangeError {
     #[error("{0}")]
     Name(#[from] protocol::NameError),
     #[error("{0}")]
@@ -25,29 +26,33 @@ pub fn strip(options: &cli::Strip) -> ExitCode {
     process::run(async {
         let offset = request(options).await?;
         println!("recorded strip of {} changesets in replication log: {offset}", options.changesets.len());
-        Ok::<(), StripError>(())
+        Ok::<(), ChangeError>(())
     })
 }
 
-async fn request(options: &cli::Strip) -> Result<String, StripError> {
+async fn request(options: &cli::Strip) -> Result<String, ChangeError> {
     let path = RepositoryPath::from_client(&options.repository)?;
     let changesets: Vec<ChangesetId> = options.changesets.iter().map(|text| text.parse()).collect::<Result<_, _>>()?;
     let user = std::env::var("USER").unwrap_or_else(|_| "operator".into());
     let body = serde_json::json!({ "changesets": changesets, "user": user });
-    let data = &options.running.data_dir;
-    let directory = |why: String| StripError::Directory { directory: data.display().to_string(), why };
+    let answer = change(&options.running.data_dir, &format!("/v1/registry/{path}/strip"), &body).await?;
+    Ok(answer["offset"].to_string())
+}
+
+/// Has the master change something, whoever is it.
+pub(super) async fn change(data: &Path, url: &str, body: &Value) -> Result<Value, ChangeError> {
+    let directory = |why: String| ChangeError::Directory { directory: data.display().to_string(), why };
     let identity =
         Identity::open(&data.join("pki").join("supervisor")).map_err(|error| directory(error.to_string()))?;
     let client = Client::new(identity);
     let mut last = "no SSH instance is configured".to_owned();
     for master in masters(data).map_err(directory)? {
-        let url = format!("/v1/registry/{path}/strip");
-        match client.post_json::<serde_json::Value>(&master, &url, &body).await {
-            Ok(answer) => return Ok(answer["offset"].to_string()),
+        match client.post_json(&master, url, body).await {
+            Ok(answer) => return Ok(answer),
             Err(error) => last = error.to_string(),
         }
     }
-    Err(StripError::Refused(last))
+    Err(ChangeError::Refused(last))
 }
 
 /// The SSH instances of the installation, from the configurations that the supervisor wrote.

@@ -9,12 +9,13 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
 use axum::{Extension, Json, Router};
 use failover::Drained;
-use follower::Closing;
+use follower::{Closing, LaneTable};
 use log::blobs::Blobs;
 use protocol::endpoints::ServingReport;
 use protocol::status::{Cursor, Status};
 use protocol::{
-    ChangesetId, Digest, Generation, InstanceName, Registry, RepositoryPath, RepositorySettings, UserName,
+    ChangesetId, Digest, Generation, InstanceName, MasterSettings, Registry, RepositoryPath, RepositorySettings,
+    UserName,
 };
 use push_gate::{Ledger, LedgerError};
 use serde::de::DeserializeOwned;
@@ -28,6 +29,7 @@ use super::drain::Drain;
 use super::follow::{Following, follow};
 use super::imports::{Import, Imports, Refusal};
 use super::publication::Input;
+use super::skip::{self, SkipRequest};
 
 const CHUNK_BYTES: usize = 256 * 1024;
 
@@ -39,6 +41,7 @@ pub struct Master {
     pub imports: Arc<Imports>,
     pub drain: Drain,
     pub closing: Closing,
+    pub table: Arc<LaneTable>,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -66,6 +69,7 @@ pub fn blobs_router(blobs: Blobs) -> Router {
 pub fn master_router(master: Arc<Master>) -> Router {
     Router::new()
         .route("/v1/registry/{*path}", put(put_repository).delete(delete_repository).post(act).get(import_state))
+        .route("/v1/settings", put(put_settings))
         .route("/v1/drain", post(drain))
         .route("/v1/registry", get(registry))
         .route("/v1/snapshot", get(snapshot))
@@ -109,22 +113,37 @@ async fn put_repository(
     answer(master.ledger.put(path, settings).await.map(|offset| offset.0))
 }
 
+/// What holds for all repositories, from the next push on.
+async fn put_settings(State(master): State<Arc<Master>>, Json(settings): Json<MasterSettings>) -> Response {
+    tracing::info!(?settings, "settings for all repositories");
+    answer(master.ledger.put_settings(settings).await.map(|offset| offset.0))
+}
+
 async fn delete_repository(State(master): State<Arc<Master>>, Path(path): Path<RepositoryPath>) -> Response {
     answer(master.ledger.delete(&path).await.map(|offset| offset.0))
 }
 
-/// `POST /v1/registry/{path}/strip` and `/import`: the wildcard takes the last word too.
+/// `POST /v1/registry/{path}/strip`, `/import` and `/skip`: the wildcard takes the last word too.
 async fn act(State(master): State<Arc<Master>>, Path(path): Path<String>, body: Bytes) -> Result<Response, Refusal> {
     match path.rsplit_once('/').unwrap_or_default() {
         (path, "strip") => {
             let StripRequest { changesets, user } = read(&body)?;
             Ok(answer(master.ledger.strip(&named(path)?, changesets, user).await.map(|offset| offset.0)))
         }
+        (path, "skip") => {
+            let SkipRequest { offset, user, lose } = read(&body)?;
+            let (repository, lost) = skip::lost(&master.ledger, &master.table, &named(path)?, offset).await?;
+            if !lose {
+                return Ok(Json(serde_json::json!({ "lost": lost })).into_response());
+            }
+            tracing::error!(%offset, repository = %repository.path, %user, lost, "a record is given up");
+            Ok(answer(master.ledger.skip(repository.id, offset, user).await.map(|offset| offset.0)))
+        }
         (path, "import") => {
             master.imports.start(&named(path)?, read(&body)?).await?;
             Ok(StatusCode::ACCEPTED.into_response())
         }
-        _ => Err((StatusCode::NOT_FOUND, "only .../strip and .../import take POST".to_owned())),
+        _ => Err((StatusCode::NOT_FOUND, "only .../strip, .../import and .../skip take POST".to_owned())),
     }
 }
 
@@ -150,7 +169,7 @@ fn answer(result: Result<u64, LedgerError>) -> Response {
     };
     let status = match &error {
         LedgerError::NoSuchRepository(_) => StatusCode::NOT_FOUND,
-        LedgerError::Exists(_) | LedgerError::Behind { .. } => StatusCode::CONFLICT,
+        LedgerError::Exists(_) | LedgerError::Behind { .. } | LedgerError::ReadOnly { .. } => StatusCode::CONFLICT,
         LedgerError::Append(log::AppendError::Unknown(_)) => StatusCode::GATEWAY_TIMEOUT,
         LedgerError::NotAvailable | LedgerError::Append(_) => StatusCode::SERVICE_UNAVAILABLE,
         LedgerError::OutcomeUnknown(_) => StatusCode::GATEWAY_TIMEOUT,

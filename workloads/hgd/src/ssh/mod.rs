@@ -17,6 +17,7 @@ mod publication;
 mod reign;
 mod settled;
 mod shared;
+mod skip;
 mod sweep;
 mod tenure;
 mod trim;

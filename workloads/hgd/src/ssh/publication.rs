@@ -416,6 +416,7 @@ impl Publisher {
             absence: None,
             generation: self.options.generation,
             log: Some(writable::status(&self.options.replication, *self.options.refuses.borrow())),
+            settings: Some(self.registry.settings().clone()),
             instances,
             mirrors: mirrors.collect(),
             repositories: Vec::new(),

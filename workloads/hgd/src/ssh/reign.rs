@@ -188,7 +188,8 @@ async fn open(base: &Base, register: Register, opened: Versioned<State>) -> Resu
     let closing = CancellationToken::new();
     let opener = front::Opener::new(base, ledger.clone());
     let imports = Imports::new(opener.clone(), closing.clone());
-    let master = Arc::new(Master { ledger, following, publisher, imports, drain, closing: base.local.closing() });
+    let (closing_pushes, table) = (base.local.closing(), base.local.table());
+    let master = Arc::new(Master { ledger, following, publisher, imports, drain, closing: closing_pushes, table });
     let kept = tokio::spawn(keep.run());
     Ok(Reign { master, opener, cancel, closing, publishing, gate, kept, witnesses: witnesses(base, generation) })
 }

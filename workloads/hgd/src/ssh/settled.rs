@@ -74,6 +74,7 @@ fn slim(record: &Record) -> Record {
         bookmarks: Vec::new(),
         published: Vec::new(),
         markers: None,
+        nodes: None,
         ..push.clone()
     })
 }

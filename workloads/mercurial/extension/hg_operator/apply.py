@@ -9,7 +9,7 @@ import io
 from mercurial import changegroup, encoding, error, exchange, phases
 from mercurial.node import bin, hex
 
-from . import pushlog, showing, state
+from . import pending, pushlog, showing, state
 
 
 class ShortBody(Exception):
@@ -33,7 +33,7 @@ def apply(repo, offset, push, bundle, markers, hidden):
     with repo.transaction(b"hg-operator-apply") as tr:
         if bundle is not None:
             _add_changesets(repo, tr, offset, bundle)
-        _check_tip(repo, push)
+        _check_added(repo, known, push)
         known.applied_to(offset, len(repo.changelog))
         if hidden:
             state.write_with(tr, known)
@@ -90,6 +90,17 @@ def _add_changegroup(repo, tr, part):
     expected = int(part.params.get(b"nbchangesets", 0)) or None
     # Any source but push and serve: those would publish.
     changes.apply(repo, tr, b"hg-operator", b"log:", phases.draft, expected)
+
+
+def _check_added(repo, known, push):
+    """Revisions are numbered alike everywhere, so one too many or too few would shift all that come later."""
+    added = [repo.changelog.node(rev) for rev in range(known.applied_revisions, len(repo.changelog))]
+    if len(added) != push["changesets"]:
+        raise Damaged("%d changesets were added, the record has %d" % (len(added), push["changesets"]))
+    # Records of older versions do not have it.
+    if push.get("nodes") is not None and pending.digest(added) != push["nodes"]:
+        raise Damaged("other changesets were added than the record has")
+    _check_tip(repo, push)
 
 
 def _check_tip(repo, push):

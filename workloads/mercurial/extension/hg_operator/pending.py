@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What an open transaction brings, in the form that the log keeps it."""
 
+import hashlib
+
 from mercurial import bundle2, changegroup, encoding, obsolete, phases, scmutil
 from mercurial.node import hex
 
@@ -26,9 +28,12 @@ class Pending:
     def __bool__(self):
         return bool(self.changesets or self.bookmarks or self.published or self.markers)
 
+    def revisions(self):
+        return range(self.first, self.first + self.changesets)
+
     def nodes(self):
         node = self.repo.changelog.node
-        return [text(node(rev)) for rev in range(self.first, self.first + self.changesets)]
+        return [text(node(rev)) for rev in self.revisions()]
 
     def describe(self, heads_before, directory):
         """The gate's `push` object, and the bytes that follow it; large payloads are in files below `directory`."""
@@ -54,6 +59,7 @@ class Pending:
                 [encoding.fromlocal(name).decode("utf-8"), text(old), text(new)]
                 for name, (old, new) in sorted(self.bookmarks.items())
             ],
+            "nodes": digest(node(rev) for rev in self.revisions()) if self.changesets else None,
             "published": sorted(text(node(rev)) for rev in self.published),
             "bundle": bundle,
             "markers": markers,
@@ -69,6 +75,11 @@ class Pending:
                 yield from bundle_chunks(self.repo, self.first)
             else:
                 yield from _bundle(self.repo, *sent, self.changesets)
+
+
+def digest(nodes):
+    """What a record says of its changesets, so that all can see whether they have added the same ones."""
+    return hashlib.sha256(b"".join(nodes)).hexdigest()
 
 
 def text(node):

@@ -140,7 +140,7 @@ class FakeGate:
 
 def push_of(record):
     """A record as lane requests have it: (push, body)."""
-    push = {key: record["push"][key] for key in ("tip", "bookmarks", "published")}
+    push = {key: record["push"][key] for key in ("changesets", "nodes", "tip", "bookmarks", "published")}
     body = b""
     for name in ("bundle", "markers"):
         data = record["payloads"].get(name)

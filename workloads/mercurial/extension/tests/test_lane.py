@@ -155,6 +155,13 @@ class Apply(History):
         self.assertRefused("corrupt", lane.apply, broken)
         wrong = dict(records[0], push=dict(records[0]["push"], tip="1" * 40))
         self.assertRefused("corrupt", lane.apply, wrong)
+        # What would be applied without a word, and be something else than on the master.
+        for field, value in (("nodes", "0" * 64), ("changesets", 1), ("changesets", 3)):
+            wrong = dict(records[0], push=dict(records[0]["push"], **{field: value}))
+            self.assertIn("were added", self.assertRefused("corrupt", lane.apply, wrong))
+            self.assertEqual(lane.ask("state", "r")["appliedRevisions"], 0)
+        shortened = dict(records[0], payloads={})
+        self.assertIn("0 changesets were added", self.assertRefused("corrupt", lane.apply, shortened))
         for record in records:
             lane.apply(record)
         self.assertEqual(self.hashes(lane), self.hashes(self.lane))

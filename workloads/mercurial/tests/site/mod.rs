@@ -122,6 +122,8 @@ impl Site {
             user: "someone@example.com".into(),
             time: 1_700_000_000,
             bundle: Some(bundle),
+            changesets: 1,
+            nodes: None,
             tip: Some(tip),
             bookmarks: vec![],
             published: vec![tip],

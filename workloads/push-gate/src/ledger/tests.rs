@@ -62,3 +62,72 @@ async fn a_push_that_is_appended_is_not_taken_back_when_another_master_is_named(
     assert!(matches!(late, Err(LedgerError::Append(AppendError::NotLeading))), "{late:?}");
     assert!(ledger.by_path(&"b".parse().unwrap()).await.is_none());
 }
+
+async fn pushes(ledger: &Ledger, repository: CreationId, applied: Offset) -> Result<Offset, LedgerError> {
+    let make = |push_id, time| Push {
+        repository,
+        push_id,
+        user: "ada".parse().unwrap(),
+        time,
+        bundle: None,
+        changesets: 0,
+        tip: None,
+        heads_added: Vec::new(),
+        heads_removed: Vec::new(),
+        heads: 1,
+        bookmarks: Vec::new(),
+        published: Vec::new(),
+        markers: None,
+        nodes: None,
+    };
+    ledger.append_push(repository, applied, false, make).await.map(|(offset, _)| offset)
+}
+
+#[tokio::test]
+async fn a_push_must_know_the_content_and_not_how_the_repository_is_set_up() {
+    let data = tempfile::tempdir().unwrap();
+    let (_log, ledger) = ledger(data.path()).await;
+    let path: RepositoryPath = "a".parse().unwrap();
+    let created = ledger.put(path.clone(), RepositorySettings::default()).await.unwrap();
+    let repository = ledger.by_path(&path).await.unwrap().id;
+    let settings = RepositorySettings { description: "new".into(), ..Default::default() };
+    let updated = ledger.put(path.clone(), settings).await.unwrap();
+    let first = pushes(&ledger, repository, created).await.unwrap();
+    assert_eq!(first, updated.next());
+    for behind in [created, updated] {
+        let refused = pushes(&ledger, repository, behind).await;
+        assert!(matches!(refused, Err(LedgerError::Behind { .. })), "{refused:?}");
+    }
+    let ahead = pushes(&ledger, repository, first.next()).await;
+    assert!(matches!(ahead, Err(LedgerError::Behind { .. })), "{ahead:?}");
+    let stripped = ledger.strip(&path, Vec::new(), "ada".parse().unwrap()).await.unwrap();
+    let refused = pushes(&ledger, repository, first).await;
+    assert!(matches!(refused, Err(LedgerError::Behind { .. })), "{refused:?}");
+    pushes(&ledger, repository, stripped).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_push_that_is_on_its_way_is_refused_when_all_become_read_only() {
+    let data = tempfile::tempdir().unwrap();
+    let (log, ledger) = ledger(data.path()).await;
+    let path: RepositoryPath = "a".parse().unwrap();
+    let created = ledger.put(path.clone(), RepositorySettings::default()).await.unwrap();
+    let repository = ledger.by_path(&path).await.unwrap().id;
+    let moving = MasterSettings { read_only_reason: Some("moving".into()) };
+    let told = ledger.put_settings(moving.clone()).await.unwrap();
+    assert_eq!(ledger.put_settings(moving).await.unwrap(), told, "unchanged settings write nothing");
+    let all = |error: LedgerError| crate::messages::Answer::refused(&error);
+    let lines = |words: [&str; 3]| crate::messages::Answer::Refuse(words.map(String::from).to_vec());
+    let expected = lines(["all repositories currently read only", "moving", "refusing to add changesets"]);
+    assert_eq!(all(ledger.pushable(repository).await.unwrap_err()), expected);
+    assert_eq!(all(pushes(&ledger, repository, created).await.unwrap_err()), expected);
+    let own = RepositorySettings { read_only_reason: Some("closed".into()), ..Default::default() };
+    ledger.put(path.clone(), own).await.unwrap();
+    let expected = lines(["repository is read only", "closed", "refusing to add changesets"]);
+    assert_eq!(all(ledger.pushable(repository).await.unwrap_err()), expected);
+    ledger.put(path, RepositorySettings::default()).await.unwrap();
+    ledger.put_settings(MasterSettings::default()).await.unwrap();
+    // The next master folds the same log.
+    assert_eq!(log.positions().end, Offset(5));
+    pushes(&ledger, repository, created).await.unwrap();
+}

@@ -45,7 +45,7 @@ impl World {
     async fn pushes(&self, repository: CreationId) -> Value {
         let push = json!({
             "changesets": 0, "tip": null, "headsAdded": [], "headsRemoved": [], "heads": 1, "bookmarks": [],
-            "published": [], "bundle": null, "markers": null,
+            "published": [], "nodes": null, "bundle": null, "markers": null,
         });
         let applied = self.ledger.last(repository).await.unwrap();
         let request = json!({

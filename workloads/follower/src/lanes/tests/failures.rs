@@ -214,3 +214,62 @@ fn who_has_asked_often_enough_may_take_what_is_left_here() {
     bench.does("1 resync 0 0 alone", 1, 1);
     bench.expect_nothing();
 }
+
+/// Of each mode: the record that nobody can apply, and what the lane does when a person gives it up.
+#[test]
+fn a_record_that_was_given_up_is_passed_over() {
+    let mut bench = opened(Mode::TwoStep);
+    bench.release(&[1]);
+    bench.does("1 reveal 1", 1, 1);
+    for _ in 0..2 {
+        bench.fails("1 apply 2 hidden", Outcome::Corrupt);
+        if bench.lanes.quarantined().count() == 0 {
+            bench.does("1 recover true", 1, 1);
+        }
+    }
+    bench.fails("1 resync 1 1", Outcome::Missing);
+    bench.commit(push(A));
+    bench.commit(skip(A, Offset(2)));
+    bench.now += Duration::from_secs(60);
+    bench.does("1 recover true", 1, 1);
+    bench.does("1 hide 2", 2, 1);
+    bench.does("1 apply 3 hidden", 3, 1);
+    bench.does("1 hide 4", 4, 1);
+    bench.release(&[2, 3, 4]);
+    bench.does("1 reveal 2", 4, 2);
+    bench.does("1 show 3", 4, 3);
+    bench.does("1 reveal 4", 4, 4);
+    assert_eq!(bench.lanes.quarantined().count(), 0);
+
+    let mut bench = opened(Mode::Direct);
+    bench.fails("1 apply 2", Outcome::Corrupt);
+    bench.does("1 recover false", 1, 1);
+    bench.fails("1 apply 2", Outcome::Corrupt);
+    bench.commit(skip(A, Offset(2)));
+    bench.now += Duration::from_secs(60);
+    bench.does("1 recover false", 1, 1);
+    bench.does("1 reveal 2", 2, 2);
+    bench.does("1 reveal 3", 3, 3);
+    assert_eq!(bench.lanes.quarantined().count(), 0);
+    // What is applied stays applied.
+    bench.commit(push(A));
+    bench.does("1 apply 4", 4, 4);
+    bench.commit(skip(A, Offset(4)));
+    bench.does("1 reveal 5", 5, 5);
+    bench.expect_nothing();
+}
+
+/// An SSH instance that reads its log again meets the record before it meets its end.
+#[test]
+fn a_record_that_was_given_up_is_passed_over_when_the_log_is_read_again() {
+    let mut bench = opened(Mode::Direct);
+    bench.commit(skip(A, Offset(2)));
+    bench.lanes.resync(A);
+    for _ in 0..5 {
+        bench.fails("1 resync 0 0", Outcome::Missing);
+    }
+    let ticket = bench.expect("1 replay 0 true");
+    bench.lanes.replayed(ticket, &[(Offset(1), created("a", &[])), (Offset(2), push(A))], Offset(2), bench.now);
+    bench.does("1 init 1", 1, 1);
+    bench.does("1 reveal 2", 2, 2);
+}

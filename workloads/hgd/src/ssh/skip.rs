@@ -1,0 +1,86 @@
+//! `hgd log skip`: a person gives up a record that nobody can apply, so that its repository goes on without it.
+
+use axum::http::StatusCode;
+use follower::LaneTable;
+use protocol::{ChangesetId, Offset, Record, Repository, RepositoryPath, UserName};
+use push_gate::Ledger;
+use serde::Deserialize;
+
+use super::imports::Refusal;
+
+#[derive(Debug, Deserialize)]
+pub struct SkipRequest {
+    pub offset: Offset,
+    pub user: UserName,
+    /// False: it is only said what would be lost.
+    pub lose: bool,
+}
+
+/// What is lost with the record; an error says why it is not to be given up.
+pub async fn lost(
+    ledger: &Ledger,
+    table: &LaneTable,
+    path: &RepositoryPath,
+    offset: Offset,
+) -> Result<(Repository, String), Refusal> {
+    let refuse = |status, why: String| Err((status, why));
+    let Some(repository) = ledger.by_path(path).await else {
+        return refuse(StatusCode::NOT_FOUND, format!("requested repo {path} does not exist"));
+    };
+    let Some(record) = ledger.record(offset).await else {
+        return refuse(
+            StatusCode::NOT_FOUND,
+            format!("the log has no committed record {offset} any more, or not yet"),
+        );
+    };
+    if record.repository(offset) != Some(repository.id) {
+        return refuse(StatusCode::BAD_REQUEST, format!("record {offset} is not about {path}"));
+    }
+    if matches!(record, Record::RepositoryCreated(_) | Record::RepositoryDeleted(_)) {
+        return refuse(StatusCode::BAD_REQUEST, format!("record {offset} is the beginning or the end of {path}"));
+    }
+    if table.get(repository.id).is_some_and(|lane| lane.applied >= offset) {
+        let why = format!("the master has applied record {offset}: whoever has not fetches {path} from there");
+        return refuse(StatusCode::CONFLICT, why);
+    }
+    let told = sentence(&record, offset, repository.last);
+    Ok((repository, told))
+}
+
+fn sentence(record: &Record, offset: Offset, last: Offset) -> String {
+    let what = match record {
+        Record::Push(push) => format!(
+            "a push of {} at {} s since 1970: {} changesets{}, {} bookmarks moved, {} heads made public{}",
+            push.user,
+            push.time.seconds(),
+            push.changesets,
+            push.tip.map_or_else(String::new, |tip: ChangesetId| format!(" up to {tip}")),
+            push.bookmarks.len(),
+            push.published.len(),
+            if push.markers.is_some() { ", and obsolescence markers" } else { "" },
+        ),
+        other => format!("a {}", other.kind()),
+    };
+    let later = match last > offset {
+        true => format!("; records after it, up to {last}, that build on it cannot be applied either"),
+        false => String::new(),
+    };
+    format!("{what}{later}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_lost_is_told_with_what_builds_on_it() {
+        let strip = Record::Strip(protocol::record::Strip {
+            repository: protocol::CreationId(1),
+            changesets: Vec::new(),
+            user: "u".parse().unwrap(),
+        });
+        assert_eq!(sentence(&strip, Offset(5), Offset(5)), "a Strip");
+        let later = "a Strip; records after it, up to 7, that build on it cannot be applied either";
+        assert_eq!(sentence(&strip, Offset(5), Offset(7)), later);
+    }
+}
