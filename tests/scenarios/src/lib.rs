@@ -13,6 +13,7 @@ mod power;
 mod processes;
 mod pusher;
 mod registry;
+mod soak;
 mod wait;
 mod wire;
 
@@ -25,5 +26,6 @@ pub use mercurials::{Mercurial, mercurials};
 pub use processes::{descendants, signal};
 pub use pusher::{Kinds, New, Pusher, State};
 pub use registry::{RegistryClient, settings};
+pub use soak::Soak;
 pub use wait::{DEADLINE, wait_for, wait_longer_for};
 pub use wire::WirePusher;
