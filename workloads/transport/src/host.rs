@@ -22,12 +22,12 @@ pub(crate) async fn only_loopback(request: Request, next: Next) -> Response {
 
 /// Every name that it gives, and at least one: HTTP/2 has it in the URI.
 fn names_loopback(uri: &Uri, headers: &HeaderMap) -> bool {
-    let mut named = uri.host().into_iter().map(is_loopback).collect::<Vec<_>>();
-    named.extend(headers.get_all(HOST).iter().map(|host| {
+    let hosts = headers.get_all(HOST).iter().map(|host| {
         let authority = Authority::try_from(host.as_bytes());
         authority.is_ok_and(|authority| is_loopback(authority.host()))
-    }));
-    !named.is_empty() && named.len() == named.iter().filter(|is_loopback| **is_loopback).count()
+    });
+    let named: Vec<bool> = uri.host().map(is_loopback).into_iter().chain(hosts).collect();
+    !named.is_empty() && named.into_iter().all(|is_loopback| is_loopback)
 }
 
 fn is_loopback(host: &str) -> bool {
