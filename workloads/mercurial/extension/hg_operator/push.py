@@ -230,7 +230,8 @@ class as_abort:
         if isinstance(why, _ANSWERED) or not isinstance(why, Exception):
             return False
         if isinstance(why, error.LockHeld):
-            raise error.Abort(b"%s is locked by %s; try again" % (why.desc or b"repository", why.locker)) from why
+            # Mercurial would name the folder, this machine and a process, which is nothing to the person.
+            raise error.Abort(b"somebody else is changing the repository; try again in a moment") from why
         bound = limits.sentence(self._session.ui, why)
         if bound is not None:
             raise error.Abort(bound) from why

@@ -1,11 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Pushes of every kind through the zygote, and everything that may stop one."""
 
+import errno
 import os
 import signal
 import unittest
 
+from mercurial import error
+
 from support import Case, serve, wait_until
+from hg_operator import push
 
 BUNDLE1 = ("--config", "devel.legacy.exchange=bundle1")
 EVOLUTION = ("--config", "experimental.evolution=all")
@@ -432,6 +436,14 @@ def _lock_host(python):
 def _is_zombie(pid):
     with open("/proc/%d/stat" % pid) as file:
         return file.read().rsplit(")", 1)[1].split()[0] == "Z"
+
+
+class Sentences(unittest.TestCase):
+    def test_a_lock_that_is_held_tells_nothing_of_the_server(self):
+        held = error.LockHeld(errno.EAGAIN, b"/data/x/.hg/store/lock", b"repository /data/x", b"machine:17")
+        with self.assertRaises(error.Abort) as raised, push.as_abort(None):
+            raise held
+        self.assertEqual(raised.exception.message, b"somebody else is changing the repository; try again in a moment")
 
 
 if __name__ == "__main__":
