@@ -150,7 +150,7 @@ fn all_are_read_only_as_long_as_the_file_says_so(
     refused("changesets, by the next master", &[]);
     installation.set_master("");
     said(registry, None);
-    client.hg("work", &[&["push", &url, "-B", "mark"][..], &EVOLUTION].concat()).ok();
+    client.hg("work", &[&["push", &url][..], &EVOLUTION].concat()).ok();
 }
 
 fn said(registry: &RegistryClient, reason: Option<&str>) {
