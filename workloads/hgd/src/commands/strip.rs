@@ -49,6 +49,10 @@ pub(super) async fn change(data: &Path, url: &str, body: &Value) -> Result<Value
     for master in masters(data).map_err(directory)? {
         match client.post_json(&master, url, body).await {
             Ok(answer) => return Ok(answer),
+            // Who is not the master says 503; any other answer is the master's.
+            Err(error) if error.status().is_some_and(|status| status != 503) => {
+                return Err(ChangeError::Refused(error.to_string()));
+            }
             Err(error) => last = error.to_string(),
         }
     }
