@@ -83,7 +83,9 @@ impl Ledger {
 
     /// Whether anybody may push there now.
     pub async fn pushable(&self, id: CreationId) -> Result<(), LedgerError> {
-        pushable(&*self.appended.lock().await, id).map(|_| ())
+        let registry = self.appended.lock().await;
+        pushable(&registry, id)?;
+        Ok(())
     }
 
     pub async fn repository(&self, id: CreationId) -> Result<Repository, LedgerError> {
