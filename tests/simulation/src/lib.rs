@@ -58,6 +58,8 @@ pub enum Bug {
     PromoteOutOfSync,
     /// A newcomer is caught up when it has what this reign has committed; what the reign began with is not asked.
     ForgetWhatTheReignBeganWith,
+    /// A master that is silent is replaced as soon as ever, however many were just before.
+    BelieveSilenceAtOnce,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

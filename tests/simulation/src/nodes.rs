@@ -95,7 +95,10 @@ impl World {
                 self.happened("clocks jumped");
                 match node {
                     Node::Ssh(index) => self.ssh[index].clock.ahead += seconds,
-                    Node::Operator(index) => self.operators[index].clock.ahead += seconds,
+                    Node::Operator(index) => {
+                        self.operators[index].clock.ahead += seconds;
+                        self.hasty.push(self.now);
+                    }
                     Node::Register => {}
                 }
             }

@@ -20,6 +20,10 @@ const POLICY: Policy = Policy {
     min_interval: Duration::from_secs(4),
     shared: None,
 };
+/// In [`POLICY`]'s interval, as the fastest clock measures it, so many promotions are begun for silence at most,
+/// whatever the network does: for the third, silence would have to last for the whole of it.
+const MOST_SILENCES: usize = 2;
+const FASTEST_PERCENT: u32 = 120;
 
 pub struct Operator {
     memory: Memory,
@@ -43,6 +47,7 @@ impl World {
         // Another process takes over, which remembers nothing.
         if self.faults && self.chance.one_in(60) {
             self.operators[which].memory = Memory::default();
+            self.hasty.push(self.now);
         }
         let ended = self.ask_instances(which);
         let register = self.read_register(node);
@@ -52,12 +57,18 @@ impl World {
             self.take_everybody_for_in_sync(&mut observed);
         }
         let now = self.clock(node);
-        let step = failover::decide(now, &observed, &POLICY, &mut self.operators[which].memory);
+        let min_interval = match self.bug {
+            Some(Bug::BelieveSilenceAtOnce) => Duration::ZERO,
+            _ => POLICY.min_interval,
+        };
+        let policy = Policy { min_interval, ..POLICY };
+        let step = failover::decide(now, &observed, &policy, &mut self.operators[which].memory);
         match step {
             Step::Nothing | Step::Wait(_) | Step::Drain(_) => {}
             Step::Freeze { expected, state, why } => {
                 note!(self, "{node:?} freezes: {why}");
-                self.write_as_operator(node, &expected, state);
+                let at = self.now.as_millis() as u64;
+                self.write_as_operator(node, &expected, state.begun(why.to_string(), at));
             }
             Step::Name { expected, state, proof } => {
                 note!(self, "{node:?} names {:?}: {proof}", state.master);
@@ -71,6 +82,17 @@ impl World {
                 }
             }
             Step::Seal { generation, members, .. } => self.seal(which, generation, &members),
+        }
+    }
+
+    /// A network alone does not make masters change place all the time. Whoever forgets what was, or whose clock jumps,
+    /// may do so once more.
+    pub fn check_pace(&mut self) {
+        let from = self.now.saturating_sub(POLICY.min_interval * 100 / FASTEST_PERCENT);
+        let recent = |times: &[Duration]| times.iter().filter(|at| **at > from).count();
+        let (silences, hasty) = (recent(self.register.silences()), recent(&self.hasty));
+        if silences > MOST_SILENCES + hasty {
+            self.broken(format!("{silences} promotions for silence since {from:?}, {hasty} of the deciders forgot"));
         }
     }
 

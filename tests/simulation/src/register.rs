@@ -1,6 +1,9 @@
 //! The register as an API server keeps it: conditional writes, of which each may take place late or have no answer,
 //! and reads that may be old.
 
+use std::time::Duration;
+
+use failover::decide::Reason;
 use failover::keeper::Outcome;
 use register::{State, Version, Versioned};
 
@@ -15,11 +18,13 @@ pub struct Register {
     late: Vec<(Version, State)>,
     /// Nobody can read or write it.
     pub down: bool,
+    /// When promotions were begun because a master was silent.
+    silences: Vec<Duration>,
 }
 
 impl Register {
     pub fn new(first: State) -> Register {
-        Register { held: vec![first], late: Vec::new(), down: false }
+        Register { held: vec![first], late: Vec::new(), down: false, silences: Vec::new() }
     }
 
     fn version(&self, back: usize) -> Versioned<State> {
@@ -39,9 +44,17 @@ impl Register {
         std::iter::once(self.state()).chain(late)
     }
 
-    fn write(&mut self, expected: &Version, state: State) -> Result<Version, Outcome> {
+    pub fn silences(&self) -> &[Duration] {
+        &self.silences
+    }
+
+    fn write(&mut self, now: Duration, expected: &Version, state: State) -> Result<Version, Outcome> {
         if self.version(0).version != *expected {
             return Err(Outcome::Conflict);
+        }
+        let begun = state.promotion.as_ref().filter(|_| state.promotion != self.state().promotion);
+        if begun.is_some_and(|begun| begun.made.is_none() && begun.reason == Reason::Silent.to_string()) {
+            self.silences.push(now);
         }
         self.held.push(state);
         Ok(self.version(0).version)
@@ -73,7 +86,7 @@ impl World {
         }
         match fate {
             0 => {
-                let written = self.register.write(expected, state);
+                let written = self.register.write(self.now, expected, state);
                 note!(self, "{by:?} writes the register and is not answered: {written:?}");
                 Err(Outcome::Unknown)
             }
@@ -83,7 +96,7 @@ impl World {
                 Err(Outcome::Unknown)
             }
             _ => {
-                let written = self.register.write(expected, state);
+                let written = self.register.write(self.now, expected, state);
                 note!(self, "{by:?} writes the register: {written:?}, {:?}", self.register.state());
                 written
             }
@@ -97,7 +110,7 @@ impl World {
         }
         let which = self.chance.below(self.register.late.len());
         let (expected, state) = self.register.late.swap_remove(which);
-        let written = self.register.write(&expected, state);
+        let written = self.register.write(self.now, &expected, state);
         note!(self, "a late write reaches the register: {written:?}, {:?}", self.register.state());
     }
 }

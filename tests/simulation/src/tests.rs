@@ -158,3 +158,8 @@ fn committing_alone_after_a_promotion_is_found() {
 fn promoting_an_out_of_sync_standby_is_found() {
     is_found(Bug::PromoteOutOfSync, LOST);
 }
+
+#[test]
+fn believing_silence_at_once_is_found() {
+    is_found(Bug::BelieveSilenceAtOnce, &["promotions for silence"]);
+}

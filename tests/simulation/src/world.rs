@@ -41,6 +41,8 @@ pub struct World {
     pub truth: Truth,
     /// Records that a client was told of, by offset.
     pub acknowledged: BTreeMap<protocol::Offset, Vec<u8>>,
+    /// When a decider has forgotten what was, or its clock has jumped.
+    pub hasty: Vec<Duration>,
     pub faults: bool,
     pub violation: Option<String>,
     pub statistics: Statistics,
@@ -80,6 +82,7 @@ impl World {
             balancer: Balancer::default(),
             truth: Truth::default(),
             acknowledged: BTreeMap::new(),
+            hasty: Vec::new(),
             faults: true,
             violation: None,
             statistics: Statistics::default(),
@@ -152,6 +155,7 @@ impl World {
             5 => self.late_write(),
             which => self.operate(which - 6),
         }
+        self.check_pace();
     }
 
     pub fn any_ssh(&mut self) -> usize {

@@ -1,6 +1,7 @@
 //! A promotion, step by step. Whoever decides may be one of several, and may stop at any step: all that the next one
 //! needs stands in the register, and every write of it is conditional.
 
+mod backoff;
 mod shared;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,6 +11,7 @@ use protocol::status::Role;
 use protocol::{Generation, InstanceName};
 use register::{State, Version, Versioned};
 
+use self::backoff::Silences;
 use crate::{InstanceReport, LogEnd, Renewals};
 
 /// An answer that is older says nothing about now.
@@ -26,7 +28,8 @@ pub struct Policy {
     pub enabled: bool,
     /// The master is silent for everybody this long before it is suspected.
     pub detection: Duration,
-    /// Between two promotions, unless the new master never opened.
+    /// For how long a promotion for silence makes silence be believed later. What is seen to have ended is replaced at
+    /// once, however often.
     pub min_interval: Duration,
     /// Some: all instances have one volume. A lease that was not renewed for this long has run out.
     pub shared: Option<Duration>,
@@ -88,8 +91,8 @@ pub(crate) fn is_fresh(now: Duration, at: Duration) -> bool {
 pub struct Memory {
     /// What the register held, and since when this one has seen that.
     holding: Option<(State, Duration)>,
-    /// When the register was seen to name another master, whoever wrote that, and whether that one has opened since.
-    promoted: Option<(Duration, bool)>,
+    /// Promotions that were begun because a master was silent, whoever has begun them.
+    silences: Silences,
     /// When a promotion was seen to be withdrawn.
     withdrawn: Option<Duration>,
     /// A master that lives renews the register.
@@ -177,8 +180,8 @@ pub enum Trouble {
     Blind,
     /// The master is gone, and nobody in the in-sync set can be promoted.
     NobodyInSync,
-    /// A promotion was made a short while ago.
-    TooSoon,
+    /// The master is silent, and so was one a short while ago: it is waited for this long.
+    TooSoon(Duration),
     Disabled,
     /// The one who is wished for is not in the in-sync set.
     NotInSync(InstanceName),
@@ -231,7 +234,11 @@ impl std::fmt::Display for Trouble {
                 "the master is gone, and no standby of the in-sync set answers with the disk that the register means: \
                  bring one of them back, or the master",
             ),
-            Trouble::TooSoon => f.write_str("the master is gone so soon after a promotion that it is waited for"),
+            Trouble::TooSoon(patience) => write!(
+                f,
+                "the master is silent, so soon after another was replaced for that: it is waited for {} s",
+                patience.as_secs()
+            ),
             Trouble::Disabled => f.write_str("the master is gone, and spec.failover.enabled is false"),
             Trouble::NotInSync(name) => {
                 write!(f, "{name} cannot be made master: it is not in the in-sync set, or does not answer")
@@ -262,7 +269,7 @@ impl std::fmt::Display for Trouble {
 /// The next step. Call it again after each one was carried out, with what is observed after that.
 pub fn decide(now: Duration, observed: &Observed, policy: &Policy, memory: &mut Memory) -> Step {
     let Some(register) = &observed.register else { return Step::Nothing };
-    let since = memory.look(now, &register.value, policy.shared.is_some());
+    let since = memory.look(now, &register.value);
     let look = Look { now, observed, register, since };
     match (&register.value.master, policy.shared) {
         (None, None) => look.frozen(),
@@ -273,8 +280,9 @@ pub fn decide(now: Duration, observed: &Observed, policy: &Policy, memory: &mut 
 }
 
 impl Memory {
-    /// Since when the register holds this. A new master counts, whoever has named it.
-    fn look(&mut self, now: Duration, state: &State, shared: bool) -> Duration {
+    /// Since when the register holds this.
+    fn look(&mut self, now: Duration, state: &State) -> Duration {
+        self.silences.look(now, state);
         let Some((before, since)) = &self.holding else {
             self.holding = Some((state.clone(), now));
             return now;
@@ -282,14 +290,9 @@ impl Memory {
         if before == state {
             return *since;
         }
-        if let Some(master) = &state.master {
-            let last = before.master.as_ref().or(before.previous.as_ref());
-            let named_again = before.master.is_none() && last == Some(master);
-            if last != Some(master) || (named_again && shared) {
-                self.promoted = Some((now, false));
-            } else if named_again {
-                self.withdrawn = Some(now);
-            }
+        let named_again = before.master.is_none() && state.master.is_some() && state.master == before.previous;
+        if named_again {
+            self.withdrawn = Some(now);
         }
         self.holding = Some((state.clone(), now));
         now
@@ -307,16 +310,13 @@ struct Look<'a> {
 impl Look<'_> {
     fn reigning(&self, master: &InstanceName, policy: &Policy, memory: &mut Memory) -> Step {
         if self.leads(master) {
-            if let Some((_, opened)) = &mut memory.promoted {
-                *opened = true;
-            }
             return self.wished(master, policy, memory);
         }
         // No disk is known before the first reign: nobody has had a push yet, and nobody could be promoted.
         if self.register.value.disks.is_empty() {
             return Step::Nothing;
         }
-        let why = match self.suspicion(master, policy) {
+        let why = match self.suspicion(master, policy, memory) {
             Ok(why) => why,
             Err(trouble) => return trouble.map_or(Step::Nothing, Step::Wait),
         };
@@ -324,8 +324,6 @@ impl Look<'_> {
             Step::Wait(Trouble::Blind)
         } else if !policy.enabled {
             Step::Wait(Trouble::Disabled)
-        } else if self.is_soon(policy, memory) {
-            Step::Wait(Trouble::TooSoon)
         } else if self.candidates().is_empty() {
             Step::Wait(Trouble::NobodyInSync)
         } else {
@@ -333,12 +331,8 @@ impl Look<'_> {
         }
     }
 
-    fn is_soon(&self, policy: &Policy, memory: &Memory) -> bool {
-        memory.promoted.is_some_and(|(at, opened)| opened && self.now - at < policy.min_interval)
-    }
-
     /// Why the master is to be replaced; or what is amiss while it may come back, or is heard by others.
-    fn suspicion(&self, master: &InstanceName, policy: &Policy) -> Result<Reason, Option<Trouble>> {
+    fn suspicion(&self, master: &InstanceName, policy: &Policy, memory: &Memory) -> Result<Reason, Option<Trouble>> {
         if let Some(report) = self.answer(master) {
             // It lives and does not lead: it is opening, or cannot.
             let waited = self.now.saturating_sub(self.since);
@@ -354,8 +348,12 @@ impl Look<'_> {
         let heard = self.last_heard_by_a_standby(master);
         let answered = self.observed.answers.get(master).map(|(at, _)| *at);
         let last = [Some(self.since), answered, heard].into_iter().flatten().max().unwrap_or(self.now);
-        if self.now.saturating_sub(last) >= policy.detection {
+        let (silent, patience) = (self.now.saturating_sub(last), memory.silences.patience(self.now, policy));
+        if silent >= patience {
             return Ok(Reason::Silent);
+        }
+        if silent >= policy.detection {
+            return Err(Some(Trouble::TooSoon(patience)));
         }
         let partition = heard.is_some_and(|at| is_fresh(self.now, at));
         Err(partition.then_some(Trouble::Partition))

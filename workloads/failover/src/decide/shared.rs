@@ -17,9 +17,6 @@ impl Look<'_> {
     ) -> Step {
         let lease_runs = self.lease_runs(lease, memory);
         if self.leads(master) {
-            if let Some((_, opened)) = &mut memory.promoted {
-                *opened = true;
-            }
             return self.wished_shared(master);
         }
         // No disk is known before the first reign: nobody has had a push yet.
@@ -35,8 +32,6 @@ impl Look<'_> {
             Step::Wait(Trouble::LeaseRuns(master.clone()))
         } else if !policy.enabled && !by_word {
             Step::Wait(Trouble::Disabled)
-        } else if !by_word && self.is_soon(policy, memory) {
-            Step::Wait(Trouble::TooSoon)
         } else if self.openers().all(|name| name == master) {
             Step::Wait(Trouble::NobodyAnswers)
         } else {

@@ -214,27 +214,49 @@ fn a_standby_that_answers_and_cannot_be_sealed_does_not_hold_the_promotion_up_fo
     assert!(matches!(world.decide(), Step::Freeze { why: Reason::Asked, .. }));
 }
 
-#[test]
-fn a_second_promotion_comes_late_or_when_the_first_was_in_vain() {
-    let mut world = World::new(&["ssh-1"]);
-    let named = state(&["ssh-1"]).frozen().naming(&name("ssh-1"));
-    let reign = named.opened(&name("ssh-1"), &disk("ssh-1")).with_set(&[(name("ssh-0"), disk("ssh-0"))].into());
-    // Whoever has made it.
-    world.write(reign.clone());
-    world.observed.answers.clear();
-    world.observed.ended.insert(name("ssh-1"));
-    world.answers("ssh-0", |_| ());
-    assert!(matches!(world.decide(), Step::Freeze { why: Reason::Ended, .. }), "it never opened");
-    let generation = reign.generation;
+/// The register after a promotion of that kind: `ssh-1` reigns, with `ssh-0` in its set.
+fn succeeded(world: &mut World, why: Reason) {
+    let begun = state(&["ssh-1"]).frozen().begun(why.to_string(), 1);
+    let opened = begun.naming(&name("ssh-1")).opened(&name("ssh-1"), &disk("ssh-1"));
+    world.write(opened.with_set(&[(name("ssh-0"), disk("ssh-0"))].into()));
     world.observed.ended.clear();
+    let generation = world.observed.register.as_ref().unwrap().value.generation;
     world.answers("ssh-1", |report| (report.role, report.open, report.generation) = (Role::Master, true, generation));
     assert_eq!(world.decide(), Step::Nothing);
-    world.observed.ended.insert(name("ssh-1"));
-    world.answers("ssh-0", |_| ());
-    assert_eq!(world.decide(), Step::Wait(Trouble::TooSoon));
-    world.now += POLICY.min_interval;
-    world.answers("ssh-0", |_| ());
-    assert!(matches!(world.decide(), Step::Freeze { .. }));
+}
+
+#[test]
+fn what_has_ended_is_replaced_at_once_however_often() {
+    for why in [Reason::Silent, Reason::Ended, Reason::Asked] {
+        let mut world = World::new(&["ssh-1"]);
+        succeeded(&mut world, why);
+        world.answers("ssh-0", |_| ());
+        world.observed.ended.insert(name("ssh-1"));
+        assert!(matches!(world.decide(), Step::Freeze { why: Reason::Ended, .. }), "{why}");
+        world.observed.ended.clear();
+        world.answers("ssh-1", |report| report.disk = Some(disk("another")));
+        assert!(matches!(world.decide(), Step::Freeze { why: Reason::Emptied, .. }), "{why}");
+    }
+}
+
+#[test]
+fn silence_after_a_promotion_for_silence_is_believed_later() {
+    let silent = |why, after: f64| {
+        let mut world = World::new(&["ssh-1"]);
+        succeeded(&mut world, why);
+        world.now += seconds(after);
+        world.answers("ssh-0", |_| ());
+        world.decide()
+    };
+    for why in [Reason::Ended, Reason::Emptied, Reason::Asked] {
+        assert_eq!(silent(why, 2.9), Step::Nothing, "{why}");
+        assert!(matches!(silent(why, 3.0), Step::Freeze { why: Reason::Silent, .. }), "{why}");
+    }
+    assert_eq!(silent(Reason::Silent, 2.9), Step::Nothing);
+    assert_eq!(silent(Reason::Silent, 3.0), Step::Wait(Trouble::TooSoon(seconds(6.0))));
+    assert_eq!(silent(Reason::Silent, 5.9), Step::Wait(Trouble::TooSoon(seconds(6.0))));
+    assert!(matches!(silent(Reason::Silent, 6.0), Step::Freeze { why: Reason::Silent, .. }));
+    assert!(Trouble::TooSoon(seconds(6.0)).to_string().ends_with("it is waited for 6 s"));
 }
 
 #[test]

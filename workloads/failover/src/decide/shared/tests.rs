@@ -274,7 +274,7 @@ fn one_that_was_named_and_does_not_open_is_replaced_when_it_has_let_go() {
 }
 
 #[test]
-fn a_second_promotion_comes_late_or_when_the_first_was_in_vain() {
+fn a_second_promotion_follows_the_first_at_once() {
     let mut world = World::new();
     world.observed.ended.insert(name("ssh-0"));
     world.freezes(Reason::Ended);
@@ -287,8 +287,6 @@ fn a_second_promotion_comes_late_or_when_the_first_was_in_vain() {
     world.leads("ssh-1", world.state().generation.0);
     assert_eq!(world.decide(), Step::Nothing);
     world.observed.ended = [name("ssh-1")].into();
-    assert_eq!(world.decide(), Step::Wait(Trouble::TooSoon));
-    world.now += POLICY.min_interval;
     world.waits("ssh-0");
     assert!(matches!(world.decide(), Step::Freeze { .. }));
 }
