@@ -87,6 +87,7 @@ closed! {
         LogFailed: "The volume of the master's log did not take the last record.",
         NoStandbyLeft: "No standby is in sync, and spec.log.durability is Strict: pushes are refused.",
         StandbyAway: "A standby that every push needs is not connected, and pushes are refused.",
+        PushesFail: "Every push fails on the master, for a reason of its own that the message says.",
         SwitchingOver: "Another master is to be named, and pushes are refused meanwhile.",
         LeaseOver: "The master could not renew its register in time, and refuses pushes.",
         SuspendedBySpec: "spec.suspend is true.",

@@ -212,7 +212,7 @@ pub struct Failover {
     #[serde(deserialize_with = "bounds::detection_seconds")]
     #[schemars(schema_with = "range::detection_seconds")]
     pub detection_seconds: u32,
-    /// After a promotion, how long the new master is given before it is replaced in its turn, such as 60s.
+    /// For how long a promotion for silence makes the next one wait, twice as long each time, such as 60s.
     #[schemars(schema_with = "schema::span")]
     pub min_interval: Span,
     /// With one volume for all instances: for how long the master may write.

@@ -119,6 +119,7 @@ mod tests {
                 heard: None,
                 open: true,
                 released: false,
+                unable: None,
             };
             let answer = answered.map(|at| (name(0), (Duration::from_millis(at), report)));
             self.observed.answers = answer.into_iter().collect();

@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use crds::{SshMaster, StorageMode};
-use failover::driver::{self, Driver, LOOK, Watch};
+use failover::driver::{Driver, LOOK, Telling, Watch};
 use failover::{Memory, Observed, Policy, Step, Wish, decide};
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::{Api, Client, Config, Resource, ResourceExt};
@@ -133,7 +133,8 @@ async fn govern(context: Context, client: Client, name: Name) {
     let driver = Driver { register: register.into(), client: transport::Client::new(identity) };
     let mut registers = Registers { client: client.clone(), behind: false };
     let (mut observed, mut memory, started) = (Observed::default(), Memory::default(), Instant::now());
-    let (mut idle, mut said, mut drained, mut loss) = (Idle::default(), None, None, Loss::default());
+    let (mut idle, mut telling, mut drained, mut loss) = (Idle::default(), Telling::default(), None, Loss::default());
+    let mut unreadable = None;
     let mut watch = Watch::start(&driver.client, Vec::new());
     loop {
         let Some(master) = context.world.masters.get(&name) else { return };
@@ -158,12 +159,12 @@ async fn govern(context: Context, client: Client, name: Name) {
             let seen = (started.elapsed(), &observed.answers);
             let why = loss.look(&context, &client, (&name, &master), seen).await;
             note(&context, &name, why);
-            said = None;
+            telling = Telling::default();
             continue;
         }
         loss = Loss::default();
         let lease = registers.read(&context, &name).await;
-        observe(&name, &master, lease.as_deref(), &mut observed);
+        observe(&name, &master, lease.as_deref(), &mut observed, &mut unreadable);
         if is_shared(&master) {
             (observed.ended, observed.gone) = registers.endings(&context, &name, lease.as_deref()).await;
         } else {
@@ -173,10 +174,8 @@ async fn govern(context: Context, client: Client, name: Name) {
         let now = started.elapsed();
         observed.wish = wished(&context, &name, &master, now, &observed, drained);
         let step = decide(now, &observed, &policy(&master), &mut memory);
-        if said.as_ref() != Some(&step) {
-            driver::tell(&step);
+        if telling.tell(now, &step) {
             blocked(&context, &name, &master, &step);
-            said = Some(step.clone());
         }
         let acted = driver.act(&step, &instances).await;
         registers.behind |= matches!(step, Step::Freeze { .. } | Step::Name { .. } | Step::Withdraw { .. });
@@ -261,14 +260,20 @@ impl Registers {
     }
 }
 
-fn observe(name: &Name, master: &SshMaster, lease: Option<&Lease>, observed: &mut Observed) {
-    observed.register = lease.and_then(|lease| match register::of_lease(lease) {
-        Ok(register) => Some(register),
-        Err(reason) => {
-            tracing::error!(master = %name, reason, "the register cannot be read: nobody can be promoted");
-            None
-        }
-    });
+/// `unreadable`: why the register could not be read the last time, which was said then.
+fn observe(
+    name: &Name,
+    master: &SshMaster,
+    lease: Option<&Lease>,
+    observed: &mut Observed,
+    unreadable: &mut Option<String>,
+) {
+    let read = lease.map(register::of_lease).transpose();
+    let before = std::mem::replace(unreadable, read.as_ref().err().cloned());
+    if let Some(reason) = unreadable.as_ref().filter(|reason| before.as_ref() != Some(reason)) {
+        tracing::error!(master = %name, reason, "the register cannot be read: nobody can be promoted");
+    }
+    observed.register = read.unwrap_or_default();
     let word = master.annotations().get(wish::FENCED);
     observed.fenced = word.and_then(|word| word.parse().ok()).map(Generation);
 }

@@ -13,6 +13,7 @@ pub struct View {
     pub log: Option<LogStatus>,
     /// What holds for all repositories; None: of an older version, it knows of none.
     pub settings: Option<MasterSettings>,
+    pub unable: Option<String>,
     pub instances: BTreeMap<InstanceName, protocol::status::InstanceStatus>,
     pub mirrors: BTreeMap<InstanceName, MirrorStatus>,
     pub repositories: Arc<HashMap<RepositoryPath, Arc<RepositoryStatus>>>,
@@ -62,6 +63,7 @@ impl View {
             view.generation = status.generation;
             view.log = status.log;
             view.settings = status.settings;
+            view.unable = status.unable;
             view.instances = status.instances.into_iter().map(|one| (one.name.clone(), one)).collect();
             view.mirrors = status.mirrors.into_iter().map(|one| (one.name.clone(), one)).collect();
             view.answers = true;
@@ -107,7 +109,7 @@ impl View {
         let who = |view: &View| {
             let roles: Vec<_> = view.instances.values().map(|one| (one.name.clone(), one.role)).collect();
             let refuses = view.log.and_then(|log| log.refuses);
-            (view.master.clone(), view.generation, view.answers, roles, refuses)
+            (view.master.clone(), view.generation, view.answers, roles, refuses, view.unable.clone())
         };
         let before = (transitions(self), who(self), self.settings.clone());
         let repositories = change(self);

@@ -135,11 +135,15 @@ fn available(observed: &Observed) -> Finding {
     let Some(holder) = observed.holder() else {
         return Finding::new(about, false, Reason::NoMaster, "the register names no master");
     };
+    let answering = observed.view.as_ref().filter(|view| view.answers);
+    if let Some(why) = answering.and_then(|view| view.unable.as_ref()) {
+        return Finding::new(about, false, Reason::PushesFail, format!("pushes fail on {holder}: {why}"));
+    }
     let pod = observed.pods.iter().find(|pod| pod.name_any() == holder);
     if !pod.is_some_and(|pod| is_ready(pod)) {
         return Finding::new(about, false, Reason::NoMaster, format!("{holder} is master and not ready"));
     }
-    match observed.view.as_ref().filter(|view| view.answers) {
+    match answering {
         Some(view) => match view.log.and_then(|log| log.refuses) {
             None => Finding::new(about, true, Reason::MasterAccepts, ""),
             Some(refusal) => refused(about, refusal),

@@ -374,3 +374,26 @@ fn a_log_that_refuses_pushes_is_told_with_its_reason_and_nobody_is_said_to_accep
     assert_eq!(conditions(None, true)[2], "LogWritable=Unknown Reconciling", "a master of an older version");
     assert_eq!(conditions(log(None), false)[2], "LogWritable=Unknown MasterUnreachable");
 }
+
+/// Its pod is not ready for the same reason, which says less.
+#[test]
+fn a_master_on_which_pushes_fail_is_told_with_what_fails() {
+    let mut observed = observed(json!({}));
+    observed.register = Some(of(register()));
+    observed.pods = vec![of(pod("hg-ssh-0", false)), of(pod("hg-ssh-1", true))];
+    let unable = Some("no temporary file can be written".to_owned());
+    observed.view = Some(Arc::new(View { unable, log: Some(LogStatus::default()), answers: true, ..View::default() }));
+    let report = |observed: &Observed| {
+        let told = report::report(
+            observed,
+            &Default::default(),
+            &Note::default(),
+            Ok(&Done::default()),
+            Timestamp::UNIX_EPOCH,
+        );
+        let available = told.conditions.iter().find(|condition| condition.type_ == "Available").unwrap();
+        (available.reason.clone(), available.message.clone())
+    };
+    let told = ("PushesFail".to_owned(), "pushes fail on hg-ssh-0: no temporary file can be written".to_owned());
+    assert_eq!(report(&observed), told);
+}

@@ -111,7 +111,7 @@ impl Setting {
         assert!(since.elapsed() <= STANDS_BY, "{:?}", since.elapsed());
         assert_eq!(self.installation.pid(name), family[0]);
         self.none_is_left(&family[1..]);
-        let dead: Vec<u32> = descendants(family[0]).into_iter().filter(|pid| !runs(*pid)).collect();
+        let dead: Vec<u32> = descendants(family[0]).into_iter().filter(|pid| state(*pid) == Some('Z')).collect();
         assert!(dead.is_empty(), "nobody waits for the end of {dead:?}");
     }
 
@@ -129,8 +129,13 @@ impl Setting {
 
 /// What has ended and is not yet waited for counts as ended.
 fn runs(pid: u32) -> bool {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with('Z'))
+    state(pid).is_some_and(|state| state != 'Z')
+}
+
+/// None: nobody has that number.
+fn state(pid: u32) -> Option<char> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    stat.rsplit_once(") ")?.1.chars().next()
 }
 
 #[test]
@@ -153,6 +158,52 @@ fn a_killed_master_is_replaced() {
         setting.in_sync();
         setting.none_is_left(&family);
     }
+    setting.ends_well();
+}
+
+/// A zygote among them.
+fn zygote_of(pid: u32) -> u32 {
+    let is_zygote = |pid: &u32| {
+        let words = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        String::from_utf8_lossy(&words).contains("zygote.py")
+    };
+    descendants(pid).into_iter().find(is_zygote).unwrap()
+}
+
+/// One fault at a time, all within one `failover.minInterval`: nobody says that anything has ended but the first time.
+#[test]
+fn what_freezes_is_replaced_and_so_is_a_master_on_which_pushes_fail() {
+    let setting = Setting::new("");
+    let replaced_by_supervisor = |what: &str, pid: u32| {
+        let since = Instant::now();
+        signal(pid, Signal::STOP);
+        wait_for(what, || if runs(pid) { Err(format!("{pid} is still there")) } else { Ok(()) });
+        assert!(since.elapsed() <= UNPLANNED, "{what}: {:?}", since.elapsed());
+        setting.developers.go_on(PUSHES);
+    };
+    replaced_by_supervisor("the end of a frozen balancer", setting.installation.pid("balancer"));
+    let master = setting.installation.pid(&setting.master());
+    replaced_by_supervisor("the end of a frozen zygote", zygote_of(master));
+    assert_eq!(setting.master(), "ssh-0");
+
+    signal(master, Signal::KILL);
+    setting.replaced("ssh-0", Instant::now());
+    setting.in_sync();
+    let family = descendants(setting.installation.pid("ssh-1"));
+    let since = Instant::now();
+    family.iter().for_each(|pid| signal(*pid, Signal::STOP));
+    let seconds = setting.replaced("ssh-1", since);
+    assert!(seconds <= UNPLANNED, "so soon after another promotion: {seconds:?}");
+    setting.developers.go_on(PUSHES);
+    family.iter().rev().for_each(|pid| signal(*pid, Signal::CONT));
+    setting.in_sync();
+
+    assert_eq!(setting.master(), "ssh-0");
+    let blobs = setting.installation.data().join("ssh-0/blobs");
+    std::fs::rename(blobs.join("incoming"), blobs.join("gone")).unwrap();
+    setting.replaced("ssh-0", Instant::now());
+    assert_eq!(setting.promotion()["reason"], "pushes fail on the master");
+    setting.in_sync();
     setting.ends_well();
 }
 

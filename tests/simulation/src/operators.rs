@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use failover::decide::backoff::is_weak;
 use failover::{InstanceReport, LogEnd, Memory, Observed, Policy, Step, Wish};
 use log::core::Event;
 use protocol::status::Role;
@@ -20,9 +21,10 @@ const POLICY: Policy = Policy {
     min_interval: Duration::from_secs(4),
     shared: None,
 };
-/// In [`POLICY`]'s interval, as the fastest clock measures it, so many promotions are begun for silence at most,
-/// whatever the network does: for the third, silence would have to last for the whole of it.
-const MOST_SILENCES: usize = 2;
+/// After a promotion on a weak word the next such one takes twice the silence: so many in that time, as the fastest
+/// clock measures it, whatever the network does.
+const MOST_HINTS: usize = 1;
+const UNABLE_SECONDS: u64 = 1;
 const FASTEST_PERCENT: u32 = 120;
 
 pub struct Operator {
@@ -68,7 +70,10 @@ impl World {
             Step::Freeze { expected, state, why } => {
                 note!(self, "{node:?} freezes: {why}");
                 let at = self.now.as_millis() as u64;
-                self.write_as_operator(node, &expected, state.begun(why.to_string(), at));
+                let why = why.to_string();
+                if self.write_as_operator(node, &expected, state.begun(why.clone(), at)) && is_weak(&why) {
+                    self.happened("promotions on weak words");
+                }
             }
             Step::Name { expected, state, proof } => {
                 note!(self, "{node:?} names {:?}: {proof}", state.master);
@@ -85,14 +90,14 @@ impl World {
         }
     }
 
-    /// A network alone does not make masters change place all the time. Whoever forgets what was, or whose clock jumps,
-    /// may do so once more.
+    /// A network alone does not make masters change place all the time. A decider that forgets what was, or whose
+    /// clock jumps, may do so once more.
     pub fn check_pace(&mut self) {
-        let from = self.now.saturating_sub(POLICY.min_interval * 100 / FASTEST_PERCENT);
+        let from = self.now.saturating_sub(POLICY.detection * 2 * 100 / FASTEST_PERCENT);
         let recent = |times: &[Duration]| times.iter().filter(|at| **at > from).count();
-        let (silences, hasty) = (recent(self.register.silences()), recent(&self.hasty));
-        if silences > MOST_SILENCES + hasty {
-            self.broken(format!("{silences} promotions for silence since {from:?}, {hasty} of the deciders forgot"));
+        let (hints, hasty) = (recent(self.register.hints()), recent(&self.hasty));
+        if hints > MOST_HINTS + hasty {
+            self.broken(format!("{hints} promotions on weak words since {from:?}, {hasty} times a decider forgot"));
         }
     }
 
@@ -138,7 +143,15 @@ impl World {
             heard: heard.map(|(_, at)| (self.clock(Node::Ssh(index)).saturating_sub(at)).as_millis() as u64),
             open: reign.is_some(),
             released: false,
+            unable: self.is_unable(index).then(|| "pushes fail".to_owned()),
         })
+    }
+
+    /// In every seventh run one instance after another finds that pushes fail on it, and sometimes all do.
+    fn is_unable(&self, index: usize) -> bool {
+        let turn = self.now.as_secs() / UNABLE_SECONDS;
+        let its = turn % 4 == 3 || turn % self.ssh.len() as u64 == index as u64;
+        self.faults && self.seed % 7 == 3 && its
     }
 
     fn seal(&mut self, which: usize, generation: Generation, members: &BTreeSet<InstanceName>) {

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use failover::decide::Reason;
+use failover::decide::backoff::is_weak;
 use failover::keeper::Outcome;
 use register::{State, Version, Versioned};
 
@@ -18,13 +18,13 @@ pub struct Register {
     late: Vec<(Version, State)>,
     /// Nobody can read or write it.
     pub down: bool,
-    /// When promotions were begun because a master was silent.
-    silences: Vec<Duration>,
+    /// When promotions were begun on a weak word.
+    hints: Vec<Duration>,
 }
 
 impl Register {
     pub fn new(first: State) -> Register {
-        Register { held: vec![first], late: Vec::new(), down: false, silences: Vec::new() }
+        Register { held: vec![first], late: Vec::new(), down: false, hints: Vec::new() }
     }
 
     fn version(&self, back: usize) -> Versioned<State> {
@@ -44,8 +44,8 @@ impl Register {
         std::iter::once(self.state()).chain(late)
     }
 
-    pub fn silences(&self) -> &[Duration] {
-        &self.silences
+    pub fn hints(&self) -> &[Duration] {
+        &self.hints
     }
 
     fn write(&mut self, now: Duration, expected: &Version, state: State) -> Result<Version, Outcome> {
@@ -53,8 +53,8 @@ impl Register {
             return Err(Outcome::Conflict);
         }
         let begun = state.promotion.as_ref().filter(|_| state.promotion != self.state().promotion);
-        if begun.is_some_and(|begun| begun.made.is_none() && begun.reason == Reason::Silent.to_string()) {
-            self.silences.push(now);
+        if begun.is_some_and(|begun| begun.made.is_none() && is_weak(&begun.reason)) {
+            self.hints.push(now);
         }
         self.held.push(state);
         Ok(self.version(0).version)

@@ -7,7 +7,7 @@ const SEEDS: u64 = 20_000;
 const PARTS: u64 = 4;
 
 /// What has to happen, and how often: at least once in so many runs.
-const OFTEN: [(&str, u64); 16] = [
+const OFTEN: [(&str, u64); 17] = [
     ("API server outages", 1),
     ("SSH instances crashed", 1),
     ("answers lost", 1),
@@ -19,6 +19,7 @@ const OFTEN: [(&str, u64); 16] = [
     ("mirrors out of the active set", 4),
     ("processes paused", 1),
     ("promotions", 2),
+    ("promotions on weak words", 8),
     ("records acknowledged", 1),
     ("stale reads", 1),
     ("standbys in the set again", 8),
@@ -161,5 +162,5 @@ fn promoting_an_out_of_sync_standby_is_found() {
 
 #[test]
 fn believing_silence_at_once_is_found() {
-    is_found(Bug::BelieveSilenceAtOnce, &["promotions for silence"]);
+    is_found(Bug::BelieveSilenceAtOnce, &["promotions on weak words"]);
 }

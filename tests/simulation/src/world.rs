@@ -25,7 +25,7 @@ const SETUP_ROUNDS: usize = 6;
 const TRACE_LINES: usize = 120;
 
 pub struct World {
-    seed: u64,
+    pub seed: u64,
     /// Whether standbys are asked to end: in every fifth run. What the others find keeps its seed.
     pub leaves: bool,
     pub bug: Option<Bug>,

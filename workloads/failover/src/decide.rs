@@ -1,7 +1,8 @@
 //! A promotion, step by step. Whoever decides may be one of several, and may stop at any step: all that the next one
 //! needs stands in the register, and every write of it is conditional.
 
-mod backoff;
+pub mod backoff;
+mod relief;
 mod shared;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,7 +12,7 @@ use protocol::status::Role;
 use protocol::{Generation, InstanceName};
 use register::{State, Version, Versioned};
 
-use self::backoff::Silences;
+use self::backoff::Backoff;
 use crate::{InstanceReport, LogEnd, Renewals};
 
 /// An answer that is older says nothing about now.
@@ -28,8 +29,8 @@ pub struct Policy {
     pub enabled: bool,
     /// The master is silent for everybody this long before it is suspected.
     pub detection: Duration,
-    /// For how long a promotion for silence makes silence be believed later. What is seen to have ended is replaced at
-    /// once, however often.
+    /// For how long a promotion on a weak word (silence, see [`backoff`]) makes the next one wait. What is seen to
+    /// have ended is replaced at once, however often.
     pub min_interval: Duration,
     /// Some: all instances have one volume. A lease that was not renewed for this long has run out.
     pub shared: Option<Duration>,
@@ -91,8 +92,8 @@ pub(crate) fn is_fresh(now: Duration, at: Duration) -> bool {
 pub struct Memory {
     /// What the register held, and since when this one has seen that.
     holding: Option<(State, Duration)>,
-    /// Promotions that were begun because a master was silent, whoever has begun them.
-    silences: Silences,
+    /// Promotions that were begun on a weak word, whoever has begun them.
+    backoff: Backoff,
     /// When a promotion was seen to be withdrawn.
     withdrawn: Option<Duration>,
     /// A master that lives renews the register.
@@ -169,6 +170,8 @@ pub enum Reason {
     Emptied,
     /// It was named and did not open.
     NotOpened,
+    /// It says itself that every push fails on it.
+    Unable,
     Asked,
 }
 
@@ -180,8 +183,10 @@ pub enum Trouble {
     Blind,
     /// The master is gone, and nobody in the in-sync set can be promoted.
     NobodyInSync,
-    /// The master is silent, and so was one a short while ago: it is waited for this long.
+    /// The master is silent or unable, and so was one a short while ago: it is waited for this long.
     TooSoon(Duration),
+    /// Pushes fail on the master, and no standby could do better.
+    NobodyAble,
     Disabled,
     /// The one who is wished for is not in the in-sync set.
     NotInSync(InstanceName),
@@ -218,6 +223,7 @@ impl std::fmt::Display for Reason {
             Reason::Fenced => "a person says that the master is off",
             Reason::Emptied => "the master has come back with another disk",
             Reason::NotOpened => "the master that was named has not opened",
+            Reason::Unable => "pushes fail on the master",
             Reason::Asked => "a switchover was asked for",
         })
     }
@@ -236,8 +242,13 @@ impl std::fmt::Display for Trouble {
             ),
             Trouble::TooSoon(patience) => write!(
                 f,
-                "the master is silent, so soon after another was replaced for that: it is waited for {} s",
+                "the master is silent or pushes fail on it, so soon after another was replaced for that: it is waited \
+                 for {} s",
                 patience.as_secs()
+            ),
+            Trouble::NobodyAble => f.write_str(
+                "pushes fail on the master for a reason of its own, and no standby of the in-sync set says that it \
+                 could take them: its readiness and its log say what fails",
             ),
             Trouble::Disabled => f.write_str("the master is gone, and spec.failover.enabled is false"),
             Trouble::NotInSync(name) => {
@@ -282,7 +293,7 @@ pub fn decide(now: Duration, observed: &Observed, policy: &Policy, memory: &mut 
 impl Memory {
     /// Since when the register holds this.
     fn look(&mut self, now: Duration, state: &State) -> Duration {
-        self.silences.look(now, state);
+        self.backoff.look(now, state);
         let Some((before, since)) = &self.holding else {
             self.holding = Some((state.clone(), now));
             return now;
@@ -310,7 +321,8 @@ struct Look<'a> {
 impl Look<'_> {
     fn reigning(&self, master: &InstanceName, policy: &Policy, memory: &mut Memory) -> Step {
         if self.leads(master) {
-            return self.wished(master, policy, memory);
+            let relief = self.relieved(master, &self.candidates(), policy, memory);
+            return relief.or(self.wished(master, policy, memory)).unwrap_or(Step::Nothing);
         }
         // No disk is known before the first reign: nobody has had a push yet, and nobody could be promoted.
         if self.register.value.disks.is_empty() {
@@ -348,7 +360,7 @@ impl Look<'_> {
         let heard = self.last_heard_by_a_standby(master);
         let answered = self.observed.answers.get(master).map(|(at, _)| *at);
         let last = [Some(self.since), answered, heard].into_iter().flatten().max().unwrap_or(self.now);
-        let (silent, patience) = (self.now.saturating_sub(last), memory.silences.patience(self.now, policy));
+        let (silent, patience) = (self.now.saturating_sub(last), memory.backoff.patience(self.now, policy));
         if silent >= patience {
             return Ok(Reason::Silent);
         }
@@ -359,9 +371,9 @@ impl Look<'_> {
         Err(partition.then_some(Trouble::Partition))
     }
 
-    fn wished(&self, master: &InstanceName, policy: &Policy, memory: &Memory) -> Step {
-        let Some(wish) = self.observed.wish.as_ref().filter(|wish| wish.to != *master) else { return Step::Nothing };
-        if !self.candidates().contains(&wish.to) {
+    fn wished(&self, master: &InstanceName, policy: &Policy, memory: &Memory) -> Option<Step> {
+        let wish = self.observed.wish.as_ref().filter(|wish| wish.to != *master)?;
+        Some(if !self.candidates().contains(&wish.to) {
             Step::Wait(Trouble::NotInSync(wish.to.clone()))
         } else if memory.withdrawn.is_some_and(|at| self.now - at < policy.min_interval) {
             Step::Wait(Trouble::Withdrawn)
@@ -369,7 +381,7 @@ impl Look<'_> {
             Step::Drain(master.clone())
         } else {
             self.freeze(Reason::Asked)
-        }
+        })
     }
 
     fn freeze(&self, why: Reason) -> Step {
@@ -402,10 +414,11 @@ impl Look<'_> {
         }
     }
 
-    /// Of those who are sealed, the one who holds most; of equal ones the one who is wished for, or the first.
+    /// Of those who are sealed, the one who holds most, of those who could take pushes if there are such; of equal
+    /// ones the one who is wished for, or the first.
     fn most_advanced<'a>(&self, sealed: &BTreeSet<&'a InstanceName>) -> Option<&'a InstanceName> {
-        let ends = |name: &InstanceName| -> Option<[LogEnd; 2]> {
-            self.answer(name).map(|report| [report.replication, report.publication])
+        let ends = |name: &InstanceName| -> Option<(bool, [LogEnd; 2])> {
+            self.answer(name).map(|report| (report.unable.is_none(), [report.replication, report.publication]))
         };
         let wished = self.observed.wish.as_ref().map(|wish| &wish.to);
         // The last of equal ones is taken.

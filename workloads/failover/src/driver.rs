@@ -12,12 +12,15 @@ use tokio::time::{Instant, timeout};
 use transport::{Client, Target};
 
 use crate::Step;
+use crate::decide::Trouble;
 use crate::report::{Drained, InstanceReport};
 
 /// Between two looks.
 pub const LOOK: Duration = Duration::from_millis(100);
 /// An instance that has not answered by then is not there.
 const ANSWER: Duration = Duration::from_millis(800);
+/// What is in the way for longer does not mend itself: a human must act.
+const LASTS: Duration = Duration::from_secs(30);
 /// For the answer to a drain, which waits for pushes.
 const DRAIN: Duration = Duration::from_secs(4);
 
@@ -155,11 +158,47 @@ fn milliseconds() -> u64 {
     u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// One line for each step, when it is another than before.
-pub fn tell(step: &Step) {
+/// What was said of steps last: one line for each, when it is another than before. What is in the way is a warning,
+/// and an error once it has lasted.
+#[derive(Debug, Default)]
+pub struct Telling {
+    said: Option<Step>,
+    /// What is in the way, since when, and whether that was called an error.
+    trouble: Option<(Trouble, Duration, bool)>,
+}
+
+impl Telling {
+    /// True: the step is another than before.
+    pub fn tell(&mut self, now: Duration, step: &Step) -> bool {
+        if let Some(trouble) = self.lasts(now, step) {
+            tracing::error!(%trouble, seconds = LASTS.as_secs(), "no promotion, and that does not mend itself");
+        }
+        let is_new = self.said.as_ref() != Some(step);
+        if is_new {
+            tell(step);
+            self.said = Some(step.clone());
+        }
+        is_new
+    }
+
+    /// What is in the way for [`LASTS`] now, once.
+    fn lasts(&mut self, now: Duration, step: &Step) -> Option<Trouble> {
+        let Some(trouble) = step.trouble() else {
+            self.trouble = None;
+            return None;
+        };
+        let known = self.trouble.take().filter(|(known, ..)| known == trouble);
+        let (trouble, since, told) = known.unwrap_or_else(|| (trouble.clone(), now, false));
+        let lasts = !told && now.saturating_sub(since) >= LASTS;
+        self.trouble = Some((trouble.clone(), since, told || lasts));
+        lasts.then_some(trouble)
+    }
+}
+
+fn tell(step: &Step) {
     match step {
         Step::Nothing => {}
-        Step::Wait(trouble) => tracing::error!(%trouble, "no promotion"),
+        Step::Wait(trouble) => tracing::warn!(%trouble, "no promotion"),
         Step::Drain(master) => tracing::warn!(%master, "switchover: the master is asked to drain"),
         Step::Freeze { state, why, .. } => {
             tracing::warn!(generation = %state.generation, %why, "promotion: the register is frozen");
@@ -167,12 +206,32 @@ pub fn tell(step: &Step) {
         Step::Seal { generation, members, trouble: None } => {
             tracing::warn!(%generation, ?members, "promotion: sealing");
         }
-        Step::Seal { trouble: Some(trouble), .. } => tracing::error!(%trouble, "promotion: sealing"),
+        Step::Seal { trouble: Some(trouble), .. } => tracing::warn!(%trouble, "promotion: sealing"),
         Step::Name { state, proof, .. } => {
             tracing::warn!(master = ?state.master, %proof, in_sync = ?state.in_sync, "promotion: a master is named");
         }
         Step::Withdraw { state, .. } => {
-            tracing::error!(master = ?state.master, "promotion withdrawn: nobody could be sealed");
+            tracing::warn!(master = ?state.master, "promotion withdrawn: nobody could be sealed");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_in_the_way_is_an_error_once_when_it_has_lasted() {
+        let (mut telling, waits) = (Telling::default(), |trouble| Step::Wait(trouble));
+        let mut at = |seconds, step: &Step| telling.lasts(Duration::from_secs(seconds), step).is_some();
+        assert!(!at(0, &waits(Trouble::Blind)));
+        assert!(!at(29, &waits(Trouble::Blind)));
+        assert!(at(30, &waits(Trouble::Blind)));
+        assert!(!at(31, &waits(Trouble::Blind)), "once");
+        assert!(!at(32, &waits(Trouble::Partition)));
+        assert!(!at(50, &Step::Nothing));
+        assert!(!at(61, &waits(Trouble::Partition)), "it began anew");
+        assert!(!at(90, &waits(Trouble::Partition)));
+        assert!(at(91, &waits(Trouble::Partition)));
     }
 }

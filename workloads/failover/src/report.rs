@@ -25,6 +25,9 @@ pub struct InstanceReport {
     /// a process of this instance that still runs.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub released: bool,
+    /// Why every push fails here, or would, for a reason of this instance's own; None: its newest proof went well.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unable: Option<String>,
 }
 
 /// How far a log goes here. A later generation is ahead, whatever the offset.

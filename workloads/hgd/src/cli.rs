@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::{all_in_one, balancer, commands, mirror, process, ssh};
+use crate::{all_in_one, balancer, commands, mirror, process, pulse, ssh};
 
 #[derive(Debug, Parser)]
 #[command(
@@ -243,5 +243,12 @@ where
         eprintln!("hgd: {error}");
         return ExitCode::FAILURE;
     }
-    process::run(run(role.config))
+    let supervised = role.parent.is_some();
+    let role = run(role.config);
+    process::run(async move {
+        if supervised {
+            tokio::spawn(pulse::beat());
+        }
+        role.await
+    })
 }

@@ -12,6 +12,7 @@ mod commands;
 mod mirror;
 mod probes;
 mod process;
+mod pulse;
 mod ssh;
 
 fn main() -> ExitCode {

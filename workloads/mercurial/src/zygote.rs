@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::io;
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -15,6 +15,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::connection::{ConnectError, Connection, DESCRIPTORS};
+use crate::freezes;
 use crate::run_directory::{Options, RunDirectory};
 use crate::wire_commands::WireCommands;
 
@@ -241,11 +242,24 @@ impl Supervisor {
         tracing::info!(version = ready.mercurial, pid = child.id(), "Mercurial is ready");
         self.tell_commands.send_replace(Arc::new(ready.commands));
         self.report.send_replace(State::Ready { version: ready.mercurial.into() });
-        let status = child.wait().await;
+        let status = self.ended(&mut child).await;
         self.deaths.fetch_add(1, Ordering::Release);
         self.report.send_replace(State::Starting);
         tracing::warn!(?status, said = lines(&said), "Mercurial has ended and is started again");
         Ok(())
+    }
+
+    /// Of a zygote that hangs, too.
+    async fn ended(&self, child: &mut Child) -> io::Result<ExitStatus> {
+        if let Some(pid) = child.id() {
+            tokio::select! {
+                status = child.wait() => return status,
+                () = freezes::zygote_hangs(&self.run.socket, pid) => {}
+            }
+            tracing::warn!(pid, "Mercurial does not answer any more and is killed");
+            child.start_kill()?;
+        }
+        child.wait().await
     }
 
     fn spawn(&self) -> Result<Child, StartError> {

@@ -62,6 +62,23 @@ fn signal(name: &str, pid: impl std::fmt::Display) {
     assert!(std::process::Command::new("kill").args([name, &pid.to_string()]).status().unwrap().success());
 }
 
+fn serve_request(site: &Site) -> ServeRequest {
+    ServeRequest {
+        directory: site.repository(),
+        repository: CreationId(1),
+        path: "a/b".parse().unwrap(),
+        user: "u".parse().unwrap(),
+        may_write: false,
+        environment: Default::default(),
+    }
+}
+
+/// Of a child: the zygote.
+fn parent_of(pid: u32) -> String {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    stat.rsplit_once(") ").unwrap().1.split(' ').nth(1).unwrap().to_owned()
+}
+
 fn process_is_there(pid: u32) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     !stat.is_empty() && !stat.contains(") Z ")
@@ -183,19 +200,8 @@ async fn a_dead_zygote_takes_its_children_along_and_comes_back() {
     for python in pythons() {
         let mut site = Site::start(&python, Role::Ssh).await;
         site.push("one", b"1").await;
-        let request = ServeRequest {
-            directory: site.repository(),
-            repository: CreationId(1),
-            path: "a/b".parse().unwrap(),
-            user: "u".parse().unwrap(),
-            may_write: false,
-            environment: Default::default(),
-        };
-        let mut session = site.mercurial.serve(&request).await.unwrap();
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", session.child.pid())).unwrap();
-        let zygote = stat.rsplit_once(") ").unwrap().1.split(' ').nth(1).unwrap().to_owned();
-        let killed = std::process::Command::new("kill").args(["-9", &zygote]).status().unwrap();
-        assert!(killed.success());
+        let mut session = site.mercurial.serve(&serve_request(&site)).await.unwrap();
+        signal("-KILL", parent_of(session.child.pid()));
         assert_eq!(timeout(DEADLINE, session.child.ended()).await.unwrap(), Ended::Abnormal);
         // The lane's idle worker died too; nobody notices.
         wait_until("the end of the ready state", || !site.mercurial.is_ready()).await;
@@ -203,6 +209,43 @@ async fn a_dead_zygote_takes_its_children_along_and_comes_back() {
         site.push("two", b"2").await;
         let Site { mercurial, lanes, .. } = site;
         drop((mercurial, lanes, session));
+    }
+}
+
+/// Without anybody's word: whoever works on the repository next would wait.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_has_stopped_is_killed_and_made_again() {
+    for python in pythons() {
+        let mut site = Site::start(&python, Role::Ssh).await;
+        site.push("one", b"1").await;
+        let mut stopped = site.mercurial.serve(&serve_request(&site)).await.unwrap();
+        signal("-STOP", stopped.child.pid());
+        assert_eq!(timeout(DEADLINE, stopped.child.ended()).await.unwrap(), Ended::Abnormal);
+
+        let mut session = site.mercurial.serve(&serve_request(&site)).await.unwrap();
+        signal("-STOP", parent_of(session.child.pid()));
+        assert_eq!(timeout(DEADLINE, session.child.ended()).await.unwrap(), Ended::Abnormal);
+        site.push("two", b"2").await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_would_make_pushes_fail_is_said_before_there_is_one() {
+    for python in pythons() {
+        let site = Site::start(&python, Role::Ssh).await;
+        let bundle = site.mercurial.prove(false).await.unwrap_err();
+        assert!(bundle.starts_with("no bundle of a push can be written"), "{bundle}");
+        std::fs::create_dir(site.folder.path().join("spool")).unwrap();
+        assert_eq!(site.mercurial.prove(false).await, Ok(()));
+        let gate = site.mercurial.prove(true).await.unwrap_err();
+        assert!(gate.starts_with("the push gate does not answer"), "{gate}");
+        let run = site.mercurial.hgrc().parent().unwrap().to_owned();
+        std::fs::remove_dir_all(run.join("tmp")).unwrap();
+        assert_eq!(site.mercurial.prove(false).await, Ok(()), "it is made again");
+        std::fs::remove_dir_all(run.join("tmp")).unwrap();
+        std::fs::write(run.join("tmp"), "").unwrap();
+        let temporary = site.mercurial.prove(false).await.unwrap_err();
+        assert!(temporary.starts_with("no temporary file can be written"), "{temporary}");
     }
 }
 

@@ -20,6 +20,9 @@ pub struct Status {
     /// What holds for all repositories; None: one of an older version answers, which knows of none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub settings: Option<MasterSettings>,
+    /// Why every push fails on the master, for a reason of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unable: Option<String>,
     pub instances: Vec<InstanceStatus>,
     pub mirrors: Vec<MirrorStatus>,
     pub repositories: Vec<RepositoryStatus>,

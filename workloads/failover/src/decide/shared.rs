@@ -17,7 +17,9 @@ impl Look<'_> {
     ) -> Step {
         let lease_runs = self.lease_runs(lease, memory);
         if self.leads(master) {
-            return self.wished_shared(master);
+            let openers = self.openers().cloned().collect();
+            let relief = self.relieved(master, &openers, policy, memory);
+            return relief.unwrap_or_else(|| self.wished_shared(master));
         }
         // No disk is known before the first reign: nobody has had a push yet.
         if self.register.value.disks.is_empty() {

@@ -56,6 +56,7 @@ impl World {
             heard: None,
             open: false,
             released: false,
+            unable: None,
         };
         change(&mut report);
         self.observed.answers.insert(name(who), (self.now, report));
@@ -257,6 +258,66 @@ fn silence_after_a_promotion_for_silence_is_believed_later() {
     assert_eq!(silent(Reason::Silent, 5.9), Step::Wait(Trouble::TooSoon(seconds(6.0))));
     assert!(matches!(silent(Reason::Silent, 6.0), Step::Freeze { why: Reason::Silent, .. }));
     assert!(Trouble::TooSoon(seconds(6.0)).to_string().ends_with("it is waited for 6 s"));
+}
+
+/// `ssh-0` leads and says that pushes fail on it, `ssh-1` says `standby`.
+fn unable(world: &mut World, standby: Option<&str>) -> Step {
+    let generation = world.observed.register.as_ref().unwrap().value.generation;
+    world.answers("ssh-0", |report| {
+        (report.role, report.open, report.generation) = (Role::Master, true, generation);
+        report.unable = Some("no temporary file can be made".into());
+    });
+    world.answers("ssh-1", |report| report.unable = standby.map(str::to_owned));
+    world.decide()
+}
+
+#[test]
+fn a_master_on_which_pushes_fail_is_succeeded_by_a_standby_that_could_take_them() {
+    let mut world = World::new(&["ssh-1"]);
+    assert_eq!(
+        unable(&mut world, Some("nor here")),
+        Step::Wait(Trouble::NobodyAble),
+        "no change of place for nothing"
+    );
+    world.observed.wish = Some(Wish { to: name("ssh-1"), drained: false });
+    assert_eq!(
+        unable(&mut world, Some("nor here")),
+        Step::Drain(name("ssh-0")),
+        "a person's wish is one's own affair"
+    );
+    world.observed.wish = None;
+    assert!(matches!(unable(&mut world, None), Step::Freeze { why: Reason::Unable, .. }));
+    let off = Policy { enabled: false, ..POLICY };
+    let step = decide(world.now, &world.observed, &off, &mut world.memory);
+    assert_eq!(step, Step::Wait(Trouble::Disabled));
+    // Out of the set is not good enough.
+    world.write(state(&[]));
+    assert_eq!(unable(&mut world, None), Step::Wait(Trouble::NobodyAble));
+}
+
+#[test]
+fn masters_that_turn_out_unable_one_after_the_other_are_replaced_ever_later() {
+    let mut world = World::new(&["ssh-1"]);
+    let again = state(&["ssh-1"]).frozen().begun(Reason::Unable.to_string(), 1);
+    let opened = again.withdrawn(&name("ssh-0")).opened(&name("ssh-0"), &disk("ssh-0"));
+    world.write(opened.begun(Reason::Unable.to_string(), 1));
+    let patience = POLICY.detection * 2;
+    assert_eq!(unable(&mut world, None), Step::Wait(Trouble::TooSoon(patience)));
+    world.now += patience;
+    assert!(matches!(unable(&mut world, None), Step::Freeze { why: Reason::Unable, .. }));
+}
+
+#[test]
+fn of_the_sealed_one_that_could_take_pushes_is_named_before_one_that_holds_more() {
+    let mut world = World::new(&["ssh-1", "ssh-2"]);
+    world.write(state(&["ssh-1", "ssh-2"]).frozen());
+    world.answers("ssh-1", |report| {
+        (report.sealed, report.replication.offset) = (Generation(8), Offset(11));
+        report.unable = Some("no".into());
+    });
+    world.answers("ssh-2", |report| report.sealed = Generation(8));
+    let Step::Name { state: named, .. } = world.decide() else { panic!("a name") };
+    assert_eq!(named.master, Some(name("ssh-2")));
 }
 
 #[test]

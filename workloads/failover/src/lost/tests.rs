@@ -38,6 +38,7 @@ impl Installation {
             heard: None,
             open: false,
             released: false,
+            unable: None,
         };
         self.answers.insert(name(who), (NOW, report));
         self

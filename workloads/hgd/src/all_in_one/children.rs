@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::fs::OpenOptions;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::ExitStatus;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::log_files;
 use crate::process::program;
+use crate::pulse::{self, Pulse};
 use crate::ssh::family;
 use protocol::InstanceName;
 use rustix::process::{Pid, Signal};
@@ -24,6 +25,11 @@ const LONGEST_BACKOFF: Duration = Duration::from_secs(10);
 const STEADY: Duration = Duration::from_secs(30);
 /// Looked through for the sentence with which a child ended.
 const MAX_LAST_WORDS_BYTES: u64 = 64 * 1024;
+/// A balancer that says nothing for so long is killed: nobody else would take its place.
+pub const BALANCER_PATIENCE: Duration = Duration::from_secs(3);
+/// The others have been replaced by then, as master, in the in-sync set or in the active set; a machine that stands
+/// still for a while must not cost them more than that.
+pub const PATIENCE: Duration = Duration::from_secs(120);
 /// How long a child may drain before it is killed.
 const DRAIN: Duration = Duration::from_secs(40);
 
@@ -34,6 +40,8 @@ pub struct Child {
     pub role: &'static str,
     pub config: PathBuf,
     pub log: PathBuf,
+    /// It is killed when it says nothing for so long.
+    pub patience: Duration,
     /// Of a child whose files others open after it: it has ended only when all its own children have.
     pub family: Option<PathBuf>,
 }
@@ -143,21 +151,30 @@ fn last_words(log: &Path, from: u64) -> Option<String> {
     text.lines().rev().find_map(|line| line.strip_prefix("hgd: ")).map(str::to_owned)
 }
 
-async fn run_once(
-    child: &Child,
-    pids: &Pids,
-    stop: &mut watch::Receiver<bool>,
-) -> io::Result<std::process::ExitStatus> {
-    let mut process = start(child)?;
+/// Why a child is not waited for any more.
+enum Over {
+    Ended(io::Result<ExitStatus>),
+    Silent,
+    Stopped,
+}
+
+async fn run_once(child: &Child, pids: &Pids, stop: &mut watch::Receiver<bool>) -> io::Result<ExitStatus> {
+    let (mut process, mut pulse) = start(child)?;
     let pid = process.id();
     pids.set(&child.name, pid);
-    let ended = tokio::select! {
-        status = process.wait() => Some(status),
-        _ = stop.wait_for(|stop| *stop) => None,
+    let over = tokio::select! {
+        status = process.wait() => Over::Ended(status),
+        () = pulse.stops(child.patience) => Over::Silent,
+        _ = stop.wait_for(|stop| *stop) => Over::Stopped,
     };
-    let status = match ended {
-        Some(status) => status,
-        None => drain(&mut process, pid).await,
+    let status = match over {
+        Over::Ended(status) => status,
+        Over::Silent => {
+            tracing::warn!(child = child.name, seconds = child.patience.as_secs(), "no sign of life: it is killed");
+            process.start_kill()?;
+            process.wait().await
+        }
+        Over::Stopped => drain(&mut process, pid).await,
     };
     if let Some(lock) = &child.family {
         family::ended(lock).await?;
@@ -166,7 +183,7 @@ async fn run_once(
     status
 }
 
-async fn drain(process: &mut tokio::process::Child, pid: Option<u32>) -> io::Result<std::process::ExitStatus> {
+async fn drain(process: &mut tokio::process::Child, pid: Option<u32>) -> io::Result<ExitStatus> {
     if let Some(pid) = pid.and_then(|pid| Pid::from_raw(pid.cast_signed())) {
         // The child may just have ended by itself.
         let _gone = rustix::process::kill_process(pid, Signal::TERM);
@@ -180,19 +197,21 @@ async fn drain(process: &mut tokio::process::Child, pid: Option<u32>) -> io::Res
     }
 }
 
-fn start(child: &Child) -> io::Result<tokio::process::Child> {
+fn start(child: &Child) -> io::Result<(tokio::process::Child, Pulse)> {
+    let (beats, pulse) = pulse::pipe()?;
     let log = OpenOptions::new().create(true).append(true).open(&child.log)?;
-    Command::new(program()?)
+    let process = Command::new(program()?)
         .arg(child.role)
         .arg("--config")
         .arg(&child.config)
         .arg("--parent")
         .arg(std::process::id().to_string())
-        .stdin(Stdio::null())
+        .stdin(beats)
         .stdout(log.try_clone()?)
         .stderr(log)
         // A Ctrl-C on the terminal is for the supervisor, which stops its children in order.
         .process_group(0)
         .kill_on_drop(true)
-        .spawn()
+        .spawn()?;
+    Ok((process, pulse))
 }

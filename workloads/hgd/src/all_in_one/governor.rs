@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use failover::decide::Trouble;
-use failover::driver::{self, Driver, LOOK, Watch};
+use failover::driver::{Driver, LOOK, Telling, Watch};
 use failover::{Memory, Missing, Observed, Policy, Step, Wish, decide};
 use protocol::{Generation, InstanceName};
 use register::{State, Version};
@@ -79,6 +79,8 @@ struct Lost {
     why: Option<Missing>,
     /// A person's word.
     word: bool,
+    /// It is there, and cannot be read.
+    unreadable: bool,
 }
 
 struct Wished {
@@ -94,7 +96,7 @@ impl Governor {
         let (started, watch) = (Instant::now(), Watch::start(&self.driver.client, self.instances.clone()));
         let (mut observed, mut memory) = (Observed::default(), Memory::default());
         let mut wished: Option<Wished> = None;
-        let (mut said, mut lost) = (None, Lost::default());
+        let (mut telling, mut lost) = (Telling::default(), Lost::default());
         loop {
             if wished.is_none()
                 && let Ok(asked) = asked.try_recv()
@@ -103,7 +105,7 @@ impl Governor {
             }
             tokio::time::sleep(LOOK).await;
             observed.answers = watch.answers(started);
-            lost.is_lost = self.observe(&mut observed).await;
+            self.observe(&mut observed, &mut lost).await;
             self.remake(started.elapsed(), &observed, &mut lost).await;
             wished = settle(wished, &observed);
             observed.wish = wished.as_ref().map(|wished| wished.wish.clone());
@@ -112,10 +114,7 @@ impl Governor {
             let (now, policy) = (started.elapsed(), &self.policy);
             let look = Look { now, observed: &observed, policy, step: &step, missing: lost.why.as_ref() };
             self.outlook.send_modify(|outlook| outlook.update(&look));
-            if said.as_ref() != Some(&step) {
-                driver::tell(&step);
-                said = Some(step.clone());
-            }
+            telling.tell(now, &step);
             let drained = self.driver.act(&step, &self.instances).await.drained;
             if let Some(wished) = &mut wished {
                 wished.wish.drained |= drained;
@@ -126,7 +125,7 @@ impl Governor {
     /// A register that is missing is made again as soon as it can be.
     async fn remake(&self, now: Duration, observed: &Observed, lost: &mut Lost) {
         if !lost.is_lost {
-            *lost = Lost::default();
+            *lost = Lost { unreadable: lost.unreadable, ..Lost::default() };
             return;
         }
         let known = failover::Lost {
@@ -210,18 +209,19 @@ impl Governor {
         Ok(Fenced { master: Some(master), generation, confirmed: confirm })
     }
 
-    /// True: there is no register.
-    async fn observe(&self, observed: &mut Observed) -> bool {
+    async fn observe(&self, observed: &mut Observed, lost: &mut Lost) {
         let read = self.driver.register.read().await;
-        let is_lost = matches!(read, Ok(None));
+        lost.is_lost = matches!(read, Ok(None));
+        let was_unreadable = std::mem::replace(&mut lost.unreadable, read.is_err());
         observed.register = read.unwrap_or_else(|error| {
-            tracing::error!(%error, "the register cannot be read: nobody can be promoted");
+            if !was_unreadable {
+                tracing::error!(%error, "the register cannot be read: nobody can be promoted");
+            }
             None
         });
         // After the register: one that ended and was started again since would have opened another generation.
         let ended = |instance: &&Target| self.pids.has_ended(instance.name.as_str());
         observed.ended = self.instances.iter().filter(ended).map(|instance| instance.name.clone()).collect();
-        is_lost
     }
 }
 

@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use failover::decide::Trouble;
 use failover::{Missing, Observed, Policy, Step};
 use protocol::status::{Absence, Role};
 use protocol::{Generation, InstanceName};
@@ -88,7 +89,13 @@ impl Look<'_> {
         let answered = self.observed.answers.get(master).map_or(Duration::ZERO, |(at, _)| *at);
         let silent = self.now.saturating_sub(answered);
         match self.step.trouble() {
-            Some(trouble) => (format!("{master} does not answer: {trouble}"), None),
+            Some(trouble) => {
+                let ends = match trouble {
+                    Trouble::TooSoon(patience) => Some(patience.saturating_sub(silent)),
+                    _ => None,
+                };
+                (format!("{master} does not answer: {trouble}"), ends)
+            }
             None => {
                 let detection = self.policy.detection;
                 let seconds = detection.as_secs();
@@ -108,7 +115,6 @@ fn milliseconds(span: Duration) -> u64 {
 #[cfg(test)]
 mod tests {
     use failover::InstanceReport;
-    use failover::decide::Trouble;
     use register::{Promotion, Version, Versioned};
 
     use super::*;
@@ -148,12 +154,19 @@ mod tests {
         let sealing =
             Step::Seal { generation: Generation(8), members: ["ssh-1".parse().unwrap()].into(), trouble: None };
         let alone = Step::Wait(Trouble::NobodyInSync);
+        let late = Step::Wait(Trouble::TooSoon(seconds(6)));
         for (observed, step, expected, within) in [
             (
                 observed(Some(NAME), Some((8, true))),
                 &Step::Nothing,
                 "ssh-0 does not answer: another becomes",
                 Some(1000),
+            ),
+            (
+                observed(Some(NAME), Some((6, true))),
+                &late,
+                "ssh-0 does not answer: the master is silent or",
+                Some(2000),
             ),
             (observed(Some(NAME), None), &alone, "ssh-0 does not answer: the master is gone, and no standby", None),
             (ended, &Step::Nothing, "the process of ssh-0 has ended: it is started again, or another", None),

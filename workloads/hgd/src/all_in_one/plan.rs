@@ -11,7 +11,7 @@ use crds::{Durability, MirrorPoolSpec, Resources, SshMasterSpec, StorageMode};
 use protocol::InstanceName;
 use serde::Serialize;
 
-use super::children::Child;
+use super::children::{BALANCER_PATIENCE, Child, PATIENCE};
 use super::ports::{PortError, Ports};
 use super::users::Users;
 use crate::cli::AllInOne;
@@ -92,7 +92,7 @@ pub fn plan(options: &AllInOne, data: &Path, resources: &Resources, users: &User
     let balancer = name("balancer".into())?;
     let front = SshFront { listen: ssh_address, register: maker.register(), instances: fronts };
     let role = BalancerRole { listen: http, ssh: Some(front), masters: ssh.clone(), tls: maker.tls(&balancer) };
-    children.push(maker.child(&balancer, "balancer", &role)?);
+    children.push(Child { patience: BALANCER_PATIENCE, ..maker.child(&balancer, "balancer", &role)? });
     ports.store()?;
     let failover = failover::Policy {
         enabled: master.spec.failover.enabled,
@@ -214,7 +214,7 @@ impl Maker<'_> {
         let text = serde_json::to_vec_pretty(config).map_err(|error| write(error.into()))?;
         std::fs::write(&path, text).map_err(write)?;
         let log = self.data.join("logs").join(format!("{name}.log"));
-        Ok(Child { name: name.to_string(), role, config: path, log, family: None })
+        Ok(Child { name: name.to_string(), role, config: path, log, patience: PATIENCE, family: None })
     }
 }
 

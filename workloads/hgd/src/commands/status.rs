@@ -51,7 +51,8 @@ fn table(status: &Status) -> String {
             lag(i.applied),
         ]);
     }
-    let mut text = status.absence.as_ref().map(absent).unwrap_or_default() + &columns(&rows);
+    let unable = status.unable.as_ref().map(|why| format!("pushes fail on the master: {why}\n\n"));
+    let mut text = status.absence.as_ref().map(absent).or(unable).unwrap_or_default() + &columns(&rows);
     rows = vec![["MIRROR", "STATE", "PID", "APPLIED", "PUBLISHED", "LAG", "URL"].map(str::to_owned).to_vec()];
     for m in &status.mirrors {
         let state = format!("{:?}", m.state);

@@ -221,6 +221,7 @@ async fn open(
         publication: publication.clone(),
         heard: watch::Sender::new(None),
         leading: watch::Sender::new(None),
+        unable: watch::Sender::new(None),
         look: Notify::new(),
     });
     let local = Local::start(LocalOptions {
@@ -240,6 +241,7 @@ async fn open(
     .await?;
     // Where there is one volume, no SSH instance has another copy.
     local.set_sources(if tenure.is_some() { Vec::new() } else { peers(&role) });
+    tokio::spawn(writable::prove(local.mercurial().clone(), own.clone()));
     tokio::spawn(sweep::run(replication.clone(), blobs.clone()));
     let (master, reign) = (watch::Sender::new(None), watch::Sender::new(metrics::Reign::Standby));
     Ok(Base { role, replication, publication, blobs, local, client, probes, own, tenure, master, reign })

@@ -37,6 +37,8 @@ pub struct Own {
     pub publication: Log,
     pub heard: watch::Sender<Option<Heard>>,
     pub leading: watch::Sender<Option<Leading>>,
+    /// Why every push fails here, or would; None: the newest proof went well.
+    pub unable: watch::Sender<Option<String>>,
     /// Somebody says that the register has changed.
     pub look: Notify,
 }
@@ -68,6 +70,7 @@ impl Own {
             heard: heard.filter(|_| leading.is_none()).map(|heard| milliseconds(heard.at.elapsed())),
             open: leading.is_some_and(|leading| leading.open),
             released: false,
+            unable: self.unable.borrow().clone(),
         }
     }
 

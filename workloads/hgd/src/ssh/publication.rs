@@ -93,6 +93,7 @@ pub struct PublisherOptions {
     /// What a mirror that connects now has to see of the publication log before it is ready.
     pub welcome: watch::Sender<Offset>,
     pub refuses: watch::Receiver<Option<Refusal>>,
+    pub unable: watch::Receiver<Option<String>>,
     pub settled: Settled,
     pub metrics: Mirrors,
 }
@@ -417,6 +418,7 @@ impl Publisher {
             generation: self.options.generation,
             log: Some(writable::status(&self.options.replication, *self.options.refuses.borrow())),
             settings: Some(self.registry.settings().clone()),
+            unable: self.options.unable.borrow().clone(),
             instances,
             mirrors: mirrors.collect(),
             repositories: Vec::new(),

@@ -79,10 +79,10 @@ pub async fn reign(
     // Whoever is answered by the admin port as by a master finds the SSH port open.
     base.master.send_replace(Some(master_router(reign.master.clone())));
     base.own.leading.send_replace(Some(Leading { generation, open: true }));
-    base.probes.ready();
 
     let ended = tokio::select! {
         () = leaves(base, &mut shutdown) => Ok(()),
+        never = tell_ready(base) => match never {},
         error = base.local.failed() => Err(error.into()),
         error = log_stopped(base) => Err(error),
         ended = &mut reign.publishing => Err(SshError::Read(format!("{ended:?}"))),
@@ -112,6 +112,20 @@ pub async fn reign(
     reign.kept.abort();
     reign.gate.abort();
     ended
+}
+
+/// Ready for as long as pushes can be taken. Never ends.
+async fn tell_ready(base: &Base) -> std::convert::Infallible {
+    let mut unable = base.own.unable.subscribe();
+    loop {
+        match unable.borrow_and_update().clone() {
+            None => base.probes.ready(),
+            Some(why) => base.probes.not_ready(format!("pushes fail on this master: {why}")),
+        }
+        if unable.changed().await.is_err() {
+            return std::future::pending().await;
+        }
+    }
 }
 
 /// A pod that is to go reigns on for a moment: the operator hears of it, and another takes over in order. A master
@@ -242,6 +256,7 @@ fn publisher_options(
         active,
         welcome,
         refuses,
+        unable: base.own.unable.subscribe(),
         settled: Settled::load(&base.role.data_directory)?,
         metrics: metrics::Mirrors::new(&base.probes.metrics)?,
     })

@@ -127,6 +127,7 @@ impl Waiting {
             heard: None,
             open: false,
             released: self.released.load(Ordering::SeqCst),
+            unable: None,
         }
     }
 

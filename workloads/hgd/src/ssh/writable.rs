@@ -1,9 +1,11 @@
-//! Whether pushes are taken, and if not, why: for the gate, and for the status.
+//! Whether pushes are taken, and if not, why: for the gate, for the status, and for whoever decides who is master.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use log::{Log, View, WriteFailure};
+use mercurial::Mercurial;
 use protocol::InstanceName;
 use protocol::status::{LogStatus, Refusal};
 use push_gate::{WRITABLE_WAIT, Writable};
@@ -13,6 +15,7 @@ use tokio::time::Instant;
 
 use super::follow::Standbys;
 use super::keep::Requirement;
+use super::own::Own;
 use super::tenure::Tenure;
 
 const A_DAY: Duration = Duration::from_secs(24 * 3600);
@@ -20,6 +23,47 @@ const A_DAY: Duration = Duration::from_secs(24 * 3600);
 const LOOK: Duration = Duration::from_millis(500);
 /// A volume with less is full: a push of a few files more would be refused.
 const ROOM_BYTES: u64 = 1024 * 1024;
+
+/// Between two proofs that a push could be taken.
+const PROVE: Duration = Duration::from_secs(1);
+/// So many fail in a row before pushes are said to fail: one may have met a Mercurial that was just starting again.
+const FAILED_PROOFS: u32 = 2;
+
+/// What the newest proofs say.
+#[derive(Default)]
+struct Proofs {
+    failed: u32,
+}
+
+impl Proofs {
+    /// Why every push fails; None: one could be taken, or it is not certain yet that none can.
+    fn take(&mut self, proof: Result<(), String>) -> Option<String> {
+        let why = proof.err();
+        self.failed = if why.is_some() { self.failed.saturating_add(1) } else { 0 };
+        why.filter(|_| self.failed >= FAILED_PROOFS)
+    }
+}
+
+/// Has a child do what every push needs, again and again, and notes what fails; of a master the gate's answer, too.
+/// Until the process ends.
+pub async fn prove(mercurial: Mercurial, own: Arc<Own>) {
+    let mut proofs = Proofs::default();
+    loop {
+        tokio::time::sleep(PROVE).await;
+        let takes_pushes = own.leading.borrow().is_some_and(|leading| leading.open);
+        let now = proofs.take(mercurial.prove(takes_pushes).await);
+        own.unable.send_if_modified(|before| {
+            let changed = *before != now;
+            match &now {
+                Some(why) if changed => tracing::error!(%why, "pushes fail here, whatever is pushed"),
+                None if changed => tracing::info!("pushes can be taken here again"),
+                Some(_) | None => {}
+            }
+            *before = now;
+            changed
+        });
+    }
+}
 
 /// `Yes` while everybody whom a commit needs is connected, and pushes are taken.
 pub fn watch(
@@ -136,6 +180,18 @@ pub fn status(log: &Log, refuses: Option<Refusal>) -> LogStatus {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn pushes_are_said_to_fail_when_two_proofs_have_failed_and_no_longer_when_one_goes_well() {
+        let (mut proofs, fails) = (Proofs::default(), |why: &str| Err(why.to_owned()));
+        assert_eq!(proofs.take(fails("no Mercurial")), None);
+        assert_eq!(proofs.take(Ok(())), None);
+        assert_eq!(proofs.take(fails("no folder")), None);
+        assert_eq!(proofs.take(fails("no gate")).as_deref(), Some("no gate"));
+        assert_eq!(proofs.take(fails("no folder")).as_deref(), Some("no folder"));
+        assert_eq!(proofs.take(Ok(())), None);
+        assert_eq!(proofs.take(fails("no folder")), None);
+    }
 
     #[test]
     fn a_log_refuses_when_a_push_that_waits_for_it_does_so_in_vain() {

@@ -73,7 +73,7 @@ def load(config):
     extensions.populateui(baseui)
     for name in _PRELOADED:
         importlib.import_module("mercurial." + name)
-    for name in ("fetch", "serve", "lane", "temporary", "web"):
+    for name in ("fetch", "lane", "prove", "serve", "temporary", "web"):
         importlib.import_module("hg_operator." + name)
     from hg_operator import locking
 
@@ -139,7 +139,7 @@ def child(sock, config, baseui, zygote):
 
 
 def _run(sock, config, baseui):
-    from hg_operator import fetch, frames, lane, limits, serve, web
+    from hg_operator import fetch, frames, lane, limits, prove, serve, web
 
     connection = frames.Connection(sock)
     received = connection.receive_with_descriptors()
@@ -160,8 +160,10 @@ def _run(sock, config, baseui):
         lane.run(connection, config, baseui)
     elif mode == "web":
         web.run(connection, config, baseui)
-    else:
-        raise frames.FrameError("a connection's mode is serve, fetch, lane or web, not %r" % (mode,))
+    elif mode == "prove":
+        prove.run(connection, request, config)
+    elif mode != "ping":
+        raise frames.FrameError("a connection's mode is serve, fetch, lane, web, prove or ping, not %r" % (mode,))
 
 
 def listen(path):

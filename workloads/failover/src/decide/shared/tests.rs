@@ -57,6 +57,7 @@ impl World {
             heard: None,
             open: false,
             released: false,
+            unable: None,
         };
         change(&mut report);
         self.observed.answers.insert(name(who), (self.now, report));
