@@ -50,6 +50,20 @@ async fn more_connections_than_allowed_wait() {
 }
 
 #[tokio::test]
+async fn an_endpoint_is_told_whose_a_connection_is_before_anything_else() {
+    let setting = Setting::new(Settings { tell_client: true, ..Settings::default() }).await;
+    let a = Named::start("a").await;
+    setting.want(&[&a]);
+    let (_, mut stream) = setting.ask(9).await;
+    stream.write_all(b"after it").await.unwrap();
+    let line = protocol::proxy_line::line(stream.local_addr().unwrap(), setting.balancer);
+    let mut echoed = vec![0; line.len() + 8];
+    timeout(DEADLINE, stream.read_exact(&mut echoed)).await.unwrap().unwrap();
+    assert_eq!(String::from_utf8(echoed).unwrap(), format!("{line}after it"));
+    assert!(line.starts_with("PROXY TCP4 127.0.0.9 127.0.0.1 "), "{line}");
+}
+
+#[tokio::test]
 async fn a_client_that_leaves_is_no_longer_counted() {
     let setting = Setting::new(Settings::default()).await;
     let a = Named::start("a").await;
