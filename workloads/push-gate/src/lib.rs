@@ -7,8 +7,10 @@ mod messages;
 mod metrics;
 mod proof;
 mod server;
+mod sessions;
 mod values;
 
 pub use ledger::{Ledger, LedgerError, WRITABLE_WAIT, Writable};
 pub use metrics::GateMetrics;
 pub use server::{Gate, listen, serve};
+pub use sessions::{MayWrite, Registered, Sessions};

@@ -18,6 +18,7 @@ use crate::ledger::{Ledger, LedgerError};
 use crate::messages::{ALONE, Answer, Append, NOT_AVAILABLE, OUTCOME_UNKNOWN, PushedBytes, Request};
 use crate::metrics::GateMetrics;
 use crate::proof::{self, Claim};
+use crate::sessions::Sessions;
 use crate::values;
 
 /// How long a push waits for its repository's lane before it is refused.
@@ -30,6 +31,7 @@ pub struct Gate {
     pub lanes: Arc<LaneTable>,
     pub closing: Closing,
     pub unsynced: Unsynced,
+    pub sessions: Sessions,
     pub blobs: Blobs,
     /// Where children put bundles that are too large for a frame.
     pub incoming: PathBuf,
@@ -63,7 +65,8 @@ pub async fn serve(listener: UnixListener, gate: Arc<Gate>) {
         };
         let gate = gate.clone();
         tokio::spawn(async move {
-            if let Err(error) = (Session { gate, stream, changing: None, closing: None }).run().await {
+            let pid = stream.peer_cred().ok().and_then(|peer| u32::try_from(peer.pid()?).ok());
+            if let Err(error) = (Session { gate, stream, pid, changing: None, closing: None }).run().await {
                 tracing::info!(%error, "a hg child left the push gate abruptly");
             }
             drop(permit);
@@ -74,6 +77,8 @@ pub async fn serve(listener: UnixListener, gate: Arc<Gate>) {
 struct Session {
     gate: Arc<Gate>,
     stream: UnixStream,
+    /// Of the child, by the kernel's word.
+    pid: Option<u32>,
     /// From the first transaction on until the child has ended: it does not tell when it rolls one back.
     changing: Option<Changing>,
     /// The push that is recorded and not yet closed. Dropped with the connection, it counts as lost.
@@ -127,7 +132,8 @@ impl Session {
             Ok(repository) => repository,
             Err(error) => return Answer::refused(&error),
         };
-        if !may_write {
+        // What the session began with may hold no more.
+        if !may_write || !self.gate.sessions.may_write(self.pid, &repository.settings) {
             return Answer::refuse(format!("{user} has no write access to {}", repository.path));
         }
         if let Err(error) = self.gate.ledger.pushable(id).await {
@@ -167,6 +173,12 @@ impl Session {
         let started = Instant::now();
         let mut body = vec![0; bounded(append.body, 2 * MAX_INLINE_BYTES)?];
         self.stream.read_exact(&mut body).await?;
+        // Hooks may have taken their time since `open`.
+        if let Ok(repository) = self.gate.ledger.repository(append.repository).await
+            && !self.gate.sessions.may_write(self.pid, &repository.settings)
+        {
+            return Ok(Answer::refuse(format!("{} has no write access to {}", append.user, repository.path)));
+        }
         if let Some(why) = values::unfit(&append.push) {
             return Ok(Answer::refuse(why));
         }

@@ -81,9 +81,9 @@ async fn wait(read: &mut ChannelReadHalf, gone: &CancellationToken) -> Option<Op
 
 async fn decide(task: &Task, asked: Option<&Command>) -> Result<(Hg, crate::seats::Seat), Refused> {
     let refused = |text| Refused { text, exit: 1 };
-    let Login { account, key, client, .. } = &*task.login;
+    let Login { account, identity, ends, .. } = &*task.login;
     let user = &account.user;
-    let account = task.shared.directory.find(user.as_str(), key).ok_or_else(|| refused(texts::no_longer(user)))?;
+    let account = identity.account().ok_or_else(|| refused(texts::no_longer(user)))?;
     let path = match asked {
         None => return Err(refused(texts::no_command(user, &account.groups))),
         Some(Command::NotAllowed) => return Err(refused(texts::not_allowed(user))),
@@ -96,7 +96,14 @@ async fn decide(task: &Task, asked: Option<&Command>) -> Result<(Hg, crate::seat
     }
     let seats = &task.shared.seats;
     let seat = seats.take(user).ok_or_else(|| refused(texts::too_many(user, seats.limit())))?;
-    let request = OpenRequest { user: user.clone(), groups: account.groups, path, client: *client };
+    let request = OpenRequest {
+        user: user.clone(),
+        groups: account.groups,
+        path,
+        client: ends.client,
+        server: ends.server,
+        identity: identity.clone(),
+    };
     // Not given up when the client is gone: what has been started must be ended by the one who started it.
     let hg = (task.shared.open)(request).await.map_err(|OpenRefused { lines, exit }| {
         let text = lines.iter().flat_map(|line| [line.as_str(), "\n"]).collect();
@@ -111,9 +118,14 @@ async fn serve(task: &Task, read: ChannelReadHalf, hg: Hg) -> Outcome {
         (true, Ended::Exit(code)) => ("gone", Some(i64::from(code))),
         (false, Ended::Exit(code)) => ("served", Some(i64::from(code))),
         (_, Ended::Abnormal) => ("abnormal", None),
+        (_, Ended::Revoked) => ("revoked", None),
     };
     if exit.is_none() {
-        let said = task.write.extended_data_bytes(STDERR, texts::broken_off().into_bytes());
+        let text = match carried.ended {
+            Ended::Revoked => texts::revoked(&task.login.account.user),
+            Ended::Exit(_) | Ended::Abnormal => texts::broken_off(),
+        };
+        let said = task.write.extended_data_bytes(STDERR, text.into_bytes());
         let _ = task.gone.run_until_cancelled(said).await;
     }
     // As sshd says it for a command that was killed.
@@ -157,7 +169,7 @@ fn report(task: &Task, line: Option<&[u8]>, asked: Option<&Command>, outcome: &O
         event = "command",
         user = %task.login.account.user,
         fingerprint = task.login.fingerprint,
-        client = %task.login.client,
+        client = %task.login.ends.client,
         command,
         repository,
         result = outcome.result,

@@ -1,7 +1,7 @@
 //! The life of one connection, from the first byte to the end of its command.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use russh::server::run_stream;
 use tokio::net::TcpStream;
@@ -11,9 +11,9 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info};
 
 use crate::crowd::{Guest, Stage};
-use crate::limits::GOODBYE;
+use crate::limits::{ACCOUNT_LOOK, GOODBYE};
 use crate::serve::Shared;
-use crate::session::{Connection, Phase};
+use crate::session::{Connection, Ends, Login, Phase};
 use crate::wire::Wire;
 
 pub(crate) async fn run(shared: Arc<Shared>, stream: TcpStream, client: SocketAddr) {
@@ -28,7 +28,8 @@ pub(crate) async fn run(shared: Arc<Shared>, stream: TcpStream, client: SocketAd
     let (phase, mut phases) = watch::channel(Phase::Handshake);
     // However the session ends, its channel's task hears of it.
     let _gone = cut.clone().drop_guard();
-    let session = session(Arc::clone(&shared), stream, client, cut.clone(), phase, Arc::clone(&guest));
+    let login = Arc::new(OnceLock::new());
+    let session = session(Arc::clone(&shared), stream, client, cut.clone(), phase, &guest, &login);
     tokio::pin!(session);
     let mut since = Instant::now();
     let mut logged_in = false;
@@ -44,6 +45,8 @@ pub(crate) async fn run(shared: Arc<Shared>, stream: TcpStream, client: SocketAd
             Ok(()) = phases.changed() => since = Instant::now(),
             () = until(now, since, stopping, &shared), if !cut.is_cancelled() => cut.cancel(),
             () = shared.stopping.cancelled(), if !stopping => since = Instant::now(),
+            // Of one with a command, the command is ended first, by whoever runs it.
+            () = revoked(&login), if now == Phase::LoggedIn(0) && !cut.is_cancelled() => cut.cancel(),
         }
     };
     shared.metrics.connections.dec();
@@ -78,13 +81,25 @@ async fn session(
     client: SocketAddr,
     cut: CancellationToken,
     phase: watch::Sender<Phase>,
-    guest: Arc<Guest>,
+    guest: &Arc<Guest>,
+    login: &Arc<OnceLock<Arc<Login>>>,
 ) -> Result<(), russh::Error> {
     stream.set_nodelay(true)?;
-    let speaker = Arc::clone(&guest);
+    let ends = Ends { client, server: stream.local_addr()? };
+    let speaker = Arc::clone(guest);
     let wire = Wire::new(stream, &cut, shared.limits.stall, move || speaker.shows(Stage::Speaking));
-    let handler = Connection::new(Arc::clone(&shared), client, cut, phase, guest);
+    let handler = Connection::new(Arc::clone(&shared), ends, Arc::clone(login), cut, phase, Arc::clone(guest));
     run_stream(Arc::clone(&shared.config), wire, handler).await?.await
+}
+
+/// Until the key opens its account no more.
+async fn revoked(login: &OnceLock<Arc<Login>>) {
+    loop {
+        sleep(ACCOUNT_LOOK).await;
+        if login.get().is_some_and(|login| login.identity.account().is_none()) {
+            return;
+        }
+    }
 }
 
 /// How long what the connection does now is waited for.

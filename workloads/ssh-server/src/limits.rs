@@ -18,6 +18,8 @@ pub struct Limits {
     pub handshake: Duration,
     /// Commands of one account at a time.
     pub commands_per_user: usize,
+    /// Channels of one connection at a time (as sshd's MaxSessions).
+    pub sessions_per_connection: usize,
     /// How long a connection may stay without a running command.
     pub idle: Duration,
     /// A client that says nothing is asked this often whether it lives.
@@ -39,6 +41,7 @@ impl Default for Limits {
             waiting: 400,
             handshake: Duration::from_secs(20),
             commands_per_user: 50,
+            sessions_per_connection: 10,
             idle: Duration::from_secs(600),
             keepalive: Duration::from_secs(10),
             stall: Duration::from_secs(60),
@@ -59,6 +62,8 @@ pub(crate) const READ_BYTES: usize = 64 * 1024;
 /// A refused key costs this long, so that an account that does not exist takes as long as one that does.
 pub(crate) const REJECTION: Duration = Duration::from_millis(100);
 pub(crate) const AUTHENTICATION_ATTEMPTS: usize = 10;
+/// How often it is looked up whether a connection's key still opens its account.
+pub(crate) const ACCOUNT_LOOK: Duration = Duration::from_secs(1);
 /// What a connection has to say goodbye when everything else is over.
 pub(crate) const GOODBYE: Duration = Duration::from_secs(2);
 /// Shorter RSA keys are not accepted.

@@ -9,7 +9,7 @@ pub struct Metrics {
     pub(crate) commands: IntGauge,
     /// `result`: `accepted`, `failed` (the connection ended before a login), `refused` (too many connections).
     pub(crate) logins: IntCounterVec,
-    /// `result`: `served`, `refused`, `abnormal` (Mercurial ended abnormally), `gone` (the client did).
+    /// `result`: `served`, `refused`, `abnormal` (Mercurial ended abnormally), `revoked`, `gone` (the client did).
     pub(crate) ended: IntCounterVec,
     /// `direction`: `in` from clients, `out` to them.
     pub(crate) bytes: IntCounterVec,

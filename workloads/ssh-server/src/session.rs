@@ -1,7 +1,8 @@
 //! What russh asks about one connection. Everything is refused that is not a session channel with one command.
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use russh::keys::{Algorithm, HashAlg, PublicKey};
 use russh::server::{Auth, ChannelOpenHandle, Handler, Msg, PublicKeyOffer, Session, VerifiedPublicKey};
@@ -10,11 +11,11 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info};
 
-use crate::Account;
 use crate::channel::{self, Task};
 use crate::crowd::{Guest, Stage};
 use crate::serve::Shared;
 use crate::texts;
+use crate::{Account, Identity};
 
 /// What a connection is doing, which decides how long it may go on doing it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,23 +29,29 @@ pub(crate) enum Phase {
 #[derive(Debug)]
 pub(crate) struct Login {
     pub(crate) account: Account,
-    pub(crate) key: PublicKey,
+    pub(crate) identity: Identity,
     pub(crate) fingerprint: String,
+    pub(crate) ends: Ends,
+}
+
+/// Of one connection.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ends {
     pub(crate) client: SocketAddr,
+    pub(crate) server: SocketAddr,
 }
 
 pub(crate) struct Connection {
     shared: Arc<Shared>,
-    client: SocketAddr,
+    ends: Ends,
     cut: CancellationToken,
     phase: Arc<watch::Sender<Phase>>,
     guest: Arc<Guest>,
-    login: Option<Arc<Login>>,
-    open: Option<OpenChannel>,
+    login: Arc<OnceLock<Arc<Login>>>,
+    open: HashMap<ChannelId, OpenChannel>,
 }
 
 struct OpenChannel {
-    id: ChannelId,
     /// It has its one command.
     asked: bool,
     gone: CancellationToken,
@@ -55,12 +62,13 @@ struct OpenChannel {
 impl Connection {
     pub(crate) fn new(
         shared: Arc<Shared>,
-        client: SocketAddr,
+        ends: Ends,
+        login: Arc<OnceLock<Arc<Login>>>,
         cut: CancellationToken,
         phase: watch::Sender<Phase>,
         guest: Arc<Guest>,
     ) -> Connection {
-        Connection { shared, client, cut, phase: Arc::new(phase), guest, login: None, open: None }
+        Connection { shared, ends, cut, phase: Arc::new(phase), guest, login, open: HashMap::new() }
     }
 
     /// True: the directory knows the key, and the signature is not SHA-1 (`ssh-rsa`, which OpenSSH refuses since 8.8).
@@ -73,7 +81,7 @@ impl Connection {
 
     /// Answers a request for a command: each channel has one.
     fn answer(&mut self, id: ChannelId, session: &mut Session) -> Result<(), russh::Error> {
-        match self.open.as_mut().filter(|open| open.id == id && !open.asked) {
+        match self.open.get_mut(&id).filter(|open| !open.asked) {
             Some(open) => {
                 open.asked = true;
                 session.channel_success(id)
@@ -92,26 +100,29 @@ impl Handler for Connection {
             return Ok(Auth::Accept);
         }
         let fingerprint = offer.public_key.fingerprint(HashAlg::Sha256);
-        debug!(event = "key-refused", user, %fingerprint, client = %self.client, "key refused");
+        debug!(event = "key-refused", user, %fingerprint, client = %self.ends.client, "key refused");
         Ok(Auth::reject())
     }
 
     async fn auth_publickey(&mut self, user: &str, key: VerifiedPublicKey<'_>) -> Result<Auth, russh::Error> {
         let Some(account) = self.account(user, key.public_key, key.algorithm) else { return Ok(Auth::reject()) };
-        self.login = Some(Arc::new(Login {
-            account,
+        let identity = Identity {
+            directory: self.shared.directory.clone(),
+            user: account.user.clone(),
             key: key.public_key.clone(),
-            fingerprint: key.public_key.fingerprint(HashAlg::Sha256).to_string(),
-            client: self.client,
-        }));
+        };
+        let fingerprint = key.public_key.fingerprint(HashAlg::Sha256).to_string();
+        // One login a connection: russh asks no more after it was accepted.
+        let login = Arc::new(Login { account, identity, fingerprint, ends: self.ends });
+        self.login.set(login).map_err(|_| russh::Error::Inconsistent)?;
         Ok(Auth::Accept)
     }
 
     async fn auth_succeeded(&mut self, session: &mut Session) -> Result<(), russh::Error> {
         // The type does not say it, but only `auth_publickey` accepts anything.
-        let login = self.login.as_ref().ok_or(russh::Error::Inconsistent)?;
+        let login = self.login.get().ok_or(russh::Error::Inconsistent)?;
         let (user, fingerprint) = (&login.account.user, &login.fingerprint);
-        info!(event = "login", %user, fingerprint, client = %self.client, "login");
+        info!(event = "login", %user, fingerprint, client = %self.ends.client, "login");
         self.shared.metrics.logins.with_label_values(&["accepted"]).inc();
         let stays = self.guest.logs_in(user);
         self.phase.send_replace(Phase::LoggedIn(0));
@@ -127,15 +138,17 @@ impl Handler for Connection {
         reply: ChannelOpenHandle,
         _: &mut Session,
     ) -> Result<(), russh::Error> {
-        let login = self.login.clone().ok_or(russh::Error::Inconsistent)?;
-        if self.open.as_ref().is_some_and(|open| !open.done.is_cancelled()) {
-            // A second command would share this loop's fate: clients that multiplex open another connection then.
+        let login = self.login.get().cloned().ok_or(russh::Error::Inconsistent)?;
+        self.open.retain(|_, open| !open.done.is_cancelled());
+        if self.open.len() >= self.shared.limits.sessions_per_connection {
+            // Clients that multiplex open another connection then.
             reply.reject(ChannelOpenFailure::ResourceShortage).await;
             return Ok(());
         }
         let gone = self.cut.child_token();
         let done = CancellationToken::new();
-        self.open = Some(OpenChannel { id: channel.id(), asked: false, gone: gone.clone(), done: done.clone() });
+        let open = OpenChannel { asked: false, gone: gone.clone(), done: done.clone() };
+        self.open.insert(channel.id(), open);
         let (read, write) = channel.split();
         let (shared, phase) = (Arc::clone(&self.shared), Arc::clone(&self.phase));
         let task = Task { shared, login, phase, write, gone, done };
@@ -146,7 +159,7 @@ impl Handler for Connection {
     }
 
     async fn channel_close(&mut self, id: ChannelId, _: &mut Session) -> Result<(), russh::Error> {
-        if let Some(open) = self.open.take_if(|open| open.id == id) {
+        if let Some(open) = self.open.remove(&id) {
             open.gone.cancel();
         }
         Ok(())

@@ -59,6 +59,10 @@ pub(crate) fn no_longer(user: &UserName) -> String {
     format!("the account {user} may no longer log in with this key\n")
 }
 
+pub(crate) fn revoked(user: &UserName) -> String {
+    format!("{user} may not read this repository any more: the session is ended\n")
+}
+
 pub(crate) fn stopping() -> String {
     "this server is being stopped or moved; try again in a moment\n".to_owned()
 }

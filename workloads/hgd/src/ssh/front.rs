@@ -1,16 +1,16 @@
 //! Brings the SSH front and warm Mercurial processes together: who may do what with which repository.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use follower::{LaneTable, Unsynced};
 use futures::FutureExt;
 use mercurial::{LanePool, Mercurial, Operation, Request, ServeRequest};
-use protocol::{CreationId, Offset, Repository};
-use push_gate::Ledger;
+use protocol::{CreationId, Offset, Repository, RepositorySettings};
+use push_gate::{Ledger, Sessions};
 use ssh_server::{
-    AuthorizedKeys, Directory, Ended, Hg, Limits, Metrics, Open, OpenRefused, OpenRequest, access, load_or_generate,
+    Account, AuthorizedKeys, Directory, Ended, Hg, Identity, Limits, Metrics, Open, OpenRefused, OpenRequest, access,
+    load_or_generate,
 };
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -20,10 +20,13 @@ use super::{Base, SshError, listen};
 
 /// How long a command waits for its repository to be made.
 pub(super) const MAKING: Duration = Duration::from_secs(20);
+/// How often it is looked up whether the person of a session may still read.
+const RIGHTS_LOOK: Duration = Duration::from_secs(1);
 
 /// Starts Mercurial on the master's repositories.
 pub(super) struct Opener {
     pub ledger: Arc<Ledger>,
+    pub sessions: Sessions,
     pub mercurial: Mercurial,
     pub pool: LanePool,
     pub table: Arc<LaneTable>,
@@ -52,9 +55,10 @@ pub async fn start(base: &Base, opener: Arc<Opener>, stop: CancellationToken) ->
 }
 
 impl Opener {
-    pub fn new(base: &Base, ledger: Arc<Ledger>) -> Arc<Opener> {
+    pub fn new(base: &Base, ledger: Arc<Ledger>, sessions: Sessions) -> Arc<Opener> {
         Arc::new(Opener {
             ledger,
+            sessions,
             mercurial: base.local.mercurial().clone(),
             pool: base.local.pool().clone(),
             table: base.local.table(),
@@ -79,22 +83,38 @@ impl Opener {
             directory: self.repositories.join(id.directory()),
             repository: id,
             path,
-            user: request.user,
             may_write: access.write,
-            environment: BTreeMap::new(),
+            environment: request.environment(),
+            user: request.user,
         };
         let session = self.mercurial.serve(&asked).await.map_err(|error| {
             tracing::warn!(repository = %id, %error, "no hg process for a session");
             OpenRefused::new("the server cannot start Mercurial now; try again in a minute")
         })?;
         let mut child = session.child;
+        let identity = request.identity;
+        let asked = identity.clone();
+        let may_write = move |settings: &RepositorySettings| {
+            asked.account().is_some_and(|account| access::decide(settings, &account.groups).write)
+        };
+        let registered = self.sessions.register(child.pid(), Arc::new(may_write));
         let ended = async move {
-            match child.ended().await {
+            let _registered = registered;
+            let revoked = tokio::select! {
+                _ = child.ended() => false,
+                () = self.revoked(id, &identity) => true,
+            };
+            if revoked {
+                child.kill();
+            }
+            let ended = child.ended().await;
+            if ended == mercurial::Ended::Abnormal {
+                self.recover(id).await;
+            }
+            match ended {
+                _ if revoked => Ended::Revoked,
                 mercurial::Ended::Exit(code) => Ended::Exit(code),
-                mercurial::Ended::Abnormal => {
-                    self.recover(id).await;
-                    Ended::Abnormal
-                }
+                mercurial::Ended::Abnormal => Ended::Abnormal,
             }
         };
         Ok(Hg {
@@ -104,6 +124,21 @@ impl Opener {
             // A task of its own: the repository is mended also when the client is long gone.
             ended: tokio::spawn(ended).map(|ended| ended.unwrap_or(Ended::Abnormal)).boxed(),
         })
+    }
+
+    /// Until this person may not even read the repository any more, or it is gone.
+    async fn revoked(&self, id: CreationId, identity: &Identity) {
+        loop {
+            tokio::time::sleep(RIGHTS_LOOK).await;
+            let repository = self.ledger.repository(id).await.ok();
+            let account = identity.account();
+            let may_read = |(repository, account): (Repository, Account)| {
+                access::decide(&repository.settings, &account.groups).read
+            };
+            if !repository.zip(account).is_some_and(may_read) {
+                return tracing::info!(repository = %id, user = %identity.user(), "a session's right has ended");
+            }
+        }
     }
 
     /// A child that was killed may have left a transaction and a lock; pushes wait until both are gone.

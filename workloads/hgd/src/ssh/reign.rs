@@ -9,7 +9,7 @@ use log::{Event, Level, Log};
 use protocol::record::GenerationStarted;
 use protocol::status::Refusal;
 use protocol::{Generation, InstanceName, Offset, Record, Registry, Timestamp};
-use push_gate::{Gate, GateMetrics, Ledger};
+use push_gate::{Gate, GateMetrics, Ledger, Sessions};
 use register::{Register, State, TakeError, Versioned};
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinHandle, JoinSet};
@@ -198,9 +198,10 @@ async fn open(base: &Base, register: Register, opened: Versioned<State>) -> Resu
     };
     let options = publisher_options(base, generation, &requirement, connected.clone(), active, welcome, refuses)?;
     let publishing = tokio::spawn(Publisher::new(options).run(inputs));
-    let gate = gate(base, ledger.clone())?;
+    let sessions = Sessions::default();
+    let gate = gate(base, ledger.clone(), sessions.clone())?;
     let closing = CancellationToken::new();
-    let opener = front::Opener::new(base, ledger.clone());
+    let opener = front::Opener::new(base, ledger.clone(), sessions);
     let imports = Imports::new(opener.clone(), closing.clone());
     let (closing_pushes, table) = (base.local.closing(), base.local.table());
     let master = Arc::new(Master { ledger, following, publisher, imports, drain, closing: closing_pushes, table });
@@ -291,13 +292,14 @@ async fn fold(base: &Base) -> Result<Registry, SshError> {
     Ok(registry)
 }
 
-fn gate(base: &Base, ledger: Arc<Ledger>) -> Result<tokio::task::JoinHandle<()>, SshError> {
+fn gate(base: &Base, ledger: Arc<Ledger>, sessions: Sessions) -> Result<tokio::task::JoinHandle<()>, SshError> {
     let listener = push_gate::listen(&base.local.gate_socket())?;
     let gate = Arc::new(Gate {
         ledger,
         lanes: base.local.table(),
         closing: base.local.closing(),
         unsynced: base.local.unsynced(),
+        sessions,
         blobs: base.blobs.clone(),
         incoming: base.blobs.incoming(),
         metrics: GateMetrics::new(&base.probes.metrics)?,

@@ -15,6 +15,7 @@ struct World {
     data: tempfile::TempDir,
     log: Log,
     ledger: Arc<Ledger>,
+    sessions: Sessions,
 }
 
 impl World {
@@ -28,17 +29,19 @@ impl World {
         let (_, writable) = watch::channel(Writable::Yes);
         let ledger = Arc::new(Ledger::new(log.clone(), GENERATION, Registry::default(), writable));
         let blobs = Blobs::open(data.path().join("blobs")).unwrap();
+        let sessions = Sessions::default();
         let gate = Gate {
             ledger: ledger.clone(),
             lanes: Arc::new(LaneTable::default()),
             closing: Closing::default(),
             unsynced: Unsynced::open(data.path()).unwrap(),
+            sessions: sessions.clone(),
             incoming: blobs.incoming(),
             blobs,
             metrics: GateMetrics::new(&prometheus::Registry::new()).unwrap(),
         };
         tokio::spawn(serve(listen(&data.path().join("gate.sock")).unwrap(), Arc::new(gate)));
-        World { data, log, ledger }
+        World { data, log, ledger, sessions }
     }
 
     /// What a child is answered that pushes a bookmark.
@@ -51,6 +54,10 @@ impl World {
         let request = json!({
             "op": "append", "repository": repository, "user": "ada", "applied": applied, "push": push,
         });
+        self.asks(request).await
+    }
+
+    async fn asks(&self, request: Value) -> Value {
         let mut stream = UnixStream::connect(self.data.path().join("gate.sock")).await.unwrap();
         let bytes = serde_json::to_vec(&request).unwrap();
         stream.write_all(&u32::try_from(bytes.len()).unwrap().to_be_bytes()).await.unwrap();
@@ -83,4 +90,27 @@ async fn a_push_that_a_deposed_master_has_not_answered_has_an_unknown_outcome_an
     let answer = world.pushes(repository).await;
     assert_eq!(answer["refuse"][0], NOT_AVAILABLE, "{answer}");
     assert_eq!(world.log.positions().end, late, "nothing more is in the log");
+}
+
+/// The test is its own child here: the kernel tells its process id.
+#[tokio::test]
+async fn who_may_write_no_more_is_refused_in_a_session_that_was_open_before() {
+    let world = World::new().await;
+    world.ledger.put("a".parse().unwrap(), RepositorySettings::default()).await.unwrap();
+    let repository = world.ledger.by_path(&"a".parse().unwrap()).await.unwrap().id;
+    let open = json!({"op": "open", "repository": repository, "user": "ada", "mayWrite": true});
+    let may = Arc::new(std::sync::atomic::AtomicBool::new(true));
+    let now = may.clone();
+    let look = move |_: &RepositorySettings| now.load(std::sync::atomic::Ordering::SeqCst);
+    let registered = world.sessions.register(std::process::id(), Arc::new(look));
+    assert_eq!(world.asks(open.clone()).await, json!({"ok": {}}));
+    assert!(world.pushes(repository).await["recorded"].is_object());
+    let before = world.log.positions().end;
+    may.store(false, std::sync::atomic::Ordering::SeqCst);
+    let refused = json!({"refuse": ["ada has no write access to a"]});
+    assert_eq!(world.asks(open.clone()).await, refused);
+    assert_eq!(world.pushes(repository).await, refused, "its hooks took long");
+    assert_eq!(world.log.positions().end, before, "nothing is in the log");
+    drop(registered);
+    assert_eq!(world.asks(open).await, json!({"ok": {}}), "a process that belongs to nobody");
 }

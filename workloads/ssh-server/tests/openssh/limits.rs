@@ -130,8 +130,9 @@ async fn a_client_that_answers_nothing_is_given_up() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_connection_runs_one_command_at_a_time() {
-    let bench = Bench::start().await;
+async fn a_connection_runs_several_commands_up_to_its_limit() {
+    let limits = Limits { sessions_per_connection: 2, ..Limits::default() };
+    let bench = Bench::with(limits, programs).await;
     let path = format!("ControlPath={}", bench.base.path().join("mux").display());
     let shared = |arguments: &[&str]| {
         let mut ssh = bench.ssh("bob");
@@ -145,8 +146,13 @@ async fn a_connection_runs_one_command_at_a_time() {
     assert_eq!(output(&mut next("hg -R exit-3 serve --stdio")).await.status.code(), Some(3));
     let mut running = next("hg -R echo serve --stdio").stdin(Stdio::piped()).spawn().unwrap();
     bench.until("the command runs", |served| served.running() == 1).await;
+    assert_eq!(output(&mut next("hg -R exit-3 serve --stdio")).await.status.code(), Some(3), "beside the first");
+    let mut second = next("hg -R echo serve --stdio").stdin(Stdio::piped()).spawn().unwrap();
+    bench.until("both run", |served| served.running() == 2).await;
     assert_eq!(output(&mut next("hg -R exit-3 serve --stdio")).await.status.code(), Some(255));
-    drop(running.stdin.take());
-    assert!(running.wait().await.unwrap().success());
+    for command in [&mut running, &mut second] {
+        drop(command.stdin.take());
+        assert!(command.wait().await.unwrap().success());
+    }
     shared(&["-O", "exit"]).status().await.unwrap();
 }

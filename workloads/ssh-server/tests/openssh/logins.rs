@@ -57,7 +57,12 @@ async fn a_changed_file_of_keys_counts_from_then_on() {
     let file = bench.base.path().join("authorized_keys");
     let all = std::fs::read_to_string(&file).unwrap();
     let bob: String = all.lines().filter(|line| line.ends_with(" bob")).map(|line| format!("{line}\n")).collect();
+    let open = bench.base.path().join("open");
+    let mut before = bench.ssh("ann@example.com").args(["-N", "-M", "-S"]).arg(&open).spawn().unwrap();
+    bench.until("the login", |_| open.exists()).await;
     std::fs::write(&file, bob).unwrap();
+    let ended = tokio::time::timeout(crate::bench::DEADLINE, before.wait()).await.unwrap().unwrap();
+    assert_eq!(ended.code(), Some(255), "a connection from before is ended");
     // Each try takes a login's time, so that this does not spin.
     let refused = async { while bench.ask(SERVE).await.status.success() {} };
     tokio::time::timeout(crate::bench::DEADLINE, refused).await.unwrap();
