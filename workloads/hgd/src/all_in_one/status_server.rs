@@ -62,7 +62,7 @@ fn listen(data: &Path) -> io::Result<UnixListener> {
     DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
     std::fs::set_permissions(&folder, Permissions::from_mode(0o700))?;
     match std::fs::remove_file(&socket) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => UnixListener::bind(&socket),
     }
 }
