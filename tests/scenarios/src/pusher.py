@@ -162,9 +162,8 @@ class Pusher:
 
     def state(self):
         repo = self.repo.filtered(b'served')
-        has_node = repo.changelog.hasnode
-        drafts = [key for key in self.repo.listkeys(b'phases') if len(key) == 40] if self.keeps_drafts else []
-        drafts = [key.decode() for key in drafts if has_node(bytes.fromhex(key.decode()))]
+        # Obsolete ones, too, as hgweb tells them.
+        drafts = [key.decode() for key in self.repo.listkeys(b'phases') if len(key) == 40] if self.keeps_drafts else []
         known = repo.branchmap()
         branches = {name.decode(): sorted(hex(node).decode() for node in known.branchheads(name, closed=True))
                     for name in known}

@@ -24,6 +24,11 @@ impl Soak {
         self.seed
     }
 
+    /// A long run, on a machine that nobody else uses.
+    pub fn is_long(&self) -> bool {
+        number(SECONDS).is_some()
+    }
+
     pub fn is_over(&self) -> bool {
         Instant::now() >= self.end
     }
