@@ -58,7 +58,8 @@ test: setup test-testbed
 	# The scenarios start a program that nextest does not build. All targets at once: each choice of packages has features
 	# of its own, and everything is compiled again for it.
 	cargo build --workspace --all-targets
-	cargo nextest run --workspace
+	# One more than there are cores: much of what scenarios and operators do is waiting.
+	cargo nextest run --workspace --test-threads "$$(($$(nproc) + 1))"
 
 # The checkers of docs/checkers.md, for SOAK_SECONDS each; HGD_SOAK_SEED repeats a run.
 SOAK_SECONDS ?= 3600
