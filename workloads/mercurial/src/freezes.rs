@@ -16,9 +16,11 @@ use crate::connection::{ConnectError, Connection};
 const EVERY: Duration = Duration::from_secs(1);
 /// For the zygote to fork a child that says its number, which takes some milliseconds.
 const ANSWER: Duration = Duration::from_millis(1_500);
-/// Questions in a row without an answer after which the zygote is taken for frozen. More than one: after a pause of
-/// the whole machine the first may be late.
+/// Questions in a row without an answer after which a zygote that has stopped is taken for frozen. More than one: after
+/// a pause of the whole machine the first may be late.
 const UNANSWERED: u32 = 2;
+/// The same of one that has not stopped: it may only be late, on a machine under load, and its sessions die with it.
+const UNANSWERED_RUNNING: u32 = 5;
 /// A child that has stopped for this long does not go on by itself.
 const STOPPED: Duration = Duration::from_secs(3);
 
@@ -31,7 +33,7 @@ struct Ping {
 /// which their repositories are recovered as after any other death.
 pub(crate) async fn zygote_hangs(socket: &Path, zygote: u32) {
     let (mut unanswered, mut stopped) = (0, Stopped::default());
-    while unanswered < UNANSWERED {
+    while unanswered < if is_stopped(zygote) { UNANSWERED } else { UNANSWERED_RUNNING } {
         if unanswered == 0 {
             sleep(EVERY).await;
         }
