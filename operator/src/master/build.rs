@@ -149,6 +149,7 @@ fn role(
             retry_period_seconds: spec.failover.lease.retry_period.seconds,
         }),
         ssh_listen: everywhere(SSH_PORT),
+        behind_balancer: false,
         host_keys_directory: HOST_KEYS_FOLDER.into(),
         admin_listen: everywhere(ADMIN_PORT),
         probe_listen: Some(everywhere(PROBE_PORT)),

@@ -10,7 +10,16 @@ fn with_hooks(server: &Mercurial, switches: &std::path::Path) -> Options {
         let switch = switches.join(hook);
         options.hgrc += &format!("{hook}.site = if test -e {}; then echo not today; exit 1; fi\n", switch.display());
     }
+    options.hgrc += "pretxnclose.from = echo from $HG_URL $SSH_CLIENT $SSH_CONNECTION\n";
     options
+}
+
+/// What sshd tells a hook; the balancer is between.
+fn is_told_from_where(installation: &Installation, said: &str) {
+    let told = said.lines().find_map(|line| line.strip_prefix("remote: from ")).unwrap_or_else(|| panic!("{said}"));
+    let (from, to) = ("127.0.0.5", installation.ready().ssh.port);
+    let port = told.split(' ').nth(2).unwrap();
+    assert_eq!(told, format!("remote:ssh:{from} {from} {port} {to} {from} {port} 127.0.0.1 {to}"));
 }
 
 fn repository(name: &str, fields: &str) -> String {
@@ -40,7 +49,9 @@ fn a_hook_of_the_site_refuses() {
                 installation.settled();
                 std::fs::remove_file(switches.path().join(hook)).unwrap();
             }
-            client.hg("local", &["push", &url]).ok();
+            let ssh = format!("ui.ssh={} -b 127.0.0.5", client.ssh_command());
+            let said = client.hg("local", &["--config", &ssh, "push", &url]).ok();
+            is_told_from_where(&installation, &said);
             assert_eq!(installation.records(), before + 1);
             client.is_on_every_mirror(&installation, "hello", "local");
         }

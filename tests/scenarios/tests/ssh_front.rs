@@ -1,8 +1,11 @@
 //! What `hgd ssh` says to everybody who does not get what they asked for: the reference's texts, to the letter.
 
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
-use scenarios::{Client, Installation, Options, mercurials};
+use scenarios::{Client, Installation, Options, mercurials, wait_for};
 
 const GREETING: &str = "\
 A SSH connection has been successfully established.
@@ -19,8 +22,12 @@ struct Front {
 
 impl Front {
     fn start() -> Front {
+        Front::with(String::new())
+    }
+
+    fn with(hgrc: String) -> Front {
         let mercurial = mercurials().remove(0);
-        let installation = Installation::start(Options { mirrors: 1, ..Options::new(&mercurial, &["hello"]) });
+        let installation = Installation::start(Options { mirrors: 1, hgrc, ..Options::new(&mercurial, &["hello"]) });
         let client = Client::new(&installation, &mercurial, "developer");
         Front { installation, client }
     }
@@ -83,9 +90,53 @@ fn everything_but_hg_serve_is_refused_with_its_text() {
     front.serves();
 }
 
+/// A push waits in a hook, a session waits for its client, and then their key is taken out.
+fn whose_key_is_taken_out_is_ended(front: &Front, hold: &Path, child: &Path) {
+    let Front { installation, client } = front;
+    client.init("late");
+    let before = installation.records();
+    let mut waiting = client.ssh_with(&[]);
+    waiting.arg("hg -R hello serve --stdio").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut waiting = waiting.spawn().unwrap();
+    let mut input = waiting.stdin.take().unwrap();
+    input.write_all(b"hello\n").unwrap();
+    let mut output = BufReader::new(waiting.stdout.take().unwrap());
+    assert_ne!(output.read_line(&mut String::new()).unwrap(), 0, "its hg has answered");
+    assert!(Command::new("mkfifo").arg(hold).status().unwrap().success());
+    let push = client.start("late", &["push", &client.push_url("hello")]);
+    let pid: u32 = wait_for("the hook", || {
+        let text = fs::read_to_string(child).map_err(|error| error.to_string())?;
+        text.trim().parse().map_err(|error| format!("{text:?}: {error}"))
+    });
+    let keys = installation.data().join("secrets/users/authorized_keys");
+    let all = fs::read_to_string(&keys).unwrap();
+    fs::write(&keys, "").unwrap();
+    let pushed = push.wait_with_output().unwrap();
+    let said = String::from_utf8(pushed.stdout).unwrap() + &String::from_utf8(pushed.stderr).unwrap();
+    let why = "tester may not read this repository any more: the session is ended\n";
+    assert!(pushed.status.code() == Some(255) && said.contains(&format!("remote: {why}")), "{said}");
+    assert!(!Path::new(&format!("/proc/{pid}")).exists(), "the push's hg goes on");
+    let mut said = String::new();
+    waiting.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+    assert_eq!((waiting.wait().unwrap().code(), said.as_str()), (Some(255), why));
+    fs::remove_file(hold).unwrap();
+    fs::write(&keys, all).unwrap();
+    wait_for("the key to be taken up", || match client.ssh(&["hg -R hello serve --stdio"]) {
+        said if said.code == Some(0) => Ok(()),
+        said => Err(said.stderr),
+    });
+    front.serves();
+    assert_eq!(installation.records(), before, "the push left something");
+    client.hg("late", &["push", &client.push_url("hello")]).ok();
+}
+
 #[test]
 fn nobody_else_gets_in() {
-    let front = Front::start();
+    let switches = tempfile::tempdir().unwrap();
+    let [hold, child] = ["hold", "child"].map(|name| switches.path().join(name));
+    let (held, told) = (hold.display(), child.display());
+    let hook = format!("if test -e {held}; then echo $PPID > {told}; cat {held}; fi");
+    let front = Front::with(format!("[hooks]\npretxnchangegroup.hold = {hook}\n"));
     let stranger = front.installation.path().join("stranger");
     let made = Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(&stranger).status();
     assert!(made.unwrap().success());
@@ -109,6 +160,7 @@ fn nobody_else_gets_in() {
         );
     }
     front.serves();
+    whose_key_is_taken_out_is_ended(&front, &hold, &child);
 }
 
 /// What a person sees of it who uses Mercurial.

@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use protocol::proxy_line;
+use protocol::proxy_line::{self, Ends};
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
@@ -111,11 +111,7 @@ async fn serve(state: &State, mut client: TcpStream, from: SocketAddr, connect_d
     let Ok((counted, mut stream)) = found else {
         return tracing::warn!(%from, "no endpoint for a client");
     };
-    // The mirror's bounds and its access log are about the client, not about us. A line fits into any socket's buffer.
-    if tell_client
-        && let Ok(here) = client.local_addr()
-        && let Err(error) = stream.write_all(proxy_line::line(from, here).as_bytes()).await
-    {
+    if tell_client && let Err(error) = tell(&client, from, &mut stream).await {
         return tracing::warn!(%from, endpoint = %counted.name, %error, "an endpoint ended a connection at once");
     }
     let closing = state.closing(&counted.name);
@@ -151,6 +147,12 @@ async fn find(state: &State, from: SocketAddr, connect_deadline: Duration) -> (C
         }
         changed.await;
     }
+}
+
+/// An endpoint's bounds and its log are about the client, not about us. A line fits into any socket's buffer.
+async fn tell(client: &TcpStream, from: SocketAddr, endpoint: &mut TcpStream) -> Result<(), std::io::Error> {
+    let ends = Ends { client: from, server: client.local_addr()? };
+    endpoint.write_all(proxy_line::line(ends).as_bytes()).await
 }
 
 fn prepare(client: &TcpStream) -> Result<(), std::io::Error> {

@@ -1,5 +1,5 @@
 //! Where people push: each connection goes to whoever is master by the register, and waits while a promotion is under
-//! way.
+//! way. It is told whose a connection is, in a first line (`protocol::proxy_line`).
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -14,7 +14,7 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::{ACCEPT_PAUSE, DRAIN, prepare, relay};
+use crate::{ACCEPT_PAUSE, DRAIN, prepare, relay, tell};
 
 /// How long a client waits for a master.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -74,6 +74,9 @@ async fn serve(to: &To, mut client: TcpStream, from: SocketAddr) {
     let Ok((master, mut stream)) = timeout(PATIENCE, master(to)).await else {
         return tracing::warn!(%from, "no master for a client");
     };
+    if let Err(error) = tell(&client, from, &mut stream).await {
+        return tracing::warn!(%from, %master, %error, "the master ended a connection at once");
+    }
     let ended = tokio::select! {
         ended = relay::relay(&mut client, &mut stream) => ended,
         () = replaced(to, &master) => return tracing::info!(%from, %master, "cut off: another is master"),

@@ -149,8 +149,9 @@ mod tests {
                 r#""sshListen""#,
                 r#""sshLissen""#,
                 "4: sshLissen: unknown field 'sshLissen', expected one of 'name', 'dataDirectory', 'shared', \
-                 'sshListen', 'hostKeysDirectory', 'adminListen', 'probeListen', 'publicUrl', 'peers', 'inSync', \
-                 'register', 'python', 'siteHgrc', 'directory', 'mirrors', 'log', 'lanes', 'tls', 'readOnlyReason'",
+                 'sshListen', 'behindBalancer', 'hostKeysDirectory', 'adminListen', 'probeListen', 'publicUrl', \
+                 'peers', 'inSync', 'register', 'python', 'siteHgrc', 'directory', 'mirrors', 'log', 'lanes', 'tls', \
+                 'readOnlyReason'",
             ),
             (r#""127.0.0.1:2222""#, r#""localhost""#, "4: sshListen: an address with port is allowed: 127.0.0.1:7000"),
             (

@@ -18,6 +18,10 @@ pub struct SshRole {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shared: Option<Shared>,
     pub ssh_listen: SocketAddr,
+    /// True: a balancer on this machine says in a first line whose a connection is (PROXY protocol), and is believed.
+    /// Left out, whoever connects is the client.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub behind_balancer: bool,
     /// The same for all instances of one installation, so that a promotion does not look like an attack to clients.
     pub host_keys_directory: PathBuf,
     pub admin_listen: SocketAddr,

@@ -17,7 +17,6 @@ mod heads;
 mod index;
 mod metrics;
 mod peers;
-mod proxied;
 mod readiness;
 mod request_body;
 mod routes;

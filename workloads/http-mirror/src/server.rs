@@ -15,10 +15,10 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use transport::proxied;
 
 use crate::front::{Front, Limits};
 use crate::head_stream::HeadStream;
-use crate::proxied;
 use crate::timed_stream::TimedStream;
 
 /// After `accept` failed (no descriptors left, for instance).
@@ -92,9 +92,9 @@ impl Connection {
         // hg waits for small answers one after the other: Nagle's algorithm would cost 40 ms for each.
         let _ = stream.set_nodelay(true);
         front.metrics.connections.inc();
-        let client = timeout(front.limits.header_wait, proxied::client(&mut stream, client));
-        let ended = match client.await {
-            Ok(Ok(client)) => carry(stream, client, &front, &builder, &shutdown).await,
+        let ends = timeout(front.limits.header_wait, proxied::ends(&mut stream, client));
+        let ended = match ends.await {
+            Ok(Ok(ends)) => carry(stream, ends.client, &front, &builder, &shutdown).await,
             // It said nothing, or has gone.
             Ok(Err(_)) | Err(_) => Ok(()),
         };

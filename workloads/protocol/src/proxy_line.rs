@@ -8,28 +8,36 @@ pub const MAX_BYTES: usize = 107;
 /// No request and no greeting of SSH begins with it.
 pub const PREFIX: &str = "PROXY ";
 
-/// `client` is who connected to the balancer at `here`.
-pub fn line(client: SocketAddr, here: SocketAddr) -> String {
-    let (from, to) = (client.ip().to_canonical(), here.ip().to_canonical());
+/// Of one connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ends {
+    pub client: SocketAddr,
+    /// Where the client has connected to.
+    pub server: SocketAddr,
+}
+
+pub fn line(Ends { client, server }: Ends) -> String {
+    let (from, to) = (client.ip().to_canonical(), server.ip().to_canonical());
     let family = match (from, to) {
         (IpAddr::V4(_), IpAddr::V4(_)) => "TCP4",
         (IpAddr::V6(_), IpAddr::V6(_)) => "TCP6",
         (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => return "PROXY UNKNOWN\r\n".to_owned(),
     };
-    format!("{PREFIX}{family} {from} {to} {} {}\r\n", client.port(), here.port())
+    format!("{PREFIX}{family} {from} {to} {} {}\r\n", client.port(), server.port())
 }
 
-/// The client of a line, which may have its end. None: it says none.
-pub fn client(line: &str) -> Option<SocketAddr> {
+/// What a line says, which may have its end. None: it says nothing.
+pub fn ends(line: &str) -> Option<Ends> {
     let mut words = line.trim_end().strip_prefix(PREFIX)?.split(' ');
     let is_6 = match words.next()? {
         "TCP4" => false,
         "TCP6" => true,
         _ => return None,
     };
-    let from: IpAddr = words.next()?.parse().ok()?;
-    let (_to, port) = (words.next()?, words.next()?.parse().ok()?);
-    (from.is_ipv6() == is_6).then(|| SocketAddr::new(from, port))
+    let [from, to]: [IpAddr; 2] = [words.next()?.parse().ok()?, words.next()?.parse().ok()?];
+    let client = SocketAddr::new(from, words.next()?.parse().ok()?);
+    let server = SocketAddr::new(to, words.next()?.parse().ok()?);
+    ([from, to].iter().all(|address| address.is_ipv6() == is_6)).then_some(Ends { client, server })
 }
 
 #[cfg(test)]
@@ -37,19 +45,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_client_survives_the_way() {
-        for (client, here, expected) in [
-            ("10.1.2.3:4", "10.0.0.1:80", Some("10.1.2.3:4")),
-            ("[::ffff:10.1.2.3]:4", "10.0.0.1:80", Some("10.1.2.3:4")),
-            ("[2001:db8::1]:4", "[::1]:80", Some("[2001:db8::1]:4")),
+    fn both_ends_survive_the_way() {
+        let pair =
+            |client: &str, server: &str| Ends { client: client.parse().unwrap(), server: server.parse().unwrap() };
+        for (client, server, expected) in [
+            ("10.1.2.3:4", "10.0.0.1:80", Some(pair("10.1.2.3:4", "10.0.0.1:80"))),
+            ("[::ffff:10.1.2.3]:4", "[::ffff:10.0.0.1]:80", Some(pair("10.1.2.3:4", "10.0.0.1:80"))),
+            ("[2001:db8::1]:4", "[::1]:80", Some(pair("[2001:db8::1]:4", "[::1]:80"))),
             ("[2001:db8::1]:4", "10.0.0.1:80", None),
         ] {
-            let line = line(client.parse().unwrap(), here.parse().unwrap());
+            let line = line(pair(client, server));
             assert!(line.len() <= MAX_BYTES && line.ends_with("\r\n"), "{line}");
-            assert_eq!(super::client(&line), expected.map(|text| text.parse().unwrap()), "{line}");
+            assert_eq!(ends(&line), expected, "{line}");
         }
         for bad in ["", "PROXY", "PROXY TCP4 1.2.3.4", "PROXY TCP4 ::1 ::1 1 2", "PROXY TCP4 1.2.3.4 1.2.3.4 x 2"] {
-            assert_eq!(super::client(bad), None, "{bad}");
+            assert_eq!(ends(bad), None, "{bad}");
         }
     }
 }

@@ -3,20 +3,26 @@
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 
+use protocol::proxy_line::Ends;
 use russh::server::run_stream;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info};
+use transport::proxied;
 
 use crate::crowd::{Guest, Stage};
-use crate::limits::{ACCOUNT_LOOK, GOODBYE};
+use crate::limits::{ACCOUNT_LOOK, FIRST_LINE, GOODBYE};
 use crate::serve::Shared;
-use crate::session::{Connection, Ends, Login, Phase};
+use crate::session::{Connection, Login, Phase};
 use crate::wire::Wire;
 
-pub(crate) async fn run(shared: Arc<Shared>, stream: TcpStream, client: SocketAddr) {
+pub(crate) async fn run(shared: Arc<Shared>, mut stream: TcpStream, from: SocketAddr) {
+    let Ok(ends) = ends(&shared, &mut stream, from).await else {
+        return debug!(client = %from, "a client left at once");
+    };
+    let client = ends.client;
     let cut = shared.kill.child_token();
     let guest = Arc::new(shared.entrance.arrive(client.ip(), cut.clone()));
     if !served(&shared, &guest, &cut).await {
@@ -29,7 +35,7 @@ pub(crate) async fn run(shared: Arc<Shared>, stream: TcpStream, client: SocketAd
     // However the session ends, its channel's task hears of it.
     let _gone = cut.clone().drop_guard();
     let login = Arc::new(OnceLock::new());
-    let session = session(Arc::clone(&shared), stream, client, cut.clone(), phase, &guest, &login);
+    let session = session(Arc::clone(&shared), stream, ends, cut.clone(), phase, &guest, &login);
     tokio::pin!(session);
     let mut since = Instant::now();
     let mut logged_in = false;
@@ -65,6 +71,14 @@ pub(crate) async fn run(shared: Arc<Shared>, stream: TcpStream, client: SocketAd
     }
 }
 
+async fn ends(shared: &Shared, stream: &mut TcpStream, from: SocketAddr) -> Result<Ends, std::io::Error> {
+    let direct = Ends { client: from, server: stream.local_addr()? };
+    match shared.behind_balancer {
+        true => timeout(FIRST_LINE, proxied::ends(stream, from)).await.unwrap_or(Ok(direct)),
+        false => Ok(direct),
+    }
+}
+
 /// False: it was not given a place.
 async fn served(shared: &Shared, guest: &Guest, cut: &CancellationToken) -> bool {
     tokio::select! {
@@ -78,14 +92,13 @@ async fn served(shared: &Shared, guest: &Guest, cut: &CancellationToken) -> bool
 async fn session(
     shared: Arc<Shared>,
     stream: TcpStream,
-    client: SocketAddr,
+    ends: Ends,
     cut: CancellationToken,
     phase: watch::Sender<Phase>,
     guest: &Arc<Guest>,
     login: &Arc<OnceLock<Arc<Login>>>,
 ) -> Result<(), russh::Error> {
     stream.set_nodelay(true)?;
-    let ends = Ends { client, server: stream.local_addr()? };
     let speaker = Arc::clone(guest);
     let wire = Wire::new(stream, &cut, shared.limits.stall, move || speaker.shows(Stage::Speaking));
     let handler = Connection::new(Arc::clone(&shared), ends, Arc::clone(login), cut, phase, Arc::clone(guest));

@@ -62,6 +62,8 @@ pub(crate) const READ_BYTES: usize = 64 * 1024;
 /// A refused key costs this long, so that an account that does not exist takes as long as one that does.
 pub(crate) const REJECTION: Duration = Duration::from_millis(100);
 pub(crate) const AUTHENTICATION_ATTEMPTS: usize = 10;
+/// A balancer says at once whose a connection is; who is silent for longer is not behind it.
+pub(crate) const FIRST_LINE: Duration = Duration::from_secs(1);
 /// How often it is looked up whether a connection's key still opens its account.
 pub(crate) const ACCOUNT_LOOK: Duration = Duration::from_secs(1);
 /// What a connection has to say goodbye when everything else is over.

@@ -25,6 +25,8 @@ pub struct Options {
     pub directory: Directory,
     pub limits: Limits,
     pub metrics: Metrics,
+    /// A balancer on this machine says in a first line whose a connection is (`transport::proxied`).
+    pub behind_balancer: bool,
 }
 
 /// What all connections of one server know.
@@ -33,6 +35,7 @@ pub(crate) struct Shared {
     pub(crate) directory: Directory,
     pub(crate) limits: Limits,
     pub(crate) metrics: Metrics,
+    pub(crate) behind_balancer: bool,
     pub(crate) open: Open,
     pub(crate) seats: Seats,
     pub(crate) entrance: Arc<Entrance>,
@@ -49,7 +52,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Returns after `shutdown` when all commands have ended, or `limits.drain` later, when the rest has been cut off (its
 /// Mercurial processes have then lost their input and output, and end by themselves).
 pub async fn serve(listener: TcpListener, options: Options, open: Open, shutdown: CancellationToken) {
-    let Options { host_keys, directory, limits, metrics } = options;
+    let Options { host_keys, directory, limits, metrics, behind_balancer } = options;
     let shared = Arc::new(Shared {
         config: Arc::new(config(host_keys, &limits)),
         directory: directory.clone(),
@@ -57,6 +60,7 @@ pub async fn serve(listener: TcpListener, options: Options, open: Open, shutdown
         entrance: Entrance::new(&limits),
         limits,
         metrics,
+        behind_balancer,
         open,
         tasks: TaskTracker::new(),
         stopping: shutdown.clone(),

@@ -1,9 +1,9 @@
 //! What russh asks about one connection. Everything is refused that is not a session channel with one command.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 
+use protocol::proxy_line::Ends;
 use russh::keys::{Algorithm, HashAlg, PublicKey};
 use russh::server::{Auth, ChannelOpenHandle, Handler, Msg, PublicKeyOffer, Session, VerifiedPublicKey};
 use russh::{Channel, ChannelId, ChannelOpenFailure, Disconnect, Pty};
@@ -32,13 +32,6 @@ pub(crate) struct Login {
     pub(crate) identity: Identity,
     pub(crate) fingerprint: String,
     pub(crate) ends: Ends,
-}
-
-/// Of one connection.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Ends {
-    pub(crate) client: SocketAddr,
-    pub(crate) server: SocketAddr,
 }
 
 pub(crate) struct Connection {

@@ -12,6 +12,7 @@ mod identity;
 mod json;
 pub mod messages;
 mod pool;
+pub mod proxied;
 mod server;
 mod store;
 

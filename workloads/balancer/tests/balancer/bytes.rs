@@ -1,6 +1,7 @@
 //! What a connection carries.
 
 use balancer::Settings;
+use protocol::proxy_line::Ends;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -56,7 +57,7 @@ async fn an_endpoint_is_told_whose_a_connection_is_before_anything_else() {
     setting.want(&[&a]);
     let (_, mut stream) = setting.ask(9).await;
     stream.write_all(b"after it").await.unwrap();
-    let line = protocol::proxy_line::line(stream.local_addr().unwrap(), setting.balancer);
+    let line = protocol::proxy_line::line(Ends { client: stream.local_addr().unwrap(), server: setting.balancer });
     let mut echoed = vec![0; line.len() + 8];
     timeout(DEADLINE, stream.read_exact(&mut echoed)).await.unwrap().unwrap();
     assert_eq!(String::from_utf8(echoed).unwrap(), format!("{line}after it"));

@@ -149,6 +149,7 @@ impl Maker<'_> {
                 retry_period_seconds: master.failover.lease.retry_period.seconds,
             }),
             ssh_listen,
+            behind_balancer: true,
             host_keys_directory: self.data.join("host-keys"),
             admin_listen,
             probe_listen: None,

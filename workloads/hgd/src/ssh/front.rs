@@ -48,6 +48,7 @@ pub async fn start(base: &Base, opener: Arc<Opener>, stop: CancellationToken) ->
         directory: Directory::AuthorizedKeys(directory),
         limits: Limits::default(),
         metrics,
+        behind_balancer: base.role.behind_balancer,
     };
     let open: Open = Arc::new(move |request| opener.clone().open(request).boxed());
     let listener = listen(base.role.ssh_listen).await?;

@@ -44,6 +44,14 @@ impl Bench {
     }
 
     pub async fn with(limits: Limits, program: Program) -> Bench {
+        Bench::made(limits, program, false).await
+    }
+
+    pub async fn behind_balancer() -> Bench {
+        Bench::made(Limits::default(), programs, true).await
+    }
+
+    async fn made(limits: Limits, program: Program, behind_balancer: bool) -> Bench {
         let base = tempfile::tempdir().unwrap();
         let mut lines = String::new();
         for user in ["ann@example.com", "bob"] {
@@ -67,7 +75,8 @@ impl Bench {
         std::fs::write(base.path().join("known_hosts"), known).unwrap();
         let served = Arc::new(Served::default());
         let directory = Directory::AuthorizedKeys(AuthorizedKeys::open(&file, groups).unwrap());
-        let options = Options { host_keys, directory, limits, metrics: Metrics::new().unwrap() };
+        let metrics = Metrics::new().unwrap();
+        let options = Options { host_keys, directory, limits, metrics, behind_balancer };
         let shutdown = CancellationToken::new();
         let open = open(Arc::clone(&served), base.path().to_owned(), program);
         let server = Some(tokio::spawn(ssh_server::serve(listener, options, open, shutdown.clone())));

@@ -1,5 +1,9 @@
 //! Who gets in.
 
+use protocol::proxy_line::{self, Ends};
+use tokio::io::AsyncWriteExt;
+use tokio::net::{TcpListener, TcpStream};
+
 use crate::bench::{Bench, output, text};
 
 const SERVE: &str = "hg -R echo serve --stdio";
@@ -16,6 +20,38 @@ async fn the_right_key_lets_in_and_says_who_it_is() {
         requests.iter().map(|r| (r.user.as_str(), r.groups.iter().map(String::as_str).collect())).collect();
     assert_eq!(seen, [("ann@example.com", vec!["developers"]), ("bob", vec!["admins", "developers"])]);
     assert!(requests.iter().all(|request| request.client.ip().is_loopback()));
+}
+
+/// What a balancer does for one connection: its port.
+async fn balance(to: u16, ends: Ends) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        let (mut client, _) = listener.accept().await.unwrap();
+        let mut server = TcpStream::connect(("127.0.0.1", to)).await.unwrap();
+        server.write_all(proxy_line::line(ends).as_bytes()).await.unwrap();
+        let _ends = tokio::io::copy_bidirectional(&mut client, &mut server).await;
+    });
+    port
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_balancer_is_believed_where_the_configuration_says_that_there_is_one() {
+    let ends = Ends { client: "192.0.2.1:5".parse().unwrap(), server: "192.0.2.9:22".parse().unwrap() };
+    for (mut bench, believed) in [(Bench::behind_balancer().await, true), (Bench::start().await, false)] {
+        let port = bench.port;
+        bench.port = balance(port, ends).await;
+        let alias = format!("HostKeyAlias=[127.0.0.1]:{port}");
+        let said = output(bench.ssh("bob").args(["-o", &alias, SERVE])).await;
+        bench.port = port;
+        assert_eq!(said.status.success(), believed, "{}", text(&said.stderr));
+        assert!(bench.ask(SERVE).await.status.success(), "whoever comes directly says no such line");
+        let requests = bench.served.requests.lock().unwrap();
+        let told: Vec<_> = requests.iter().map(|r| Ends { client: r.client, server: r.server }).collect();
+        let direct = told.last().unwrap();
+        assert!(direct.client.ip().is_loopback() && direct.server.port() == bench.port, "{told:?}");
+        assert_eq!(told[..told.len() - 1], [ends][..usize::from(believed)]);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

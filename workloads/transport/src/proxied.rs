@@ -3,14 +3,16 @@
 use std::io;
 use std::net::SocketAddr;
 
-use protocol::proxy_line;
+use protocol::proxy_line::{self, Ends};
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 
-/// Believed of this machine only. Whoever sends no such line is the client: peers and people connect directly too.
-pub(crate) async fn client(stream: &mut TcpStream, from: SocketAddr) -> io::Result<SocketAddr> {
+/// A line is believed of this machine only. Whoever sends none is the client: peers and people connect directly too.
+/// Waits until `from` says anything.
+pub async fn ends(stream: &mut TcpStream, from: SocketAddr) -> io::Result<Ends> {
+    let direct = Ends { client: from, server: stream.local_addr()? };
     if !from.ip().to_canonical().is_loopback() {
-        return Ok(from);
+        return Ok(direct);
     }
     // In one piece: the balancer sends it at once, on a connection to this machine.
     let mut begin = [0; proxy_line::MAX_BYTES];
@@ -18,9 +20,9 @@ pub(crate) async fn client(stream: &mut TcpStream, from: SocketAddr) -> io::Resu
     let begin = begin.get(..length).unwrap_or_default();
     let end =
         begin.iter().position(|byte| *byte == b'\n').filter(|_| begin.starts_with(proxy_line::PREFIX.as_bytes()));
-    let Some(end) = end else { return Ok(from) };
+    let Some(end) = end else { return Ok(direct) };
     let mut line = vec![0; end + 1];
     stream.read_exact(&mut line).await?;
-    let said = std::str::from_utf8(&line).ok().and_then(proxy_line::client);
-    Ok(said.unwrap_or(from))
+    let said = std::str::from_utf8(&line).ok().and_then(proxy_line::ends);
+    Ok(said.unwrap_or(direct))
 }
