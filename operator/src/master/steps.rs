@@ -20,7 +20,6 @@ use super::build::Made;
 use super::observe::{Observed, Pool};
 use super::roles::decide as roles;
 use super::rollout::decide::{self as rollout, Step};
-use super::validate::HOST_KEYS;
 use crate::apply::{Hand, is_absent, refused};
 use crate::certificates::{self, Data, Holder, SUPERVISOR};
 use crate::context::Context;
@@ -82,7 +81,7 @@ pub async fn foundations(context: &Context, observed: &Observed, hand: &Hand<'_>
 }
 
 fn new_host_keys() -> Result<Data, Problem> {
-    let keys = tokio::task::block_in_place(ssh_server::generate_host_keys)
+    let keys = ssh_server::generate_host_keys()
         .map_err(|error| Problem::human(Reason::SecretInvalid, format!("host keys cannot be made: {error}")))?;
     Ok(keys.into_iter().map(|(name, text)| (name.to_owned(), ByteString(text.into_bytes()))).collect())
 }
@@ -120,7 +119,7 @@ fn holder_or_previous(register: &Lease) -> Option<&str> {
 
 pub fn fingerprints(observed: &Observed, host_keys: &Secret) -> Vec<String> {
     let of = |key: &&str| certificates::text(host_keys, key).and_then(|text| ssh_server::fingerprint(text).ok());
-    let found: Vec<String> = HOST_KEYS.iter().filter_map(of).collect();
+    let found: Vec<String> = ssh_server::HOST_KEY_FILES.iter().filter_map(of).collect();
     if found.is_empty() {
         let master = &observed.name;
         tracing::warn!(%master, "the host keys cannot be read");

@@ -191,6 +191,16 @@ fn each_problem_has_its_sentence() {
             "spec.hostKeysSecretRef.name: there is no Secret 'keys' in this namespace",
         ),
         (
+            Observed {
+                named_host_keys: Some(Arc::new(secret("keys", &[("ssh_host_dsa_key", "x")]))),
+                ..observed(json!({"hostKeysSecretRef": {"name": "keys"}}))
+            },
+            Class::User,
+            Reason::SecretInvalid,
+            "spec.hostKeysSecretRef.name: Secret 'keys' has none of 'ssh_host_ed25519_key', 'ssh_host_ecdsa_key', \
+             'ssh_host_rsa_key', which are to hold keys",
+        ),
+        (
             Observed { register: Some(of(register())), claims: vec![of(claim("80Gi"))], ..observed(json!({})) },
             Class::User,
             Reason::StorageShrinks,

@@ -2,6 +2,7 @@
 
 use crds::conditions::Reason;
 use k8s_openapi::api::core::v1::Secret;
+use ssh_server::HOST_KEY_FILES;
 
 use super::observe::Observed;
 use crate::certificates::text;
@@ -51,18 +52,14 @@ pub fn users(observed: &Observed) -> Result<(), Problem> {
     Err(Problem::user(Reason::SecretInvalid, sentence))
 }
 
-/// As OpenSSH names the files; the first is what all clients of today ask for.
-pub const HOST_KEYS: [&str; 2] = ["ssh_host_ed25519_key", "ssh_host_rsa_key"];
-
 fn host_keys(name: &str, secret: Option<&Secret>) -> Result<(), Problem> {
     let field = "spec.hostKeysSecretRef.name";
     let Some(secret) = secret else { return Err(missing(field, name)) };
     let texts: Vec<(&str, &str)> =
-        HOST_KEYS.into_iter().filter_map(|key| text(secret, key).map(|text| (key, text))).collect();
+        HOST_KEY_FILES.into_iter().filter_map(|key| text(secret, key).map(|text| (key, text))).collect();
     if texts.is_empty() {
-        let [first, second] = HOST_KEYS;
-        let sentence =
-            format!("{field}: Secret '{name}' has neither '{first}' nor '{second}', which are to hold keys");
+        let names = HOST_KEY_FILES.map(|name| format!("'{name}'")).join(", ");
+        let sentence = format!("{field}: Secret '{name}' has none of {names}, which are to hold keys");
         return Err(Problem::user(Reason::SecretInvalid, sentence));
     }
     for (key, text) in texts {

@@ -5,8 +5,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
-use aws_lc_rs::rsa::{KeyPair, KeySize};
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair};
 use russh::keys::ssh_key::LineEnding;
 use russh::keys::ssh_key::private::{Ed25519Keypair, KeypairData};
 use russh::keys::{HashAlg, PrivateKey};
@@ -28,19 +27,25 @@ pub enum HostKeysError {
 #[derive(Clone, Copy)]
 enum Kind {
     Ed25519,
-    /// For clients of before 2014.
-    Rsa,
+    /// NIST P-256, for clients of before 2014.
+    Ecdsa,
 }
 
-const KINDS: [(Kind, &str); 2] = [(Kind::Ed25519, "ssh_host_ed25519_key"), (Kind::Rsa, "ssh_host_rsa_key")];
+/// As OpenSSH names the files. The last is for whoever still needs it: what signs with it may tell of the key by its
+/// timing (RUSTSEC-2023-0071), so none is made.
+pub const HOST_KEY_FILES: [&str; 3] = [ED25519, ECDSA, RSA];
+const ED25519: &str = "ssh_host_ed25519_key";
+const ECDSA: &str = "ssh_host_ecdsa_key";
+const RSA: &str = "ssh_host_rsa_key";
+const MADE: [(Kind, &str); 2] = [(Kind::Ed25519, ED25519), (Kind::Ecdsa, ECDSA)];
 
-/// New keys for an installation, as [`load_or_generate`] reads them from files of these names. Blocks, for a second.
+/// New keys for an installation, as [`load_or_generate`] reads them from files of these names.
 pub fn generate_host_keys() -> Result<Vec<(&'static str, String)>, HostKeysError> {
-    KINDS.iter().map(|(kind, name)| Ok((*name, text(&generate(*kind)?)?))).collect()
+    MADE.iter().map(|(kind, name)| Ok((*name, text(&generate(*kind)?)?))).collect()
 }
 
-/// Reads the keys of `directory`; makes the ones that are not there. Blocks. Several processes may do this at once:
-/// the first one's keys count. Where nothing can be made, as in a secret's volume, one key is enough.
+/// Reads the keys of `directory`; makes the ones that are not there, but no RSA key. Blocks. Several processes may do
+/// this at once: the first one's keys count. Where nothing can be made, as in a secret's volume, one key is enough.
 pub fn load_or_generate(directory: &Path) -> Result<HostKeys, HostKeysError> {
     let failed = |path: &Path| {
         let path = path.to_owned();
@@ -49,17 +54,22 @@ pub fn load_or_generate(directory: &Path) -> Result<HostKeys, HostKeysError> {
     if !directory.is_dir() {
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(failed(directory))?;
     }
-    let mut keys = Vec::new();
-    for (kind, name) in KINDS {
+    for (kind, name) in MADE {
         let path = directory.join(name);
         if !path.try_exists().map_err(failed(&path))?
             && let Err(error) = place(&path, &generate(kind)?)
         {
-            if is_read_only(&error) && others_exist(directory) {
-                tracing::warn!(%error, path = %path.display(), "there is no host key of this kind");
+            if is_read_only(&error) && any_exists(directory) {
+                tracing::info!(%error, path = %path.display(), "there is no host key of this kind");
                 continue;
             }
             return Err(failed(&path)(error));
+        }
+    }
+    let mut keys = Vec::new();
+    for path in HOST_KEY_FILES.map(|name| directory.join(name)) {
+        if !path.try_exists().map_err(failed(&path))? {
+            continue;
         }
         let text = std::fs::read_to_string(&path).map_err(failed(&path))?;
         let key = PrivateKey::from_openssh(&text)
@@ -78,8 +88,8 @@ fn is_read_only(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied)
 }
 
-fn others_exist(directory: &Path) -> bool {
-    KINDS.iter().any(|(_, name)| directory.join(name).exists())
+fn any_exists(directory: &Path) -> bool {
+    HOST_KEY_FILES.iter().any(|name| directory.join(name).exists())
 }
 
 /// Makes an ed25519 key for somebody who has none, at `path` (mode 0600); answers its public half, type and key.
@@ -108,9 +118,9 @@ fn generate(kind: Kind) -> Result<PrivateKey, HostKeysError> {
             let pair = Ed25519Keypair::from_seed(&rand::random());
             PrivateKey::new(KeypairData::Ed25519(pair), "").map_err(|error| failed(&error))
         }
-        Kind::Rsa => {
-            let pair = KeyPair::generate(KeySize::Rsa3072).map_err(|error| failed(&error))?;
-            let der: Pkcs8V1Der<'_> = pair.as_der().map_err(|error| failed(&error))?;
+        Kind::Ecdsa => {
+            let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING).map_err(|error| failed(&error))?;
+            let der = pair.to_pkcs8v1().map_err(|error| failed(&error))?;
             russh::keys::pkcs8::decode_pkcs8(der.as_ref(), None).map_err(|error| failed(&error))
         }
     }
@@ -164,7 +174,7 @@ mod tests {
     fn keys_of_a_secret_are_read_through_its_links() {
         let directory = tempfile::tempdir().unwrap();
         let made = generate_host_keys().unwrap();
-        assert_eq!(made.iter().map(|(name, _)| *name).collect::<Vec<_>>(), KINDS.map(|(_, name)| name));
+        assert_eq!(made.iter().map(|(name, _)| *name).collect::<Vec<_>>(), [ED25519, ECDSA]);
         let volume = directory.path().join("..version");
         std::fs::create_dir(&volume).unwrap();
         for (name, text) in &made {
@@ -174,8 +184,8 @@ mod tests {
         }
         assert_eq!(load_or_generate(directory.path()).unwrap().0.len(), 2);
         let read_only = io::Error::from(io::ErrorKind::ReadOnlyFilesystem);
-        assert!(is_read_only(&read_only) && others_exist(directory.path()));
-        assert!(!others_exist(&volume.join("none")));
+        assert!(is_read_only(&read_only) && any_exists(directory.path()));
+        assert!(!any_exists(&volume.join("none")));
     }
 
     #[test]
@@ -197,7 +207,7 @@ mod tests {
         for file in files {
             assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600);
         }
-        std::fs::write(directory.join("ssh_host_rsa_key"), "nonsense").unwrap();
+        std::fs::write(directory.join(RSA), "nonsense").unwrap();
         assert!(matches!(load_or_generate(&directory), Err(HostKeysError::Damaged { .. })));
     }
 }

@@ -25,7 +25,9 @@ mod words;
 pub use authorized_keys::{AuthorizedKeys, Groups, KeysError};
 pub use directory::{Account, Directory};
 pub use hg::{Ended, Hg, Identity, Open, OpenRefused, OpenRequest};
-pub use host_keys::{HostKeys, HostKeysError, fingerprint, generate_host_keys, load_or_generate, make_user_key};
+pub use host_keys::{
+    HOST_KEY_FILES, HostKeys, HostKeysError, fingerprint, generate_host_keys, load_or_generate, make_user_key,
+};
 pub use limits::Limits;
 pub use metrics::Metrics;
 pub use serve::{Options, serve};

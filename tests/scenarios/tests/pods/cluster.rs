@@ -193,7 +193,7 @@ fn write_certificates(folder: &Path) -> Identity {
 }
 
 fn write_host_keys(folder: &Path) {
-    let kinds = [("ssh_host_ed25519_key", "ed25519"), ("ssh_host_rsa_key", "rsa")];
+    let kinds = [("ssh_host_ed25519_key", "ed25519"), ("ssh_host_ecdsa_key", "ecdsa")];
     let keys = kinds.map(|(name, kind)| {
         let path = folder.join(name);
         make_key(&path, kind);

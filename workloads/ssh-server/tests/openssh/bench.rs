@@ -44,15 +44,24 @@ impl Bench {
     }
 
     pub async fn with(limits: Limits, program: Program) -> Bench {
-        Bench::made(limits, program, false).await
+        Bench::made(tempfile::tempdir().unwrap(), limits, program, false).await
     }
 
     pub async fn behind_balancer() -> Bench {
-        Bench::made(Limits::default(), programs, true).await
+        Bench::made(tempfile::tempdir().unwrap(), Limits::default(), programs, true).await
     }
 
-    async fn made(limits: Limits, program: Program, behind_balancer: bool) -> Bench {
+    /// Somebody has put an RSA key where host keys are.
+    pub async fn with_rsa_host_key() -> Bench {
         let base = tempfile::tempdir().unwrap();
+        let folder = base.path().join("host-keys");
+        std::fs::create_dir(&folder).unwrap();
+        let rsa = folder.join("ssh_host_rsa_key");
+        run(Command::new("ssh-keygen").args(["-q", "-t", "rsa", "-N", "", "-f"]).arg(rsa)).await;
+        Bench::made(base, Limits::default(), programs, false).await
+    }
+
+    async fn made(base: tempfile::TempDir, limits: Limits, program: Program, behind_balancer: bool) -> Bench {
         let mut lines = String::new();
         for user in ["ann@example.com", "bob"] {
             let key = base.path().join(user);
