@@ -106,7 +106,7 @@ impl Heads {
         if let Some((name, value)) = line.split_once(':') {
             match (name, value.trim().parse()) {
                 ("content-length", Ok(length)) if !is_cut => self.length = length,
-                // Taken for shorter than it is, a body would be changed, and its rest would be somebody's next request.
+                // Taken for shorter than it is, a body would be changed, and its rest be somebody's next request.
                 ("content-length", _) | ("transfer-encoding", _) => self.chunked = true,
                 _ => {}
             }

@@ -16,8 +16,8 @@ use crate::connection::{ConnectError, Connection};
 const EVERY: Duration = Duration::from_secs(1);
 /// For the zygote to fork a child that says its number, which takes some milliseconds.
 const ANSWER: Duration = Duration::from_millis(1_500);
-/// Questions in a row without an answer after which a zygote that has stopped is taken for frozen. More than one: after
-/// a pause of the whole machine the first may be late.
+/// Questions in a row without an answer after which a zygote that has stopped is taken for frozen. More than one:
+/// after a pause of the whole machine the first may be late.
 const UNANSWERED: u32 = 2;
 /// The same of one that has not stopped: it may only be late, on a machine under load, and its sessions die with it.
 const UNANSWERED_RUNNING: u32 = 5;
