@@ -6,6 +6,7 @@ use std::fs::{DirBuilder, Permissions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
+use futures::future::{Either, select};
 use protocol::status::Status;
 use protocol::{InstanceName, Registry};
 use serde::{Deserialize, Serialize};
@@ -110,15 +112,14 @@ impl Server {
 
     async fn status(&self) -> Status {
         let Asks { client, masters, outlook, .. } = &self.asks;
-        let known = match apply::status(client, masters).await {
-            Some(status) => status,
-            None => {
-                let (ssh, mirrors) =
-                    tokio::join!(absence::held(client, masters), absence::shown(client, &self.mirrors));
-                absence::status(&outlook.borrow(), ssh, mirrors)
-            }
+        // At the same time: who looks while a master is frozen does not wait for it twice.
+        let told = async { tokio::join!(absence::held(client, masters), absence::shown(client, &self.mirrors)) };
+        let known = match select(pin!(apply::status(client, masters)), pin!(told)).await {
+            Either::Left((Some(known), _)) => Ok(known),
+            Either::Left((None, told)) => Err(told.await),
+            Either::Right((told, known)) => known.await.ok_or(told),
         };
-        self.with_processes(known)
+        self.with_processes(known.unwrap_or_else(|(ssh, mirrors)| absence::status(&outlook.borrow(), ssh, mirrors)))
     }
 
     fn with_processes(&self, mut status: Status) -> Status {
