@@ -28,7 +28,7 @@ pub(crate) mod says {
     pub(crate) const PATH_STAYS: &str = "the path of a repository never changes: make another HgRepository";
     pub(crate) const SPAN: &str = "h, m and s are allowed, such as 72h or 1h30m";
     pub(crate) const RETENTION_AGE: &str = "h, m and s are allowed, 1m to 8784h, such as 72h or 1h30m";
-    pub(crate) const RETENTION_SIZE: &str = "a whole number such as 500Mi or 20Gi is allowed, 1Mi to 1024Ti";
+    pub(crate) const SIZE: &str = "a whole number such as 500Mi or 20Gi is allowed, 1Mi to 1024Ti";
     pub(crate) const LEASE_SPAN: &str = "h, m and s are allowed, 1s to 24h, such as 15s";
     pub(crate) const VOLUME_SIZE: &str = "a whole number above 0 such as 500Mi or 20Gi is allowed";
     pub(crate) const VOLUME_GROWS: &str = "a volume never shrinks: the old size or more is allowed";
@@ -175,11 +175,19 @@ fn span<'de, D: Deserializer<'de>>(from: D, low: u64, high: u64, says: &str) -> 
 }
 
 pub(crate) fn retention_size<'de, D: Deserializer<'de>>(from: D) -> Result<Quantity, D::Error> {
+    size(from)
+}
+
+pub(crate) fn largest_push<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Quantity>, D::Error> {
+    size(from).map(Some)
+}
+
+fn size<'de, D: Deserializer<'de>>(from: D) -> Result<Quantity, D::Error> {
     let size = Quantity::deserialize(from)?;
     if (1 << 20..=1 << 50).contains(&size.bytes) {
         return Ok(size);
     }
-    Err(D::Error::custom(format!("'{size}' is out of range: {}", says::RETENTION_SIZE)))
+    Err(D::Error::custom(format!("'{size}' is out of range: {}", says::SIZE)))
 }
 
 pub(crate) fn host<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {

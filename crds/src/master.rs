@@ -79,6 +79,10 @@ pub struct SshMasterSpec {
     /// Set: every push is refused with this reason.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub read_only: Option<ReadOnly>,
+    /// The most that a client may send with one push; without it, 16Gi.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "bounds::largest_push")]
+    #[schemars(schema_with = "schema::largest_push")]
+    pub largest_push: Option<Quantity>,
     /// True: nothing is changed on behalf of this resource; what runs goes on.
     #[serde(default)]
     pub suspend: bool,
@@ -337,7 +341,8 @@ impl SshMasterSpec {
     /// What the master is told of it while it runs.
     pub fn settings(&self) -> protocol::MasterSettings {
         let read_only_reason = self.read_only.as_ref().map(|read_only| read_only.reason.clone());
-        protocol::MasterSettings { read_only_reason }
+        let largest_push_bytes = self.largest_push.as_ref().map(|size| size.bytes);
+        protocol::MasterSettings { read_only_reason, largest_push_bytes }
     }
 }
 

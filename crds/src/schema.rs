@@ -108,9 +108,17 @@ fn span_between(low: &str, high: &str, says: &str) -> Schema {
 }
 
 pub(crate) fn retention_size(_: &mut SchemaGenerator) -> Schema {
+    size()
+}
+
+pub(crate) fn largest_push(_: &mut SchemaGenerator) -> Schema {
+    size()
+}
+
+fn size() -> Schema {
     let whole = "self.matches(r'^[0-9]+(Ki|Mi|Gi|Ti|k|M|G|T)?$')";
     let bounds = "quantity(self).compareTo(quantity('1Mi')) >= 0 && quantity(self).compareTo(quantity('1024Ti')) <= 0";
-    text(24, &[rule(&format!("{whole} && {bounds}"), says::RETENTION_SIZE)])
+    text(24, &[rule(&format!("{whole} && {bounds}"), says::SIZE)])
 }
 
 pub(crate) fn volume_size(_: &mut SchemaGenerator) -> Schema {

@@ -68,8 +68,8 @@ const TABLE: &[(&str, &str, &str)] = &[
         "  sshHost: hg.example.org\n",
         "  shHost: hg\n",
         "my.yaml:6: spec.shHost: no such field: instances, publicUrl, sshHost, storage, log, service, \
-         hostKeysSecretRef, directory, failover, readOnly, suspend, image, resources, nodeSelector, affinity, \
-         tolerations, \
+         hostKeysSecretRef, directory, failover, readOnly, largestPush, suspend, image, resources, nodeSelector, \
+         affinity, tolerations, \
          topologySpreadConstraints, podAnnotations or imagePullSecrets is allowed here",
     ),
     ("  sshHost: hg.example.org\n", "", "my.yaml:6: spec: the field 'sshHost' is missing"),

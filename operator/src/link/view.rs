@@ -189,7 +189,7 @@ mod tests {
         let lagging = news(status(3, MirrorState::Lagging, 3));
         assert_eq!(lagging, News { installation: true, mirrors: true, ..News::default() });
         assert!(before.clone().hear_nothing().installation);
-        let settings = Some(MasterSettings { read_only_reason: Some("moving".into()) });
+        let settings = Some(MasterSettings { read_only_reason: Some("moving".into()), ..Default::default() });
         let read_only = news(Status { settings, ..status(3, MirrorState::Active, 3) });
         assert_eq!(read_only, News { installation: true, settings: true, ..News::default() });
         let log = LogStatus { refuses: Some(protocol::status::Refusal::VolumeFull), ..before.log.unwrap() };

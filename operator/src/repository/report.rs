@@ -268,7 +268,10 @@ mod tests {
     fn read_only_is_what_the_master_refuses() {
         let own = ReadOnly { reason: "closed".into() };
         let view = |settings: Option<Option<&str>>| {
-            let settings = settings.map(|reason| MasterSettings { read_only_reason: reason.map(ToOwned::to_owned) });
+            let settings = settings.map(|reason| MasterSettings {
+                read_only_reason: reason.map(ToOwned::to_owned),
+                ..Default::default()
+            });
             View { settings, ..View::default() }
         };
         let (moving, writable, older) = (view(Some(Some("moving"))), view(Some(None)), view(None));

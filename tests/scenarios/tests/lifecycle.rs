@@ -109,6 +109,7 @@ fn settings_change_on_every_instance() {
     client.hg("work", &["push", &url]).ok();
     assert_eq!(phase(&client), "public");
     all_are_read_only_as_long_as_the_file_says_so(&mut installation, &registry, &client);
+    a_push_is_as_large_as_the_file_says(&mut installation, &registry, &client);
     installation.settled();
 }
 
@@ -154,11 +155,36 @@ fn all_are_read_only_as_long_as_the_file_says_so(
 }
 
 fn said(registry: &RegistryClient, reason: Option<&str>) {
-    wait_for("the master says whether all repositories are read only", || {
+    holds(registry, |settings| settings.read_only_reason.as_deref() == reason);
+}
+
+fn holds(registry: &RegistryClient, as_told: impl Fn(&protocol::MasterSettings) -> bool) {
+    wait_for("the master says what holds for all repositories", || {
         let status: protocol::status::Status = registry.ask("/status.json").map_err(|error| error.to_string())?;
-        let said = status.settings.and_then(|settings| settings.read_only_reason);
-        if said.as_deref() == reason { Ok(()) } else { Err(format!("{said:?}")) }
+        let said = status.settings.unwrap_or_default();
+        if as_told(&said) { Ok(()) } else { Err(format!("{said:?}")) }
     });
+}
+
+/// A push that is larger than what the file names goes in when the file names more.
+fn a_push_is_as_large_as_the_file_says(installation: &mut Installation, registry: &RegistryClient, client: &Client) {
+    let url = client.push_url("one");
+    let written = client.python("work").args(["-c", "open('large', 'w').write('x' * 2**21)"]).status().unwrap();
+    assert!(written.success());
+    client.hg("work", &["commit", "-q", "-A", "-m", "two mebibytes"]).ok();
+    let records = installation.records();
+    for (field, bytes) in [("1Mi", 1_u64 << 20), ("1Gi", 1 << 30)] {
+        installation.set_master(&format!("  largestPush: {field}\n"));
+        holds(registry, |settings| settings.largest_push_bytes == Some(bytes));
+        let pushed = client.hg("work", &["push", &url]);
+        if field == "1Gi" {
+            pushed.ok();
+            continue;
+        }
+        let said = pushed.fails();
+        assert!(said.contains("the push is larger than this server takes (1.00 MB)"), "{said}");
+        assert_eq!(installation.records(), records + 1, "what may be pushed, and nothing else");
+    }
 }
 
 #[test]

@@ -228,7 +228,7 @@ mod tests {
         let plain = serde_json::to_string(&registry).unwrap();
         assert!(plain.starts_with(r#"{"through":1,"repositories":["#), "nothing is said of defaults: {plain}");
         assert_eq!(*serde_json::from_str::<Registry>(&plain).unwrap().settings(), MasterSettings::default());
-        let settings = MasterSettings { read_only_reason: Some("moving".into()) };
+        let settings = MasterSettings { read_only_reason: Some("moving".into()), ..Default::default() };
         let record = Record::SettingsChanged(crate::record::SettingsChanged { settings: settings.clone() });
         assert_eq!(record.repository(Offset(2)), None, "no lane is concerned");
         registry.apply(Offset(2), &record).unwrap();

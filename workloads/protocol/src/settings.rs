@@ -47,6 +47,10 @@ pub struct MasterSettings {
     #[n(0)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub read_only_reason: Option<String>,
+    /// The most bytes that a client sends with one push; unset: as the server's hgrc says.
+    #[n(1)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub largest_push_bytes: Option<u64>,
 }
 
 impl MasterSettings {

@@ -85,8 +85,8 @@ fn samples() -> BTreeMap<&'static str, Record> {
         let path = "integration/autoland".parse().unwrap();
         Record::RepositoryCreated(RepositoryCreated { path, format: RepositoryFormat::V1, settings })
     };
-    let all = |reason: Option<&str>| {
-        let settings = MasterSettings { read_only_reason: reason.map(str::to_owned) };
+    let all = |reason: Option<&str>, largest_push_bytes| {
+        let settings = MasterSettings { read_only_reason: reason.map(str::to_owned), largest_push_bytes };
         Record::SettingsChanged(SettingsChanged { settings })
     };
     BTreeMap::from([
@@ -115,8 +115,9 @@ fn samples() -> BTreeMap<&'static str, Record> {
             Record::CloneBundlesChanged(CloneBundlesChanged { repository, manifest: "https://x/a.hg B=v2\n".into() }),
         ),
         ("Skip", Record::Skip(Skip { repository, offset: Offset(1 << 34), user: "admin".parse().unwrap() })),
-        ("SettingsChanged", all(Some("moving"))),
-        ("SettingsChanged-plain", all(None)),
+        ("SettingsChanged", all(Some("moving"), None)),
+        ("SettingsChanged-largest-push", all(None, Some(5_000_000_000))),
+        ("SettingsChanged-plain", all(None, None)),
         ("Released", Record::Released(offsets(&[1, 24, 256, 65_536, 1 << 32]))),
         ("Published", Record::Published(offsets(&[u64::MAX]))),
         ("MirrorActive", Record::MirrorActive(MirrorActive { mirror: mirror() })),

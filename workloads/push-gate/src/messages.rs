@@ -63,7 +63,12 @@ pub enum PushedBytes {
 #[derive(Debug, Serialize, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub enum Answer {
-    Ok {},
+    #[serde(rename_all = "camelCase")]
+    Ok {
+        /// To `open`: the most that a client may send with this push, where a resource says it.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        largest_push_bytes: Option<u64>,
+    },
     /// Nothing is in the log; these lines are for the person who pushes.
     Refuse(Vec<String>),
     /// The record may be in the log.
@@ -92,6 +97,8 @@ const READ_ONLY: [&str; 2] = ["repository is read only", "all repositories curre
 const READ_ONLY_END: &str = "refusing to add changesets";
 
 impl Answer {
+    pub const OK: Answer = Answer::Ok { largest_push_bytes: None };
+
     pub fn refused(error: &LedgerError) -> Answer {
         match error {
             LedgerError::ReadOnly { all, reason } => {

@@ -42,7 +42,7 @@ impl GateMetrics {
             Answer::Refuse(_) => "refused",
             Answer::Unknown(_) => "unknown",
             // Leave to go on: no outcome yet.
-            Answer::Ok {} => return,
+            Answer::Ok { .. } => return,
         };
         self.pushes.with_label_values(&[outcome]).inc();
     }

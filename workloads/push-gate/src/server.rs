@@ -122,7 +122,7 @@ impl Session {
                 if let Some(push) = self.closing.take_if(|push| push.offset() == offset) {
                     push.settle(if failed { Close::Lost } else { Close::Done });
                 }
-                Ok(Answer::Ok {})
+                Ok(Answer::OK)
             }
         }
     }
@@ -145,7 +145,7 @@ impl Session {
         match self.gate.unsynced.changing(id).await {
             Ok(changing) => {
                 self.changing = Some(changing);
-                Answer::Ok {}
+                Answer::Ok { largest_push_bytes: self.gate.ledger.registry().await.settings().largest_push_bytes }
             }
             Err(error) => {
                 tracing::error!(%error, repository = %id, "it cannot be noted that the repository changes");
@@ -163,7 +163,7 @@ impl Session {
         let deadline = Instant::now() + LANE_WAIT;
         let ready = self.gate.lanes.wait(id, deadline, |lane| lane.applied >= last && lane.recovering == 0).await;
         if ready {
-            Answer::Ok {}
+            Answer::OK
         } else {
             Answer::refuse("the repository is still being brought up to the replication log; try again in a minute")
         }

@@ -131,6 +131,8 @@ pub const MISTAKES: &[(Kind, &str, &str)] = &[
     ),
     (Kind::SshMaster, r#"{"spec":{"readOnly":{"reason":""}}}"#, REASON),
     (Kind::SshMaster, r#"{"spec":{"readOnly":{"reason":"a\nb"}}}"#, REASON),
+    (Kind::SshMaster, r#"{"spec":{"largestPush":"1Ki"}}"#, SIZE),
+    (Kind::SshMaster, r#"{"spec":{"largestPush":"-1"}}"#, SIZE),
     (Kind::SshMaster, r#"{"spec":{"suspend":"yes"}}"#, "must be of type boolean"),
     (Kind::SshMaster, r#"{"spec":{"image":"not an image"}}"#, IMAGE),
     (Kind::SshMaster, r#"{"spec":{"resources":{"requests":{"cpu":"much"}}}}"#, "spec.resources.requests.cpu"),

@@ -10,7 +10,7 @@ mod log_files;
 mod outlook;
 mod plan;
 mod ports;
-mod read_only;
+mod settings;
 mod status_server;
 mod users;
 mod verification;
@@ -115,7 +115,7 @@ pub async fn run(options: AllInOne) -> Result<(), AllInOneError> {
         ready = make_ready(&options, &data, &plan, &resources, &users, &client, &targets) => match ready {
             Ok(()) => tokio::select! {
                 () = process::asked(&mut shutdown) => Ok(()),
-                never = read_only::follow(&client, &targets, &options.files, &resources) => match never {},
+                never = settings::follow(&client, &targets, &options.files, &resources) => match never {},
             },
             Err(error) => Err(error),
         },

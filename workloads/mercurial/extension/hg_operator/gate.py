@@ -46,9 +46,9 @@ class Gate:
                 self._ask(connection, {"op": "wait", "repository": self._repository})
 
     def open(self):
-        """Asks whether a push may begin."""
+        """Asks whether a push may begin; answers how many bytes the client may send with it, or None."""
         fields = {"user": self._user, "mayWrite": self._may_write}
-        self._check({"op": "open", "repository": self._repository, **fields})
+        return self._check({"op": "open", "repository": self._repository, **fields}).get("largestPushBytes")
 
     def append(self, applied, push, body):
         """Has the push recorded; answers where, as the gate says it."""
@@ -86,6 +86,7 @@ class Gate:
             raise Refused(UNAVAILABLE) from None
         if "ok" not in answer:
             raise Refused(answer.get("refuse") or UNAVAILABLE)
+        return answer["ok"]
 
     def _connected(self):
         if self._connection is None:

@@ -52,7 +52,7 @@ def _getpayload(original, proto):
         return original(proto)
     # Tells the client that it may begin.
     wireprotoserver._sshv1respondbytes(proto._fout, b"")
-    pieces = _pieces(proto._ui, proto._fin)
+    pieces = _pieces(proto._ui, proto._fin, session.largest_push)
     return pieces if session.refusal is None else _nothing_of(pieces)
 
 
@@ -63,8 +63,9 @@ def _nothing_of(pieces):
     yield _EMPTY.get(start, start)
 
 
-def _pieces(ui, source):
-    most = ui.configbytes(b"hg-operator", b"largest-push")
+def _pieces(ui, source, most):
+    if most is None:
+        most = ui.configbytes(b"hg-operator", b"largest-push")
     seconds = ui.configint(b"hg-operator", b"progress-timeout")
     total = looked_at = 0
     while True:

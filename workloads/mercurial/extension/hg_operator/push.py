@@ -42,6 +42,8 @@ class Session:
         self.bundle_file = None
         # Why the push that is being received will not be taken.
         self.refusal = None
+        # The most bytes that the client may send with it, where a resource says so.
+        self.largest_push = None
         # True after a transaction of the current command was recorded and has closed.
         self.recorded = False
         # The record whose transaction is not known to be over.
@@ -60,7 +62,7 @@ class Session:
     def ask(self, ui):
         """Before anything of a push is received: None, or why it is not taken."""
         try:
-            self._gate.open()
+            self.largest_push = self._gate.open()
         except gate.Refused as refusal:
             return _abort(ui, refusal)
         return None

@@ -54,6 +54,10 @@ class Bounds(Case):
     def test_the_largest_push(self):
         self.ends("largest-push = 1 MB", "larger than this server takes (1.00 MB)", *([b"x" * MEGABYTE] * 2))
 
+    def test_the_largest_push_as_the_gate_says_it(self):
+        self.gate.answers = {"open": {"ok": {"largestPushBytes": MEGABYTE}}}
+        self.ends("largest-push = 1 KB", "larger than this server takes (1.00 MB)", *([b"x" * MEGABYTE] * 2))
+
     def test_a_silent_client(self):
         self.ends("progress-timeout = 1", "nothing has come for 1 seconds within a push", b"HG20")
 

@@ -113,7 +113,7 @@ async fn a_push_that_is_on_its_way_is_refused_when_all_become_read_only() {
     let path: RepositoryPath = "a".parse().unwrap();
     let created = ledger.put(path.clone(), RepositorySettings::default()).await.unwrap();
     let repository = ledger.by_path(&path).await.unwrap().id;
-    let moving = MasterSettings { read_only_reason: Some("moving".into()) };
+    let moving = MasterSettings { read_only_reason: Some("moving".into()), ..Default::default() };
     let told = ledger.put_settings(moving.clone()).await.unwrap();
     assert_eq!(ledger.put_settings(moving).await.unwrap(), told, "unchanged settings write nothing");
     let all = |error: LedgerError| crate::messages::Answer::refused(&error);

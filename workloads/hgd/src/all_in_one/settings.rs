@@ -1,5 +1,5 @@
-//! `spec.readOnly` of the SshMaster while all-in-one runs. It is the one field that takes effect as soon as the file
-//! is written; everything else waits for the next start.
+//! `spec.readOnly` and `spec.largestPush` of the SshMaster while all-in-one runs. They are the fields that take effect
+//! as soon as the file is written; everything else waits for the next start.
 
 use std::convert::Infallible;
 use std::path::PathBuf;
@@ -27,14 +27,28 @@ pub async fn follow(client: &Client, masters: &[Target], files: &[PathBuf], appl
         match super::read(files).map(|resources| settings(&resources)) {
             Ok(Some(wanted)) if applied.as_ref() != Some(&wanted) => {
                 apply::settings(client, masters, &wanted).await;
-                match &wanted.read_only_reason {
-                    Some(reason) => eprintln!("hgd: every push is refused from here on: {reason}"),
-                    None => eprintln!("hgd: pushes are taken again"),
-                }
+                say(&applied.unwrap_or_default(), &wanted);
                 applied = Some(wanted);
             }
             Ok(_) => {}
-            Err(error) => eprintln!("hgd: spec.readOnly stays as it is, because its file cannot be read: {error}"),
+            Err(error) => {
+                eprintln!("hgd: what holds for all pushes stays as it is, because the file cannot be read: {error}")
+            }
+        }
+    }
+}
+
+fn say(before: &MasterSettings, now: &MasterSettings) {
+    if before.read_only_reason != now.read_only_reason {
+        match &now.read_only_reason {
+            Some(reason) => eprintln!("hgd: every push is refused from here on: {reason}"),
+            None => eprintln!("hgd: pushes are taken again"),
+        }
+    }
+    if before.largest_push_bytes != now.largest_push_bytes {
+        match now.largest_push_bytes {
+            Some(bytes) => eprintln!("hgd: a push may have {bytes} bytes from here on"),
+            None => eprintln!("hgd: the largest push is what data/hgrc says from here on"),
         }
     }
 }
