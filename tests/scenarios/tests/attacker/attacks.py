@@ -93,10 +93,22 @@ def idle_logins(target):
         process.wait()
 
 
-def slow_readers(target):
+def slow_readers_of_files(target):
+    _read_slowly(target, target.large)
+
+
+def slow_readers_of_archives(target):
+    _read_slowly(target, "/%s/archive/tip.tar.gz" % target.own)
+
+
+def slow_clones(target):
+    _read_slowly(target, "/%s?cmd=changegroup&roots=%s" % (target.own, "0" * 40))
+
+
+def _read_slowly(target, path):
     def work():
         with target.connect(target.http_address, small=True) as connection:
-            connection.sendall(b"GET %s HTTP/1.1\r\nHost: x\r\n\r\n" % target.large.encode())
+            connection.sendall(b"GET %s HTTP/1.1\r\nHost: x\r\n\r\n" % path.encode())
             while not target.stopped.wait(STEP_SECONDS):
                 if not connection.recv(int(65536 * STEP_SECONDS)):
                     return
@@ -149,14 +161,29 @@ def endless_payload(target):
     target.many(2, work)
 
 
-def bomb(target):
-    """A bundle of one megabyte whose first part is a gigabyte of zeros."""
+def _gigabyte(start, megabyte):
+    """`start` and a thousand times `megabyte`, packed into a thousandth."""
     pack = zlib.compressobj(9)
-    start = pack.compress(struct.pack(">l", 1 << 30)) + pack.flush(zlib.Z_FULL_FLUSH)
+    packed = pack.compress(start) + pack.flush(zlib.Z_FULL_FLUSH)
     # What follows a full flush can be said again.
-    megabyte = pack.compress(bytes(1 << 20)) + pack.flush(zlib.Z_FULL_FLUSH)
-    payload = b"HG10GZ" + start + 1024 * megabyte
+    return packed + 1024 * (pack.compress(megabyte) + pack.flush(zlib.Z_FULL_FLUSH))
 
+
+def revision_bomb(target):
+    """A bundle of one megabyte whose first revision is a gigabyte of zeros."""
+    _bomb(target, b"HG10GZ" + _gigabyte(struct.pack(">l", 1 << 30), bytes(1 << 20)))
+
+
+def part_bomb(target):
+    """As many heads that are checked, in pieces."""
+    kind, compression = b"check:heads", b"Compression=GZ"
+    header = struct.pack(">B%dsIBB" % len(kind), len(kind), kind, 0, 0, 0)
+    start = struct.pack(">I", len(header)) + header
+    packed = _gigabyte(start, struct.pack(">I", 1 << 20) + bytes(1 << 20))
+    _bomb(target, b"HG20" + struct.pack(">I", len(compression)) + compression + packed)
+
+
+def _bomb(target, payload):
     def work():
         session = target.serve(target.own)
         heads = b"force".hex().encode()
@@ -177,5 +204,5 @@ def heavy_work_as_light(target):
     target.many(8, lambda: [target.get(path) for path in paths])
 
 
-ATTACKS = [silent_connections, idle_logins, slow_readers, backtracking, dripping_bodies, endless_headers,
-           endless_payload, bomb, heavy_work_as_light]
+ATTACKS = [silent_connections, idle_logins, slow_readers_of_files, slow_readers_of_archives, slow_clones, backtracking,
+           dripping_bodies, endless_headers, endless_payload, revision_bomb, part_bomb, heavy_work_as_light]

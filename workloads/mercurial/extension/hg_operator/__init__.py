@@ -8,7 +8,7 @@ apply records; `view` and `web` show them; `zygote` is the process that all of t
 
 from mercurial import registrar
 
-from . import acceptable, admission, payload, push, view
+from . import acceptable, admission, bundle_parts, payload, push, view
 
 testedwith = b"6.3.2 7.2.4"
 minimumhgversion = b"6.3"
@@ -24,9 +24,12 @@ configitem(b"hg-operator", b"url", default=b"")
 configitem(b"hg-operator", b"path", default=b"")
 # A lane begins nothing with less free space than this: transactions need some, to be rolled back too.
 configitem(b"hg-operator", b"reserved-space", default=b"1 MB")
-# What one command may cost: its memory, any file that it writes, what a client may send with a push, and the seconds
-# for which a client may neither send what it has announced nor read what it has asked for.
+# What one command over SSH, one import and one web worker may have of memory.
 configitem(b"hg-operator", b"command-memory", default=b"2 GB")
+configitem(b"hg-operator", b"import-memory", default=b"8 GB")
+configitem(b"hg-operator", b"answer-memory", default=b"4 GB")
+# What else one command may cost: any file that it writes, what a client may send with a push, and the seconds
+# for which a client may neither send what it has announced nor read what it has asked for.
 configitem(b"hg-operator", b"file-size", default=b"64 GB")
 configitem(b"hg-operator", b"largest-push", default=b"16 GB")
 configitem(b"hg-operator", b"progress-timeout", default=600)
@@ -43,6 +46,7 @@ def uisetup(ui):
 
 def extsetup(ui):
     acceptable.extsetup(ui)
+    bundle_parts.extsetup(ui)
     payload.extsetup(ui)
     push.extsetup(ui)
     view.extsetup(ui)

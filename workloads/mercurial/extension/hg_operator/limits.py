@@ -10,12 +10,27 @@ import struct
 from mercurial import util
 
 
-def apply(ui):
+COMMAND = b"command-memory"
+IMPORT = b"import-memory"
+ANSWER = b"answer-memory"
+
+# The setting that holds for this process.
+_memory = COMMAND
+
+
+def apply(ui, memory):
     """From here on this process keeps to the bounds of the configuration; what it starts does as well."""
-    for kind, name in ((resource.RLIMIT_AS, b"command-memory"), (resource.RLIMIT_FSIZE, b"file-size")):
+    global _memory
+    _memory = memory
+    for kind, name in ((resource.RLIMIT_AS, memory), (resource.RLIMIT_FSIZE, b"file-size")):
         most = ui.configbytes(b"hg-operator", name)
         _soft, hard = resource.getrlimit(kind)
         resource.setrlimit(kind, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard))
+
+
+def memory(ui):
+    """The most that this process may have, in bytes."""
+    return ui.configbytes(b"hg-operator", _memory)
 
 
 def end_unread_answers(ui, descriptors):
@@ -33,8 +48,7 @@ def end_unread_answers(ui, descriptors):
 def sentence(ui, why):
     """Which bound was met, if `why` is of one."""
     if isinstance(why, MemoryError):
-        most = util.bytecount(ui.configbytes(b"hg-operator", b"command-memory"))
-        return b"this needs more memory than one command may have on this server (%s)" % most
+        return b"this needs more memory than one command may have on this server (%s)" % util.bytecount(memory(ui))
     if isinstance(why, OSError) and why.errno == errno.EFBIG:
         most = util.bytecount(ui.configbytes(b"hg-operator", b"file-size"))
         return b"this makes a file larger than one may be on this server (%s)" % most

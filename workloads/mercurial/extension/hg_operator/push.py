@@ -40,6 +40,8 @@ class Session:
         self._spool = spool_directory
         # What the client is sending, where that is kept in a file.
         self.bundle_file = None
+        # The type of the part that is being processed.
+        self.part = None
         # Why the push that is being received will not be taken.
         self.refusal = None
         # The most bytes that the client may send with it, where a resource says so.
@@ -242,9 +244,10 @@ class as_abort:
         # A bundle made by hand, most likely; what is wrong with it may be a fault of ours as well.
         print_exception(why, file=self._session.log)
         recorded = self._session.recorded
-        what = b"the push is recorded, but its answer cannot be made" if recorded else b"the push cannot be taken"
-        name = type(why).__name__.encode("ascii", "replace")
-        raise error.Abort(b"%s: %s: %s" % (what, name, stringutil.forcebytestr(why))) from why
+        if recorded:
+            raise error.Abort(b"the push is recorded, but its answer cannot be made") from why
+        what = b"its bundle" if self._session.part is None else b"its part '%s'" % self._session.part
+        raise error.Abort(b"the push cannot be taken: %s cannot be read (the server's log says more)" % what) from why
 
 
 # Mercurial's own code has an answer to these.

@@ -11,7 +11,7 @@ import traceback
 
 from mercurial import error
 
-from . import answer_memory, content_policy, frames, named_hashes, processor_time, searches, stream_clone
+from . import answer_memory, content_policy, frames, limits, named_hashes, processor_time, searches, stream_clone
 from . import web_application, wire_arguments, wsgi_bytes
 
 MAX_REQUEST_BODY_BYTES = 16 * 1024 * 1024
@@ -39,7 +39,7 @@ def run(connection, _config, baseui):
             received = incoming.receive(MAX_REQUEST_BODY_BYTES)
             if received is None:
                 return
-            large = _answer(applications, stream, time_bound, *received)
+            large = _answer(baseui, applications, stream, time_bound, *received)
             answered += 1
             if time_bound.is_used_up:
                 return  # it was stopped anywhere: what it has in memory is not to be trusted
@@ -52,7 +52,7 @@ def run(connection, _config, baseui):
         stream.close()
 
 
-def _answer(applications, stream, time_bound, request, body):
+def _answer(ui, applications, stream, time_bound, request, body):
     """Answers one request; True when the answer was larger than one chunk."""
     answer = _Answer(stream, time_bound, request.get('method') == 'HEAD')
     try:
@@ -74,6 +74,9 @@ def _answer(applications, stream, time_bound, request, body):
     except error.RepoError as why:
         _report(request, why)
         answer.fail('500 Internal Server Error', 'the repository cannot be read\n')
+    except MemoryError as why:
+        _report(request, why)
+        answer.fail('500 Internal Server Error', '%s\n' % limits.sentence(ui, why).decode())
     except Exception as why:  # whatever went wrong with one request, the next is answered
         _report(request, why)
         answer.fail('500 Internal Server Error', 'the request failed: %s\n' % type(why).__name__)

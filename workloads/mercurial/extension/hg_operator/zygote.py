@@ -149,9 +149,10 @@ def _run(sock, config, baseui):
     connection.send({"pid": os.getpid()})
     mode = request.get("mode")
     if mode == "serve":
-        limits.apply(baseui)
+        limits.apply(baseui, limits.COMMAND)
         serve.run(connection, request, descriptors, config, baseui)
     elif mode == "fetch":
+        limits.apply(baseui, limits.IMPORT)
         fetch.run(connection, request, config, baseui)
     elif mode == "lane":
         # Only these: on a standby that becomes master, what serves people was forked later and is not slowed down.
@@ -159,6 +160,7 @@ def _run(sock, config, baseui):
             os.nice(BACKGROUND_NICENESS)
         lane.run(connection, config, baseui)
     elif mode == "web":
+        limits.apply(baseui, limits.ANSWER)
         web.run(connection, config, baseui)
     elif mode == "prove":
         prove.run(connection, request, config)

@@ -84,7 +84,7 @@ class Wire:
 
     def __init__(self, instance, **options):
         self.connection, self.stdin, self.stdout, self._stderr = serve(instance, "r", **options)
-        self.connection.receive()
+        self.pid = self.connection.receive()[0]["pid"]
 
     def send(self, text):
         self.stdin.write(text)
@@ -102,6 +102,16 @@ class Wire:
             self.send(b"%d\n%s" % (len(piece), piece))
         self.send(b"0\n")
         return self.parts()
+
+    def answer_of(self, sent):
+        """What a push of whatever kind is answered with: the values of all parts' params, or nothing."""
+        self.begin_unbundle()
+        self.send(b"%d\n%s0\n" % (len(sent), sent))
+        if self.stdout.peek()[:1] == b"H":
+            return [value for _type, params in self.parts() for value in params.values()]
+        if int(self.stdout.readline()) == 0:
+            self.stdout.read(int(self.stdout.readline()))
+        return []
 
     def parts(self):
         """What a bundle2 that comes now consists of."""

@@ -70,6 +70,28 @@ class Bounds(Case):
             self.assertIn("this is no push", wire.said())
             wire.close()
 
+    def test_parts_that_are_larger_than_any_is(self):
+        self.restart("")
+        zeros = b"\0" * MEGABYTE
+        kinds = (b"check:heads", b"check:phases", b"bookmarks", b"obsmarkers", b"replycaps", b"of-nobody")
+        for kind in kinds:
+            wire = Wire(self.ssh)
+            sent = bundle(part(kind, iter([zeros] * 600), mandatory=False), compression=b"GZ")
+            self.assertLess(len(sent), MEGABYTE)
+            answer = wire.unbundle(sent)
+            # In the whole session so far, its fork of the zygote included.
+            megabytes = self.largest_megabytes(wire)
+            wire.close()
+            said = b"a part '%s' may not be larger than 64.0 MB on this server" % kind
+            if kind != b"of-nobody":  # is skipped over
+                self.assertEqual(dict(answer)[b"error:abort"], {b"message": said})
+            self.assertLess(megabytes, 600, kind)
+
+    def largest_megabytes(self, wire):
+        with open("/proc/%d/status" % wire.pid) as file:
+            (line,) = [line for line in file if line.startswith("VmHWM")]
+        return int(line.split()[1]) // 1024
+
     def test_memory(self):
         """A small bundle of which one chunk is large."""
         zeros = b"\0" * MEGABYTE
