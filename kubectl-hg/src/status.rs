@@ -46,7 +46,8 @@ pub async fn status(client: Client, options: &Status) -> Result<String, CommandE
         Err(error) => Err(error.to_string()),
     };
     let aside = quarantined(client, &namespace, &options.which.name).await?;
-    print(register, master.status.unwrap_or_default(), &aside, Timestamp::now(), options.output)
+    let read_only = master.spec.read_only.map(|read_only| read_only.reason);
+    print(register, master.status.unwrap_or_default(), read_only, &aside, Timestamp::now(), options.output)
 }
 
 /// The SshMaster's repositories that somebody has set aside, each with who.
@@ -85,6 +86,7 @@ fn waits_for(register: &Result<State, String>, status: &SshMasterStatus, now: Ti
 fn print(
     register: Result<State, String>,
     status: SshMasterStatus,
+    read_only: Option<String>,
     quarantined: &[(String, String)],
     now: Timestamp,
     output: Format,
@@ -100,6 +102,7 @@ fn print(
             "lastPromotion": status.last_promotion,
             "mirrors": status.mirrors,
             "conditions": status.conditions,
+            "readOnly": read_only,
             "quarantined": quarantined.iter().cloned().collect::<BTreeMap<_, _>>(),
         }))?);
     }
@@ -117,6 +120,9 @@ fn print(
         state.generation,
         status.mirrors.as_deref().unwrap_or("-"),
     );
+    if let Some(reason) = read_only {
+        text += &format!("\nRead only:       {reason}");
+    }
     for condition in &status.conditions {
         let message = if condition.message.is_empty() { &condition.reason } else { &condition.message };
         text += &format!("\n{:<20}{:<9}{message}", format!("{}:", condition.type_), condition.status);
@@ -145,7 +151,7 @@ mod tests {
 
     #[test]
     fn what_is_waited_for_is_told_beside_the_master() {
-        let now = Timestamp::from_millisecond(10_500).unwrap();
+        let (now, moving) = (Timestamp::from_millisecond(10_500).unwrap(), || Some("moving".to_owned()));
         let aside = [("a/b".to_owned(), "set aside on web-mirror-0".to_owned())];
         let begun = Promotion { from: None, reason: "the master is silent".into(), begun: 6_000, made: None };
         let frozen = State { promotion: Some(Box::new(begun)), ..State::default() };
@@ -167,13 +173,16 @@ mod tests {
                 "Master:          none: the register cannot be read: Lease code/hg is missing; nobody is in sync\n",
             ),
         ] {
-            let text = print(register.clone(), status(conditions.clone()), &aside, now, Format::Table).unwrap();
+            let text =
+                print(register.clone(), status(conditions.clone()), moving(), &aside, now, Format::Table).unwrap();
             assert!(text.starts_with(expected), "{text}");
+            assert!(text.contains("\nRead only:       moving\n"), "{text}");
             assert!(text.ends_with("\nIn quarantine:   a/b: set aside on web-mirror-0"), "{text}");
             let has_master = register.as_ref().is_ok_and(|state| state.master.is_some());
-            let json: Value =
-                serde_json::from_str(&print(register, status(conditions), &aside, now, Format::Json).unwrap())
-                    .unwrap();
+            let json: Value = serde_json::from_str(
+                &print(register, status(conditions), moving(), &aside, now, Format::Json).unwrap(),
+            )
+            .unwrap();
             assert_eq!(json["master"].is_null(), !has_master, "{json}");
         }
     }

@@ -74,17 +74,26 @@ pub fn status(
         quarantined: Vec::new(),
     };
     let unsaid = || Absence {
-        milliseconds: 0,
+        milliseconds: outlook.before_it_opened,
         sentence: "the master does not say how it is; a new one first takes its logs".to_owned(),
         ends_within: None,
     };
+    let mirrors: Vec<MirrorStatus> = mirrors.into_iter().map(mirror).collect();
+    let mut repositories = best.map(|best| best.repositories).unwrap_or_default();
+    let answering = mirrors.iter().filter(|mirror| mirror.state != MirrorState::Unreachable);
+    let shown_by_all = answering.map(|mirror| mirror.published).min().unwrap_or(Offset::ZERO);
+    for repository in &mut repositories {
+        // What is newer may be shown as well: nobody knows.
+        repository.published =
+            if repository.newest <= shown_by_all { repository.newest } else { repository.published };
+    }
     Status {
         master: None,
         absence: Some(outlook.absence.clone().unwrap_or_else(unsaid)),
         generation: outlook.generation,
         instances,
-        mirrors: mirrors.into_iter().map(mirror).collect(),
-        repositories: best.map(|best| best.repositories).unwrap_or_default(),
+        mirrors,
+        repositories,
         ..Status::default()
     }
 }
@@ -96,9 +105,13 @@ mod tests {
     #[test]
     fn what_each_says_of_itself_is_shown_without_a_master() {
         let held = |name: &str, applied: u64, tip: &str| -> Held {
+            let repositories = [4, 5].map(|newest| {
+                serde_json::json!({"path": format!("{tip}/{newest}"), "tip": null, "heads": 0, "changesets": 0,
+                    "published": 0, "newest": newest})
+            });
             serde_json::from_value(serde_json::json!({
                 "instance": {"name": name, "role": "standby", "pid": null, "generation": 7, "applied": applied},
-                "repositories": [{"path": tip, "tip": null, "heads": 0, "changesets": 0, "published": 0}],
+                "repositories": repositories,
             }))
             .unwrap()
         };
@@ -121,6 +134,7 @@ mod tests {
         assert_eq!(roles, [(Role::Unknown, false, 0), (Role::Standby, false, 4), (Role::Standby, true, 5)]);
         let states: Vec<_> = status.mirrors.iter().map(|one| (one.state, one.published.0)).collect();
         assert_eq!(states, [(MirrorState::Active, 4), (MirrorState::Unreachable, 0)]);
-        assert_eq!(status.repositories[0].path.as_str(), "new");
+        let shown: Vec<_> = status.repositories.iter().map(|one| (one.path.as_str(), one.published.0)).collect();
+        assert_eq!(shown, [("new/4", 4), ("new/5", 0)], "as far as every mirror that answers shows it");
     }
 }

@@ -10,6 +10,9 @@ use protocol::status::{Absence, Role};
 use protocol::{Generation, InstanceName};
 use register::State;
 
+/// How long a master that has opened may take until it says how it is.
+const MOMENT: Duration = Duration::from_secs(10);
+
 #[derive(Clone, Debug, Default)]
 pub struct Outlook {
     pub generation: Generation,
@@ -19,6 +22,9 @@ pub struct Outlook {
     pub absence: Option<Absence>,
     /// When one last did.
     pub led: Duration,
+    /// Milliseconds without a master before the present one opened, while that was a moment ago.
+    pub before_it_opened: u64,
+    pub opened: Duration,
 }
 
 /// One look of the governor.
@@ -38,7 +44,12 @@ impl Outlook {
             self.in_sync = register.value.in_sync.clone();
         }
         let Some((sentence, ends_within)) = look.absence() else {
-            (self.absence, self.led) = (None, look.now);
+            if let Some(absence) = self.absence.take() {
+                (self.before_it_opened, self.opened) = (absence.milliseconds, look.now);
+            } else if look.now.saturating_sub(self.opened) > MOMENT {
+                self.before_it_opened = 0;
+            }
+            self.led = look.now;
             return;
         };
         let milliseconds = milliseconds(look.now.saturating_sub(self.led));
@@ -197,5 +208,22 @@ mod tests {
             Look { now: seconds(10), observed: &observed, policy: &policy, step: &Step::Nothing, missing: None };
         outlook.update(&look);
         assert_eq!((outlook.absence, outlook.led), (None, seconds(10)));
+    }
+
+    #[test]
+    fn the_time_without_a_master_is_known_until_the_next_one_has_said_how_it_is() {
+        let (mut outlook, policy) = (Outlook::default(), Policy::default());
+        for (at, opens, before) in [(4, false, 0), (5, true, 4000), (15, true, 4000), (16, true, 0)] {
+            let observed = observed(Some(NAME), Some((at, opens)));
+            let step = Step::Nothing;
+            outlook.update(&Look {
+                now: seconds(at),
+                observed: &observed,
+                policy: &policy,
+                step: &step,
+                missing: None,
+            });
+            assert_eq!(outlook.before_it_opened, before, "at {at} s");
+        }
     }
 }

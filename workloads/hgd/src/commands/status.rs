@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use protocol::Offset;
-use protocol::status::{Absence, Status};
+use protocol::status::{Absence, MirrorState, Role, Status};
 
 use super::ask::ask;
 use crate::cli::{self, Format};
@@ -37,26 +37,30 @@ fn table(status: &Status) -> String {
     let newest = status.instances.iter().map(|i| i.applied).max().unwrap_or_default();
     let pid = |pid: Option<u32>| pid.map_or("-".to_owned(), |pid| pid.to_string());
     let lag = |offset: Offset| newest.0.saturating_sub(offset.0).to_string();
+    // What nobody says is no number.
+    let said = |said: bool, text: String| if said { text } else { "-".to_owned() };
     let mut rows =
         vec![["INSTANCE", "ROLE", "IN-SYNC", "PID", "GENERATION", "APPLIED", "LAG"].map(str::to_owned).to_vec()];
     for i in &status.instances {
-        let role = format!("{:?}", i.role).to_lowercase();
+        let (role, heard) = (format!("{:?}", i.role).to_lowercase(), i.role != Role::Unknown);
         rows.push(vec![
             i.name.to_string(),
             role,
             if i.in_sync { "yes" } else { "no" }.to_owned(),
             pid(i.pid),
-            i.generation.to_string(),
-            i.applied.to_string(),
-            lag(i.applied),
+            said(heard, i.generation.to_string()),
+            said(heard, i.applied.to_string()),
+            said(heard, lag(i.applied)),
         ]);
     }
-    let unable = status.unable.as_ref().map(|why| format!("pushes fail on the master: {why}\n\n"));
-    let mut text = status.absence.as_ref().map(absent).or(unable).unwrap_or_default() + &columns(&rows);
+    let mut text = notices(status) + &columns(&rows);
     rows = vec![["MIRROR", "STATE", "PID", "APPLIED", "PUBLISHED", "LAG", "URL"].map(str::to_owned).to_vec()];
     for m in &status.mirrors {
         let state = format!("{:?}", m.state);
-        let cells = [pid(m.pid), m.applied.to_string(), m.published.to_string(), lag(m.published), m.url.clone()];
+        let heard = m.state != MirrorState::Unreachable || m.applied > Offset::ZERO;
+        let numbers = [m.applied.to_string(), m.published.to_string(), lag(m.published)];
+        let cells =
+            std::iter::once(pid(m.pid)).chain(numbers.map(|number| said(heard, number))).chain([m.url.clone()]);
         rows.push([m.name.to_string(), state].into_iter().chain(cells).collect());
     }
     text += &format!("\n{}", columns(&rows));
@@ -68,7 +72,7 @@ fn table(status: &Status) -> String {
             tip,
             r.heads.to_string(),
             r.changesets.to_string(),
-            r.published.to_string(),
+            said(r.published > Offset::ZERO, r.published.to_string()),
         ]);
     }
     text + &format!("\n{}", columns(&rows)) + &quarantined(status)
@@ -84,6 +88,13 @@ fn quarantined(status: &Status) -> String {
 }
 
 /// Above everything else: it is why somebody looks.
+fn notices(status: &Status) -> String {
+    let unable = || status.unable.as_ref().map(|why| format!("pushes fail on the master: {why}\n\n"));
+    let read_only = status.settings.as_ref().and_then(|settings| settings.read_only_reason.as_ref());
+    let read_only = read_only.map(|reason| format!("all repositories are read only: {reason}\n\n"));
+    status.absence.as_ref().map(absent).or_else(unable).unwrap_or_default() + &read_only.unwrap_or_default()
+}
+
 fn absent(absence: &Absence) -> String {
     let seconds = |milliseconds: u64| format!("{:.1} s", Duration::from_millis(milliseconds).as_secs_f64());
     let end = absence.ends_within.map(|end| format!(" (in {} at the latest)", seconds(end))).unwrap_or_default();
@@ -106,6 +117,7 @@ fn columns(rows: &[Vec<String>]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use protocol::MasterSettings;
     use serde_json::json;
 
     use super::*;
@@ -149,6 +161,30 @@ mod tests {
         status.mirrors[0].quarantined = vec!["projects/tools".parse().unwrap()];
         let expected = "\nIN QUARANTINE   ON\nhello           ssh-1\nprojects/tools  mirror-0\n";
         assert!(table(&status).ends_with(expected), "{}", table(&status));
+    }
+
+    #[test]
+    fn that_all_is_read_only_is_said() {
+        let settings = MasterSettings { read_only_reason: Some("moving".into()), ..Default::default() };
+        let text = table(&Status { settings: Some(settings), ..status() });
+        assert!(text.starts_with("all repositories are read only: moving\n\nINSTANCE "), "{text}");
+    }
+
+    #[test]
+    fn what_nobody_says_is_no_number() {
+        let mut status = status();
+        status.instances[0].role = Role::Unknown;
+        (status.mirrors[0].state, status.mirrors[0].applied) = (MirrorState::Unreachable, Offset::ZERO);
+        status.repositories[0].published = Offset::ZERO;
+        let text = table(&status);
+        for (row, cells) in [
+            ("ssh-0 ", vec!["ssh-0", "unknown", "yes", "11437", "-", "-", "-"]),
+            ("mirror-0 ", vec!["mirror-0", "Unreachable", "11439", "-", "-", "-", "http://127.0.0.1:20962"]),
+            ("hello ", vec!["hello", "6df249f97351", "1", "1", "-"]),
+        ] {
+            let line = text.lines().find(|line| line.starts_with(row)).unwrap();
+            assert_eq!(line.split_whitespace().collect::<Vec<_>>(), cells, "{text}");
+        }
     }
 
     #[test]
