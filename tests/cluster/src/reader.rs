@@ -1,9 +1,7 @@
 //! A reader who asks all the time, and tries once more when an answer fails.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc;
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -19,7 +17,8 @@ const AGAIN_AFTER: Duration = Duration::from_millis(500);
 const PAUSE: Duration = Duration::from_millis(50);
 
 pub struct Reader {
-    stop: Arc<AtomicBool>,
+    /// The reader ends when it is dropped.
+    stop: mpsc::Sender<()>,
     thread: JoinHandle<Seen>,
 }
 
@@ -47,14 +46,13 @@ impl Reader {
     }
 
     fn begin(cluster: &Cluster, gives_up: bool) -> Reader {
-        let stop = Arc::new(AtomicBool::new(false));
+        let (stop, stopped) = mpsc::channel();
         let (service, mirrors) = (cluster.ready().http.clone(), cluster.mirrors.clone());
-        let until = Arc::clone(&stop);
         let thread = std::thread::spawn(move || {
             let mut seen = Seen { gives_up, ..Seen::default() };
-            while !until.load(Ordering::Relaxed) {
+            seen.round(&service, &mirrors);
+            while stopped.recv_timeout(PAUSE) == Err(RecvTimeoutError::Timeout) {
                 seen.round(&service, &mirrors);
-                std::thread::park_timeout(PAUSE);
             }
             seen
         });
@@ -68,7 +66,7 @@ impl Reader {
     }
 
     fn end(self) -> Seen {
-        self.stop.store(true, Ordering::Relaxed);
+        drop(self.stop);
         self.thread.join().unwrap()
     }
 
@@ -155,10 +153,14 @@ impl Seen {
             }
             if failures.len() == 1 {
                 self.again += 1;
-                std::thread::park_timeout(AGAIN_AFTER);
+                wait_before_the_other_try();
             }
         }
         self.lost.push((begun, format!("{path}: {failures:?}")));
         None
     }
+}
+
+fn wait_before_the_other_try() {
+    std::thread::park_timeout(AGAIN_AFTER);
 }

@@ -158,17 +158,16 @@ fn a_mirror_that_was_scaled_away_is_not_waited_for() {
 
 #[test]
 fn a_running_push_ends_before_its_pod() {
-    let mut cluster = started("[hooks]\npretxnchangegroup.slow = sleep 4\n");
+    let mut cluster = started("[hooks]\npretxnchangegroup.slow = touch .hg/pushing && sleep 4\n");
     cluster.create("a/b");
     let client = cluster.client("developer@example.com");
     client.init("work");
     let url = client.push_url("a/b");
     let push = client.start("work", &["push", &url]);
-    wait_for("a running command", || match cluster.pods["hg-ssh-0"].metric("hg_operator_ssh_commands") {
-        Some(1.0) => Ok(()),
-        other => Err(format!("{other:?}")),
+    wait_for("the push is in its transaction", || match cluster.pods["hg-ssh-0"].has_in_a_repository("pushing") {
+        true => Ok(()),
+        false => Err("its hook has not begun".to_owned()),
     });
-    std::thread::park_timeout(Duration::from_secs(1));
     let begun = Instant::now();
     cluster.pods.get_mut("hg-ssh-0").unwrap().terminate();
     wait_longer_for(Duration::from_secs(3), "the pod leaves its Service", || {

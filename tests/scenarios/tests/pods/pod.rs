@@ -89,6 +89,12 @@ impl Pod {
         line.trim().parse().ok()
     }
 
+    /// Whether a file of this name is in the `.hg` of one of its repositories.
+    pub fn has_in_a_repository(&self, file: &str) -> bool {
+        let repositories = fs::read_dir(self.folder.join("data").join(&self.name).join("repositories")).unwrap();
+        repositories.map(Result::unwrap).any(|repository| repository.path().join(".hg").join(file).exists())
+    }
+
     pub fn log(&self) -> PathBuf {
         self.folder.join(format!("{}.log", self.name))
     }
