@@ -4,14 +4,15 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
-mod edges;
+pub mod edges;
 mod hygiene;
 mod lengths;
 mod masking;
 mod names;
+mod pages;
 mod panics;
 mod places;
-mod purity;
+pub mod purity;
 #[cfg(test)]
 mod samples;
 pub mod tree;

@@ -1,39 +1,29 @@
 //! What things are called.
 
-use crate::{Finding, Source, masking, words};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::LazyLock;
+
+use crate::{Finding, Source, masking, pages, words};
 
 /// They say nothing about what is inside.
 const EMPTY_NAMES: &[&str] = &["util", "utils", "common", "helper", "helpers", "misc", "manager"];
 
-/// One word per thing (design, section 2): what not to say, and what to say.
-const SYNONYMS: &[(&str, &str)] = &[
-    ("primary", "master"),
-    ("leader", "master"),
-    ("hgssh", "master"),
-    ("slave", "standby or mirror"),
-    ("secondary", "standby"),
-    ("replica", "standby or mirror"),
-    ("hgwebnode", "mirror"),
-    ("epoch", "generation"),
-    ("isr", "in-sync set"),
-    ("quorum", "in-sync set"),
-];
+/// What not to say, and what to say, by docs/glossary.md.
+static SYNONYMS: LazyLock<BTreeMap<&str, Vec<&str>>> = LazyLock::new(|| {
+    let mut synonyms = BTreeMap::<_, Vec<_>>::new();
+    for row in pages::table(pages::GLOSSARY, "| word | means | never |") {
+        for never in row.last().into_iter().flat_map(|cell| pages::quoted(cell)) {
+            synonyms.entry(never).or_default().extend(row.first());
+        }
+    }
+    synonyms
+});
 
-/// Other people's names: Kubernetes' fields and library, the clock's start.
-const FOREIGN: &[&str] = &[
-    "replicas",
-    "UNIX_EPOCH",
-    "unix_epoch",
-    "since_unix_epoch",
-    "EPOCH",
-    "from_unix_epoch",
-    "LeaderElection",
-    "secondary",
-    "ready_replicas",
-    "active_replicas",
-    "spec_replicas_path",
-    "status_replicas_path",
-];
+/// Names of Kubernetes and of libraries, by the same page.
+static FOREIGN: LazyLock<BTreeSet<&str>> = LazyLock::new(|| {
+    let rows = pages::table(pages::GLOSSARY, "| name | of |");
+    rows.into_iter().flat_map(|row| row.into_iter().take(1)).flat_map(pages::quoted).collect()
+});
 
 pub(crate) fn banned(source: &Source<'_>) -> Vec<Finding> {
     if !matches!(source.extension(), "rs" | "py" | "go") {
@@ -67,7 +57,7 @@ pub(crate) fn synonyms(source: &Source<'_>) -> Vec<Finding> {
         _ => return Vec::new(),
     };
     words::identifiers(&masked)
-        .filter(|(_, word)| !FOREIGN.contains(word))
+        .filter(|(_, word)| !FOREIGN.contains(*word))
         .filter_map(|(line, word)| {
             let (part, say) = synonym(word)?;
             Some(source.finding(line, format!("'{part}' in '{word}': the word is {say}")))
@@ -75,14 +65,13 @@ pub(crate) fn synonyms(source: &Source<'_>) -> Vec<Finding> {
         .collect()
 }
 
-fn synonym(identifier: &str) -> Option<(&'static str, &'static str)> {
+fn synonym(identifier: &str) -> Option<(&'static str, String)> {
     let parts = words::parts(identifier);
     let whole = parts.concat();
     let said = |part: &str, synonym: &str| part == synonym || part.strip_suffix('s') == Some(synonym);
-    let found = |(synonym, _): &&(&'static str, &'static str)| {
-        said(&whole, synonym) || parts.iter().any(|part| said(part, synonym))
-    };
-    SYNONYMS.iter().find(found).copied()
+    let found = |synonym: &str| said(&whole, synonym) || parts.iter().any(|part| said(part, synonym));
+    let (synonym, say) = SYNONYMS.iter().find(|(synonym, _)| found(synonym))?;
+    Some((synonym, say.join(" or ")))
 }
 
 #[cfg(test)]
@@ -96,6 +85,12 @@ mod tests {
             assert_eq!(samples::lines(banned, path, ""), [1], "{path}");
         }
         assert_eq!(samples::lines(banned, "a/utility_bills.rs", "// mod misc\n\npub mod misc {}\nmod b;"), [3]);
+    }
+
+    #[test]
+    fn the_glossary_is_read() {
+        assert_eq!(SYNONYMS["replica"], ["standby", "mirror"]);
+        assert!(SYNONYMS.len() >= 10 && FOREIGN.contains("UNIX_EPOCH") && FOREIGN.contains("replicas"));
     }
 
     #[test]

@@ -5,6 +5,8 @@ use crate::{Finding, Source, masking, words};
 const PANICS: &[&str] = &[".unwrap()", ".expect(", ".unwrap_err()", ".expect_err("];
 const UNFINISHED: &[&str] = &["todo!", "unimplemented!", "dbg!", "#[ignore"];
 const NOTES: &[&str] = &["TODO", "FIXME", "XXX"];
+/// What waits for a time to pass. A channel's `recv_timeout` waits for a level.
+const PAUSES: &[&str] = &["sleep(", "sleep_ms(", "sleep_until(", "park_timeout(", "wait_timeout("];
 /// How functions are called that look again and again for a level; only they may pause.
 const WAITERS: &[&str] = &["wait", "until", "eventually"];
 
@@ -47,7 +49,7 @@ pub(crate) fn sleeps(source: &Source<'_>) -> Vec<Finding> {
         ("py", true) => masking::python(source.text),
         _ => return Vec::new(),
     };
-    let mut findings = found(source, &masked, &["sleep("], "in a test: wait for the level itself, with a deadline");
+    let mut findings = found(source, &masked, PAUSES, "in a test: wait for the level itself, with a deadline");
     findings.retain(|finding| !waits(function_around(&masked, finding.line)));
     findings
 }
@@ -99,6 +101,8 @@ mod tests {
         assert_eq!(samples::lines(sleeps, "a/src/b.rs", code), [4, 5]);
         assert_eq!(samples::lines(sleeps, "a/tests/b.rs", code), [1, 4, 5]);
         assert_eq!(samples::lines(sleeps, "a/tests/b.py", "# sleep(1)\ntime.sleep(1)\n"), [2]);
+        let others = "thread::park_timeout(d);\ntokio::time::sleep_until(t);\nqueue.recv_timeout(d);\n";
+        assert_eq!(samples::lines(sleeps, "a/tests/b.rs", others), [2, 1]);
         let virtual_time = format!("{VIRTUAL_TIME}\nasync fn a() {{\nsleep(d)\n}}\n");
         assert_eq!(samples::lines(sleeps, "a/tests/b.rs", &virtual_time), []);
         let polling = "fn wait_for() { sleep(d) }\nfn a() {\nsleep(d)\n}\nasync fn until_ready() {\nsleep(d)\n}\n";

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-use tidy::{RULES, Source, tree};
+use tidy::{RULES, Source, edges, purity, tree};
 
 #[test]
 fn the_repository_keeps_its_rules() {
@@ -18,4 +18,18 @@ fn the_repository_keeps_its_rules() {
     }
     assert!(findings.is_empty(), "{} findings:\n{}", findings.len(), findings.join("\n"));
     println!("{} rules on {} files", RULES.len(), files.len());
+}
+
+#[test]
+fn the_map_names_what_is_there() {
+    let files = tree::files(&tree::root()).unwrap();
+    let folders = files.iter().filter_map(|(path, _)| path.strip_suffix("/Cargo.toml"));
+    let crates: Vec<&str> = folders.map(edges::name).collect();
+    let gone: Vec<&str> = edges::mapped().filter(|name| !crates.contains(name)).collect();
+    assert!(gone.is_empty(), "docs/architecture.md has rows of crates that are not there: {gone:?}");
+    let is_there = |listed: &str| {
+        files.iter().any(|(path, _)| path == listed || (listed.ends_with('/') && path.starts_with(listed)))
+    };
+    let gone: Vec<&str> = purity::listed().filter(|listed| !is_there(listed)).collect();
+    assert!(gone.is_empty(), "docs/architecture.md lists among what decides what is not there: {gone:?}");
 }
