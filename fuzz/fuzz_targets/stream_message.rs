@@ -1,7 +1,3 @@
 #![no_main]
-#![allow(dead_code)]
 
-#[path = "../src/bodies.rs"]
-mod bodies;
-
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| bodies::stream_message(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| hostile_bytes::stream_message(bytes));

@@ -22,7 +22,7 @@ enum At {
     Through,
 }
 
-pub(crate) struct Heads {
+pub struct Heads {
     at: At,
     line: Vec<u8>,
     length: u64,
@@ -43,7 +43,7 @@ impl Default for Heads {
 }
 
 impl Heads {
-    pub(crate) fn follow(&mut self, mut bytes: &[u8], out: &mut Vec<u8>) {
+    pub fn follow(&mut self, mut bytes: &[u8], out: &mut Vec<u8>) {
         while let Some((first, rest)) = bytes.split_first() {
             match &mut self.at {
                 At::Through => return out.extend_from_slice(bytes),

@@ -13,7 +13,7 @@ mod completeness;
 mod forward;
 mod front;
 mod head_stream;
-mod heads;
+pub mod heads;
 mod index;
 mod metrics;
 mod peers;
@@ -22,7 +22,7 @@ mod request_body;
 mod routes;
 mod server;
 mod timed_stream;
-mod wire;
+pub mod wire;
 
 pub use completeness::{Completeness, MAX_QUESTIONS, Question};
 pub use front::{Front, Limits, Scheme};

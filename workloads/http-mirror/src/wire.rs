@@ -13,7 +13,7 @@ const STREAMS: [&str; 4] = ["stream_out", "changegroup", "changegroupsubset", "g
 
 /// What nobody can answer, because it can be read in two ways.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Malformed {
+pub enum Malformed {
     #[error("the query has 'cmd' more than once: say which one is meant")]
     Commands,
     #[error("the header '{0}' comes more than once: send one")]
@@ -25,14 +25,14 @@ pub(crate) enum Malformed {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Runs {
+pub enum Runs {
     Command(String, Permission),
     /// One of hgweb's pages; empty is the first.
     Page(String),
 }
 
 /// `path_info` is decoded.
-pub(crate) fn runs(query: &str, path_info: &[u8], commands: &WireCommands) -> Result<Runs, Malformed> {
+pub fn runs(query: &str, path_info: &[u8], commands: &WireCommands) -> Result<Runs, Malformed> {
     Ok(match command(query)? {
         Some(name) => match commands.permission(&name) {
             Some(permission) => Runs::Command(name.into_owned(), permission),
@@ -68,7 +68,7 @@ pub(crate) fn check_headers(headers: &HeaderMap) -> Result<(), Malformed> {
     }
 }
 
-pub(crate) fn class(runs: &Runs, query: &str, headers: &HeaderMap, body: &[u8]) -> Result<Class, Malformed> {
+pub fn class(runs: &Runs, query: &str, headers: &HeaderMap, body: &[u8]) -> Result<Class, Malformed> {
     let arguments = || Arguments::read(query, headers, body);
     let heavy = match runs {
         Runs::Page(name) => name == "archive",

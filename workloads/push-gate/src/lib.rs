@@ -5,7 +5,7 @@
 mod ledger;
 mod messages;
 mod metrics;
-mod proof;
+pub mod proof;
 mod server;
 mod sessions;
 mod values;

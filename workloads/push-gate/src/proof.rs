@@ -33,7 +33,8 @@ pub fn prove(claim: Claim, bundle: Option<impl BufRead>) -> io::Result<()> {
     }
 }
 
-fn read(mut bundle: impl BufRead) -> io::Result<Claim> {
+/// What a bundle brings, read as far as its changesets go.
+pub fn read(mut bundle: impl BufRead) -> io::Result<Claim> {
     if take::<4>(&mut bundle)? != *b"HG20" {
         return Err(unfit("it is not a bundle2"));
     }

@@ -8,7 +8,7 @@ use crate::words;
 const MAX_COMMAND_BYTES: usize = 4096;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Command {
+pub enum Command {
     Serve(RepositoryPath),
     /// `hg -R ... serve --stdio` with a name that no repository can have.
     BadName(NameError),
@@ -19,7 +19,7 @@ pub(crate) enum Command {
 }
 
 /// The argument list must be exactly the one that Mercurial's clients send.
-pub(crate) fn parse(line: &[u8]) -> Command {
+pub fn parse(line: &[u8]) -> Command {
     let Some(line) = std::str::from_utf8(line).ok().filter(|line| line.len() <= MAX_COMMAND_BYTES) else {
         return Command::NotAllowed;
     };

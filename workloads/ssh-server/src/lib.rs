@@ -7,7 +7,7 @@ pub mod access;
 mod authorized_keys;
 mod carry;
 mod channel;
-mod command;
+pub mod command;
 mod connection;
 mod crowd;
 mod directory;

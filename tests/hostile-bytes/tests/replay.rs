@@ -1,10 +1,7 @@
 //! The fuzz targets' bodies with seeded random and mutated bytes, on the stable toolchain.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-#[path = "../../../fuzz/src/bodies.rs"]
-mod bodies;
-mod rig;
-
+use log::segment::{self, Header};
 use protocol::record::GenerationStarted;
 use protocol::stream::{FollowerKind, FromFollower, FromMaster, LaneProgress, Progress};
 use protocol::{CreationId, Entry, Generation, LogName, Offset, Record, Timestamp};
@@ -45,27 +42,26 @@ fn hammer(seeds: &[Vec<u8>], body: fn(&[u8])) {
 }
 
 fn golden() -> Vec<Vec<u8>> {
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../protocol/golden");
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../workloads/protocol/golden");
     let files = std::fs::read_dir(folder).unwrap().map(|file| std::fs::read(file.unwrap().path()).unwrap());
     files.collect()
 }
 
 #[test]
 fn records() {
-    hammer(&golden(), bodies::record_decode);
+    hammer(&golden(), hostile_bytes::record_decode);
 }
 
-#[tokio::test]
-async fn segments() {
-    let home = tempfile::tempdir().unwrap();
-    let log = rig::open(home.path());
-    rig::lead(&log, 1).await;
-    for turn in 0..6 {
-        rig::commit(&log, 1, &rig::record(turn, 10)).await;
+#[test]
+fn segments() {
+    let (generation, first) = (Generation(1), Offset(5));
+    let header =
+        Header { log: LogName::Replication, starts_anew: false, generation, first, generation_before: Generation(0) };
+    let mut whole = header.encode().to_vec();
+    for (offset, record) in (first.0..).zip(golden()) {
+        segment::encode_frame(&mut whole, generation, Offset(offset), Offset(offset - 1), &record);
     }
-    drop(log);
-    let seeds: Vec<_> = rig::segment_files(home.path()).iter().map(|file| std::fs::read(file).unwrap()).collect();
-    hammer(&seeds, bodies::segment_scan);
+    hammer(&[header.encode().to_vec(), whole], hostile_bytes::segment_scan);
 }
 
 #[test]
@@ -103,5 +99,64 @@ fn messages() {
     let mut seeds: Vec<Vec<u8>> =
         from_followers.iter().map(|message| [vec![0], minicbor::to_vec(message).unwrap()].concat()).collect();
     seeds.extend(from_masters.iter().map(|message| [vec![1], minicbor::to_vec(message).unwrap()].concat()));
-    hammer(&seeds, bodies::stream_message);
+    hammer(&seeds, hostile_bytes::stream_message);
+}
+
+/// A bundle2 whose changegroup brings two changesets, in chunks of so many bytes.
+fn bundle(chunk: usize) -> Vec<u8> {
+    let mut changes = Vec::new();
+    for node in [1, 2] {
+        changes.extend([0, 0, 0, 4 + 100 + 3]);
+        changes.extend([node; 100 + 3]);
+    }
+    changes.extend([0; 4]);
+    let part = b"\x0bchangegroup\0\0\0\0\x01\0\x07\x02version02";
+    let mut bytes = b"HG20\0\0\0\0\0\0\0".to_vec();
+    bytes.push(u8::try_from(part.len()).unwrap());
+    bytes.extend(part);
+    for piece in changes.chunks(chunk) {
+        bytes.extend(u32::try_from(piece.len()).unwrap().to_be_bytes());
+        bytes.extend(piece);
+    }
+    bytes.extend([0; 8]);
+    bytes
+}
+
+#[test]
+fn bundles() {
+    let seeds = [bundle(50), bundle(4096)];
+    for seed in &seeds {
+        assert_eq!(push_gate::proof::read(seed.as_slice()).unwrap().changesets, 2);
+    }
+    hammer(&seeds, hostile_bytes::bundle_proof);
+}
+
+#[test]
+fn requests() {
+    let heads: [&[u8]; 4] = [
+        b"\x09\r\nGET /r/log?rev=branch(\"x\") HTTP/1.1\r\nA: <\"\xff>\r\n\r\nGET /<`\xe4 HTTP/1.1\r\n\r\n",
+        b"\x50POST /< HTTP/1.1\r\ncontent-LENGTH: 7\r\n\r\nGET /<\"GET /a#b|{}\\^ HTTP/1.1\r\n\r\n",
+        b"\x30POST /< HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n<\r\n0\r\n\r\nGET /< HTTP/1.1\r\n\r\n",
+        b"\x11PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x12\x04<<<< <<<< \r\n<",
+    ];
+    hammer(&heads.map(<[u8]>::to_vec), hostile_bytes::request_heads);
+    let classes: [&[u8]; 3] = [
+        b"cmd=getbundle&common=00&heads=00+11&cg=0\n/raw-file/tip/x\ncommon=22&stream=1",
+        b"cmd=batch&cmds=heads+;known+nodes%3D\n\ncmds=stream_out+",
+        b"\n//%61rchive-x/tip.zip\n",
+    ];
+    hammer(&classes.map(<[u8]>::to_vec), hostile_bytes::request_class);
+}
+
+#[test]
+fn lines() {
+    let first: [&[u8]; 3] = [
+        b"PROXY TCP4 10.1.2.3 10.0.0.1 4 80\r\n",
+        b"PROXY TCP6 2001:db8::1 ::ffff:10.0.0.1 65535 1\r\n",
+        b"PROXY UNKNOWN\r\n",
+    ];
+    hammer(&first.map(<[u8]>::to_vec), hostile_bytes::proxy_line);
+    let commands: [&[u8]; 3] =
+        [b"hg -R hello serve --stdio", br#"hg -R "/a/b-c_d.e//" serve --stdio"#, br"hg -R 'it'\''s' serve --stdio"];
+    hammer(&commands.map(<[u8]>::to_vec), hostile_bytes::ssh_command);
 }
