@@ -14,7 +14,7 @@ pub(crate) const MAX_GROUP_CHARACTERS: usize = 128;
 /// Groups that one repository names for one purpose.
 pub(crate) const MAX_GROUPS_OF_ONE: usize = 64;
 
-/// What is said to whoever wrote something else, here and by the API server.
+/// Sentences for whoever wrote something else, here and by the API server.
 pub(crate) mod says {
     pub(crate) const OBJECT_NAME: &str = "a-z, 0-9, '-' and '.' are allowed, 1 to 253 characters";
     pub(crate) const PUBLIC_URL: &str = "http:// or https:// with a host and without '/' at its end is allowed";
@@ -241,7 +241,7 @@ pub(crate) fn repository_path<'de, D: Deserializer<'de>>(from: D) -> Result<Repo
     text.parse().map_err(|_| D::Error::custom(format!("'{text}' is not a repository name: {}", says::REPOSITORY_PATH)))
 }
 
-/// Who belongs to a group: user names, or `*` for everybody who can log in.
+/// Reads the members of a group: user names, or `*` for everybody who can log in.
 pub(crate) fn members<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<String>, D::Error> {
     let members = Vec::<String>::deserialize(from)?;
     match members.iter().find(|member| *member != "*" && member.parse::<UserName>().is_err()) {

@@ -1,4 +1,4 @@
-//! What only the whole file shows: names that are there twice, references to what is not there.
+//! Mistakes that only the whole file shows: names that are there twice, references to what is not there.
 
 use std::collections::HashMap;
 
@@ -63,7 +63,7 @@ pub(crate) fn whole(resources: &Resources, sources: &Sources) -> Result<(), Wron
     Ok(())
 }
 
-/// What the API server checks by rules between fields; and what would surprise if it did nothing.
+/// Checks what the API server checks by rules between fields; and what would surprise if it did nothing.
 fn is_consistent(master: &SshMasterSpec, places: &Places) -> Result<(), Wrong> {
     if master.host_keys_secret_ref.is_some() {
         let instead = "host keys are made in the data directory, where others can be put";

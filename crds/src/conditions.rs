@@ -40,7 +40,7 @@ macro_rules! closed {
 }
 
 closed! {
-    /// What a condition is about.
+    /// Subject of a condition.
     ConditionType {
         Ready: "The summary: everything that the spec asks for is there and works.",
         Available: "Somebody is served: a master accepts pushes, or a mirror answers readers.",
@@ -149,7 +149,7 @@ impl From<bool> for ConditionStatus {
     }
 }
 
-/// What the operator has found out about one thing.
+/// Finding of the operator about one thing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
     pub about: ConditionType,

@@ -12,7 +12,7 @@ pub struct ParseError {
     pub sentence: String,
 }
 
-/// What the YAML reader says, in our words. `path` is the field that it was at, `.` at the top.
+/// Says in our words what the YAML reader says. `path` is the field that it was at, `.` at the top.
 pub(crate) fn sentence(path: &str, error: &Yaml) -> String {
     let reason = reason(error.without_snippet(), path);
     // The reader names a field that it could not read `?`.

@@ -1,4 +1,4 @@
-//! What the operator tells in events of what it did: the reasons are closed, as those of conditions.
+//! Events: the operator tells in them what it did. The reasons are closed, as those of conditions.
 
 macro_rules! reasons {
     ($($name:ident: $type:ident, $meaning:literal,)*) => {

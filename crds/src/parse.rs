@@ -91,7 +91,7 @@ const KINDS: [(&str, Kind); 3] =
 
 type Wrong = (u64, String);
 
-/// What the document is; everything else is read when that is known.
+/// Reads what the document is; everything else is read when that is known.
 fn head(document: &Document) -> Result<Kind, Wrong> {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]

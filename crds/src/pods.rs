@@ -1,4 +1,4 @@
-//! What a person may say about the pods of a workload, in the words of a pod; and what the API server checks of it.
+//! Pods of a workload, as a person may describe them, in the words of a pod; and what the API server checks of that.
 
 use std::collections::BTreeMap;
 
@@ -121,7 +121,7 @@ pub(crate) fn pull_secrets_schema(generator: &mut SchemaGenerator) -> Schema {
     list(generator.subschema_for::<crate::SecretRef>())
 }
 
-/// What a pod would be refused for later.
+/// Refuses what a pod would be refused for later.
 fn one_of(schema: &mut Schema, field: &str, values: &[&str]) {
     if let Some(field) = schema.pointer_mut(&format!("/properties/{field}")) {
         field["enum"] = json!(values);

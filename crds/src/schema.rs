@@ -1,4 +1,4 @@
-//! What the API server is told about texts and lists: bounds, and rules in CEL whose messages say what is allowed.
+//! Bounds of texts and lists for the API server, and rules in CEL whose messages say what is allowed.
 //!
 //! Each function describes one field, for `schemars(schema_with)`. The same rules in Rust are in `bounds`; regular
 //! expressions are RE2's.

@@ -10,7 +10,7 @@ use serde_json::json;
 use crate::cli::{CommandError, Fence, Format};
 use crate::status::{find, master};
 
-/// What the operator looks for, with the generation.
+/// Annotation that the operator looks for, with the generation.
 const FENCED: &str = "hg-operator.dev/fenced";
 const NOT_CONFIRMED: &str = "nothing was done: the register is missing; with --confirm, instances that do not answer \
                              or are empty would be taken for lost, and whichever of the others holds most would be \
@@ -49,7 +49,7 @@ pub async fn fence(client: Client, options: &Fence) -> Result<String, CommandErr
     })
 }
 
-/// Who is fenced, as master of which generation; or why nobody is.
+/// Decides who is fenced, as master of which generation; or why nobody is.
 fn decide(name: &str, mode: StorageMode, state: &State, confirm: bool) -> Result<(InstanceName, Generation), String> {
     if mode == StorageMode::PerInstance {
         return Err(format!(

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use crate::cli::{CommandError, Format, Promote};
 use crate::status::{Found, find};
 
-/// What the operator looks for, with `INSTANCE@GENERATION`.
+/// Annotation that the operator looks for, with `INSTANCE@GENERATION`.
 const PROMOTE: &str = "hg-operator.dev/promote";
 const PATIENCE: Duration = Duration::from_secs(30);
 const LOOK: Duration = Duration::from_millis(200);
@@ -42,8 +42,8 @@ pub async fn promote(client: Client, options: &Promote) -> Result<String, Comman
     wait(&found, &to, options.output).await
 }
 
-/// Who can be made master. With one volume for all that is every other instance, whose pods are named as the operator
-/// names them.
+/// Lists who can be made master. With one volume for all that is every other instance, whose pods are named as the
+/// operator names them.
 fn standbys(name: &str, spec: &SshMasterSpec, state: &State) -> BTreeSet<InstanceName> {
     match spec.storage.mode {
         StorageMode::PerInstance => state.in_sync.clone(),

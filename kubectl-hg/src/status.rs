@@ -63,7 +63,7 @@ async fn quarantined(client: Client, namespace: &str, master: &str) -> Result<Ve
     Ok(aside.collect())
 }
 
-/// What is waited for; None: a master takes pushes, as far as the operator can tell.
+/// Says what is waited for; None: a master takes pushes, as far as the operator can tell.
 fn waits_for(register: &Result<State, String>, status: &SshMasterStatus, now: Timestamp) -> Option<String> {
     let said = |about: &str| {
         let condition = status.conditions.iter().find(|one| one.type_ == about && one.status != "True");

@@ -45,7 +45,7 @@ pub struct Holder {
     pub addresses: Vec<String>,
 }
 
-/// What a Secret must have.
+/// Leaves of a Secret: the certificates that it must have.
 #[derive(Clone, Debug, Default)]
 pub struct Leaves {
     pub data: Data,
@@ -53,7 +53,7 @@ pub struct Leaves {
     pub of: Option<String>,
 }
 
-/// What the Secret of these holders must have: certificates that are good stay, others are made.
+/// Makes what the Secret of these holders must have: certificates that are good stay, others are made.
 pub fn leaves(
     authority: &Authority,
     found: Option<&Secret>,

@@ -1,4 +1,4 @@
-//! What every look at a resource works with.
+//! Context that every look at a resource works with.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -30,7 +30,7 @@ pub struct Context {
     pub events: Events,
     pub written: Written,
     pub maker: Maker,
-    /// What promotions leave to tell.
+    /// Notes that promotions leave to be told.
     pub notes: Notes,
     links: Arc<Mutex<HashMap<Name, Arc<Link>>>>,
     reported: Arc<Mutex<HashMap<Key, Instant>>>,

@@ -1,4 +1,4 @@
-//! What `/metrics` tells.
+//! Metrics that `/metrics` tells.
 
 use std::sync::LazyLock;
 

@@ -1,4 +1,4 @@
-//! What the objects of a resource are called, and how they are found.
+//! Names of the objects of a resource, and how they are found.
 
 use std::collections::BTreeMap;
 
@@ -9,9 +9,9 @@ use serde_json::{Value, json};
 pub const FIELD_MANAGER: &str = "hg-operator";
 /// Status has its own, so that one never takes the other's fields away.
 pub const STATUS_MANAGER: &str = "hg-operator-status";
-/// Of what was applied; another hash means that something else is wanted now.
+/// Hash of what was applied; another one means that something else is wanted now.
 pub const APPLIED: &str = "hg-operator.dev/applied";
-/// Of what a pod reads only when it starts.
+/// Hash of what a pod reads only when it starts.
 pub const CONFIG_HASH: &str = "hg-operator.dev/config";
 /// `master` or `standby`, on SSH pods.
 pub const ROLE: &str = "hg-operator.dev/role";
@@ -54,7 +54,7 @@ impl Component {
     }
 }
 
-/// What selects every object of ours.
+/// Selector of every object of ours.
 pub const MANAGED: &str = "app.kubernetes.io/managed-by=hg-operator";
 
 pub fn is_managed(labels: &BTreeMap<String, String>) -> bool {
@@ -89,12 +89,12 @@ pub fn is_selected(labels: Option<&BTreeMap<String, String>>, component: Compone
 pub struct Workload<'a> {
     pub component: Component,
     pub namespace: &'a str,
-    /// Of the SshMaster or MirrorPool.
+    /// Name of the SshMaster or MirrorPool.
     pub name: &'a str,
 }
 
 impl Workload<'_> {
-    /// Of the StatefulSet, the ConfigMap and so on.
+    /// Names the StatefulSet, the ConfigMap and so on.
     pub fn object(&self) -> String {
         format!("{}-{}", self.name, self.component.as_str())
     }
@@ -135,7 +135,7 @@ impl Workload<'_> {
     }
 }
 
-/// What is there once for each SshMaster.
+/// Names what is there once for each SshMaster.
 pub fn ca_secret(master: &str) -> String {
     format!("{master}-ca")
 }

@@ -1,4 +1,4 @@
-//! What is in the way, for the one who can change it.
+//! Problem: what is in the way, for the one who can change it.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use crds::conditions::Reason;
 
 use crate::queue::decide::Outcome;
 
-/// Who must act.
+/// Class of those who must act.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Class {
     /// Nobody: it is tried again.
@@ -28,10 +28,10 @@ pub struct Problem {
     pub sentence: String,
 }
 
-/// What somebody must mend is looked at again without a sign: not all of it can be watched.
+/// Time until what somebody must mend is looked at again without a sign: not all of it can be watched.
 const USER_AGAIN: Duration = Duration::from_secs(15);
 
-/// What was not heard of yet wakes whom it concerns; this is for what has gone unheard.
+/// Time until what has gone unheard is looked at again: what is heard of late wakes whom it concerns.
 const BEHIND_AGAIN: Duration = Duration::from_secs(5);
 
 impl Problem {

@@ -1,4 +1,4 @@
-//! What the process does first and last: one crypto provider, structured logs, a runtime, signals.
+//! Process: what it does first and last. One crypto provider, structured logs, a runtime, signals.
 
 use std::io;
 use std::process::ExitCode;

@@ -43,8 +43,8 @@ pub fn shared_claim(wanted: &Storage, metadata: ObjectMeta) -> PersistentVolumeC
     PersistentVolumeClaim { metadata, spec, ..PersistentVolumeClaim::default() }
 }
 
-/// What the claim template says: as wanted, or, once there is a StatefulSet, as it was made. New claims grow after
-/// they were made, as the old ones do.
+/// Makes the claim template: as wanted, or, once there is a StatefulSet, as it was made. New claims grow after they
+/// were made, as the old ones do.
 pub fn template(wanted: &Storage, stateful_set: Option<&StatefulSet>) -> Storage {
     let size = || {
         let spec = stateful_set?.spec.as_ref()?;

@@ -69,7 +69,7 @@ impl<K: Resource<DynamicType = ()>> Wanted<K> {
     }
 }
 
-/// What can be applied.
+/// Kind of object that can be applied.
 pub trait Applicable:
     Resource<DynamicType = (), Scope = NamespaceResourceScope>
     + ResourceExt
@@ -96,7 +96,7 @@ impl<K> Applicable for K where
 {
 }
 
-/// Whose objects are written.
+/// Owner of the objects that are written.
 #[derive(Clone, Debug)]
 pub struct Owner {
     pub reference: OwnerReference,
@@ -133,8 +133,8 @@ impl Owner {
     }
 }
 
-/// What was written with which hash, and the version that the API server made of it: while that version stands,
-/// writing the same again changes nothing, whatever the server has made of our words (`0.5Gi` becomes `512Mi`).
+/// Hash of what was written, and the version that the API server made of it: while that version stands, writing the
+/// same again changes nothing, whatever the server has made of our words (`0.5Gi` becomes `512Mi`).
 #[derive(Clone)]
 pub struct Written {
     objects: Arc<Mutex<HashMap<(String, Name), Wrote>>>,
@@ -312,7 +312,7 @@ impl<'a> Hand<'a> {
         (value, hash)
     }
 
-    /// Of its name there may be another one meanwhile, which is ours.
+    /// Refuses while the object is not heard of: of its name there may be another one meanwhile, which is ours.
     async fn must_be_heard_of<K: Applicable>(&self, observed: &K) -> Result<(), Problem> {
         let (kind, name) = (K::kind(&()), observed.name_any());
         let found = self.api::<K>().get_metadata_opt(&name).await.map_err(refused)?;

@@ -1,4 +1,4 @@
-//! What is made once and never written again: keys, and the register.
+//! Things that are made once and never written again: keys, and the register.
 
 use kube::api::PostParams;
 

@@ -36,7 +36,7 @@ fn is_empty(value: &Value) -> bool {
     }
 }
 
-/// Of everything that is wanted; `serde_json` writes objects in the order of their keys.
+/// Hashes everything that is wanted; `serde_json` writes objects in the order of their keys.
 pub fn hash(wanted: &Value) -> String {
     let digest = Sha256::digest(wanted.to_string().as_bytes());
     digest.iter().take(10).map(|byte| format!("{byte:02x}")).collect()

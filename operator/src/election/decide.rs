@@ -1,4 +1,4 @@
-//! Who acts: one operator of several, by a Lease. Pure: time comes in as the time since this process's start.
+//! Decides who acts: one operator of several, by a Lease. Pure: time comes in as the time since this process's start.
 //!
 //! The rules are client-go's: a holder is believed until this process has itself seen its record unchanged for the
 //! whole duration that the record names, so that clocks of different machines never matter; every write is conditional
@@ -11,7 +11,7 @@ pub const DURATION: Duration = Duration::from_secs(15);
 pub const RENEW_DEADLINE: Duration = Duration::from_secs(10);
 pub const RETRY_PERIOD: Duration = Duration::from_secs(2);
 
-/// What the Lease says. Two records with the same version are the same.
+/// Record that the Lease holds. Two records with the same version are the same.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
     /// The `resourceVersion`.
@@ -93,7 +93,7 @@ impl Candidate {
         }
     }
 
-    /// What to give back at the end, so that the next one need not wait.
+    /// Answers what to give back at the end, so that the next one need not wait.
     pub fn held(&self, now: Duration) -> Option<&Record> {
         let (record, _) = self.seen.as_ref()?;
         (self.standing(now) == Standing::Acting && record.holder == self.identity).then_some(record)

@@ -16,7 +16,7 @@ use crate::world::cache::Name;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
-    /// It runs, or nobody knows.
+    /// Runs, or nobody knows.
     Unknown,
     /// Its container has ended.
     Ended,
@@ -24,7 +24,7 @@ pub enum Ending {
     Gone,
 }
 
-/// What is known of the process of the holder, or of a frozen register of the one before.
+/// Answers what is known of the process of the holder, or of a frozen register of the one before.
 pub async fn ended(client: &Client, name: &Name, lease: &Lease, pods: &[Arc<Pod>]) -> Option<(Ending, InstanceName)> {
     let holder = holder(lease)?;
     let pod = pods.iter().find(|pod| pod.name_any() == holder).map(|pod| &**pod);

@@ -1,5 +1,5 @@
-//! Which instances have no process, where each has a volume of its own. It spares waiting for their silence and proves
-//! nothing: what is wrong here costs a switchover, and no push.
+//! Finds instances without a process, where each has a volume of its own. It spares waiting for their silence and
+//! proves nothing: what is wrong here costs a switchover, and no push.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use protocol::InstanceName;
 
 use super::ending::{container, terminated};
 
-/// Whose pod is there without a process, and since when that is seen.
+/// Instances whose pod is there without a process, and since when that is seen.
 #[derive(Default)]
 pub struct Idle(BTreeMap<InstanceName, Duration>);
 

@@ -31,7 +31,8 @@ pub fn is_lost(context: &Context, name: &Name) -> bool {
     context.world.registers.get(name).is_none() && !context.world.claims_of(name).is_empty()
 }
 
-/// Whose volumes there are, also those of instances that are not wanted any more, and those that there are to be.
+/// Lists the instances whose volumes there are, also of those that are not wanted any more, and those that there are
+/// to be.
 fn instances(context: &Context, name: &Name, master: &SshMaster) -> BTreeSet<InstanceName> {
     let volume = |claim: &std::sync::Arc<PersistentVolumeClaim>| {
         let claim = claim.name_any();
@@ -48,7 +49,7 @@ pub struct Loss {
     since: Option<Duration>,
     tried: Option<Duration>,
     read: Option<Duration>,
-    /// What stands in its place, as last read.
+    /// Object that stands in its place, as last read.
     unseen: Option<String>,
 }
 
@@ -107,7 +108,7 @@ fn is_due(last: &mut Option<Duration>, now: Duration) -> bool {
     due
 }
 
-/// What our watch does not show, since it only sees what has the labels.
+/// Reads what our watch does not show, since it only sees what has the labels.
 async fn unseen(client: &Client, name: &Name) -> Result<Option<String>, String> {
     let leases: Api<Lease> = Api::namespaced(client.clone(), &name.namespace);
     let found = timeout(REQUEST, leases.get_metadata_opt(&name.name)).await;

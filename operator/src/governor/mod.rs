@@ -53,7 +53,7 @@ fn client_of(mut config: Config) -> Result<Client, kube::Error> {
     Client::try_from(config)
 }
 
-/// What promotions leave for the status, and what a rollout asks for.
+/// Note that promotions leave for the status, and what a rollout asks for.
 #[derive(Clone, Debug, Default)]
 pub struct Note {
     /// Why there is no promotion though there should be.
@@ -243,7 +243,7 @@ impl Registers {
         read.map(Arc::new)
     }
 
-    /// Who was master last, if its process has ended; or if it is gone.
+    /// Answers who was master last, if its process has ended; or if it is gone.
     async fn endings(
         &self,
         context: &Context,
@@ -305,7 +305,7 @@ fn wished(
     Some(Wish { to, drained: drained == Some(state.generation.0) })
 }
 
-/// What the status and events say of a step that is decided.
+/// Tells in status and events of a step that is decided.
 fn blocked(context: &Context, name: &Name, master: &SshMaster, step: &Step) {
     let trouble = step.trouble().map(ToString::to_string);
     if note(context, name, trouble.clone())
@@ -315,7 +315,7 @@ fn blocked(context: &Context, name: &Name, master: &SshMaster, step: &Step) {
     }
 }
 
-/// What the status says is in the way. True: it was something else before.
+/// Notes what the status says is in the way. True: it was something else before.
 fn note(context: &Context, name: &Name, trouble: Option<String>) -> bool {
     let changed = context.notes.trouble(name, trouble);
     if changed {
@@ -324,7 +324,7 @@ fn note(context: &Context, name: &Name, trouble: Option<String>) -> bool {
     changed
 }
 
-/// What the status and events say of a write that was made; labels follow at once, also without an elected operator.
+/// Tells in status and events of a write that was made; labels follow at once, also without an elected operator.
 fn made(context: &Context, name: &Name, master: &SshMaster, step: &Step) {
     match step {
         Step::Freeze { why, .. } => {

@@ -31,7 +31,7 @@ fn name() -> Name {
     Name::new("code", "hg")
 }
 
-/// What one API server and a watch of it make.
+/// Makes a context and registers of one API server and a watch of it.
 fn registers(client: Client) -> (Context, Registers) {
     let (world, events) = (World::default(), Events::new(client.clone(), "test".to_owned()));
     world.registers.put(lease("7"));
@@ -111,7 +111,7 @@ async fn an_api_server_that_takes_no_connection_is_given_up_in_time() {
     timeout(LONG, leases.get("hg")).await.expect("it is not waited for").unwrap_err();
 }
 
-/// Of SshMasters of the namespace `blocked`, in any order.
+/// Collects those of SshMasters of the namespace `blocked`, in any order.
 fn told() -> Vec<(String, f64)> {
     let all = metrics::metrics().unwrap().promotion_blocked.collect();
     let of = |series: &prometheus::proto::Metric| {

@@ -1,4 +1,4 @@
-//! Who is to be master, by a person's word or because the master is about to go.
+//! Wishes about who is to be master, by a person's word or because the master is about to go.
 
 use protocol::InstanceName;
 use register::State;

@@ -133,8 +133,8 @@ fn mirror(pool: &MirrorPool, pod: &Pod, in_service: &[InstanceName]) -> Option<S
     })
 }
 
-/// Whom the EndpointSlices of the pool's Service name. kube-proxy falls back to endpoints that are ending when there
-/// are no others, hence `serving` counts as `ready` does.
+/// Lists whom the EndpointSlices of the pool's Service name. kube-proxy falls back to endpoints that are ending when
+/// there are no others, hence `serving` counts as `ready` does.
 fn in_service(world: &World, pool: &MirrorPool) -> Vec<InstanceName> {
     let (namespace, service) = (pool.namespace(), http_service(&pool.name_any()));
     let slices = world.slices.find(|slice| {

@@ -35,7 +35,7 @@ const LOOK_SOON: Duration = Duration::from_millis(10);
 /// A look that takes long, because there are many repositories, is made less often.
 const PAUSE_PER_LOOK: u32 = 10;
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
-/// What the master knows of settings is read again after this time, in case that somebody else has changed them.
+/// Reads again after this time what the master knows of settings, in case that somebody else has changed them.
 const READ_REGISTRY_EVERY: Duration = Duration::from_secs(300);
 /// A change in mirrors that stays for less is not worth telling in every repository's status.
 pub const MIRRORS_SETTLE: Duration = Duration::from_secs(30);
@@ -76,7 +76,7 @@ struct Told {
     /// The UID and the generation of the HgRepository that a path's settings were last put for.
     put_for: HashMap<RepositoryPath, (Option<String>, Option<i64>)>,
     used: HashSet<InstanceName>,
-    /// Whose newest record is not published yet, and since when that has been known.
+    /// Repositories whose newest record is not published yet, and since when that has been known.
     unpublished: HashMap<RepositoryPath, Instant>,
 }
 
@@ -115,7 +115,7 @@ impl Told {
     }
 }
 
-/// What a link works with.
+/// Surroundings that a link works with.
 #[derive(Clone)]
 pub struct Surroundings {
     pub client: Client,
@@ -156,7 +156,7 @@ impl Link {
         self.shared.told().view.clone()
     }
 
-    /// What the master has of this path. The outer None: not known yet.
+    /// Settings that the master has of this path. The outer None: not known yet.
     pub fn settings(&self, path: &RepositoryPath) -> Option<Option<RepositorySettings>> {
         self.shared.told().settings.as_ref().map(|all| all.get(path).cloned())
     }

@@ -1,4 +1,4 @@
-//! What the master is asked and told (docs/protocols.md, internal HTTP API).
+//! Requests to the master: what it is asked and told (docs/protocols.md, internal HTTP API).
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -142,7 +142,7 @@ impl Link {
         Ok(offset)
     }
 
-    /// What holds for all repositories; answers when that is committed.
+    /// Puts what holds for all repositories; answers when that is committed.
     pub async fn put_settings(&self, world: &World, settings: &MasterSettings) -> Result<(), AskError> {
         self.shared.any::<Written>(world, Ask::Put("/v1/settings", &value(settings))).await?;
         self.shared.expects.notify_one();

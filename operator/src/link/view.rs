@@ -1,4 +1,4 @@
-//! What a master last said, as a value.
+//! View: what a master last said, as a value.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -11,7 +11,7 @@ pub struct View {
     pub master: Option<InstanceName>,
     pub generation: Generation,
     pub log: Option<LogStatus>,
-    /// What holds for all repositories; None: of an older version, it knows of none.
+    /// Settings that hold for all repositories; None: of an older version, it knows of none.
     pub settings: Option<MasterSettings>,
     pub unable: Option<String>,
     pub instances: BTreeMap<InstanceName, protocol::status::InstanceStatus>,
@@ -21,14 +21,14 @@ pub struct View {
     pub answers: bool,
 }
 
-/// Whom a new view concerns.
+/// News: whom a new view concerns.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct News {
-    /// Who is master, whether it answers, what mirrors do: the SshMaster and its pools.
+    /// Installation: who is master, whether it answers, what mirrors do. Concerns the SshMaster and its pools.
     pub installation: bool,
-    /// Which mirrors are active, or who has set something aside: every repository says how many have it.
+    /// Mirrors: which are active, or who has set something aside. Every repository says how many have it.
     pub mirrors: bool,
-    /// What holds for all repositories: every one says whether it may be pushed to.
+    /// Settings that hold for all repositories: every one says whether it may be pushed to.
     pub settings: bool,
     pub repositories: Vec<RepositoryPath>,
 }
@@ -79,7 +79,8 @@ impl View {
         })
     }
 
-    /// Of many repositories few change at once: no others are looked at. Answers those that differ now.
+    /// Takes the repositories that were said, and answers those that differ now. Of many few change at once: no others
+    /// are looked at.
     fn take(&mut self, said: Vec<RepositoryStatus>, gone: Vec<RepositoryPath>) -> Vec<RepositoryPath> {
         if said.is_empty() && gone.is_empty() {
             return Vec::new();

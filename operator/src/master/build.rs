@@ -42,7 +42,7 @@ pub struct Objects {
     pub stateful_set: Wanted<StatefulSet>,
 }
 
-/// What was made before: its values are not ours to choose.
+/// Made before: its values are not ours to choose.
 pub struct Made {
     pub certificates: Leaves,
     pub operator_certificate: Leaves,
@@ -198,7 +198,7 @@ fn segment_bytes(kept: u64) -> u64 {
     (kept / SEGMENTS_KEPT).clamp(SMALLEST_SEGMENT_BYTES, config::Log::default().segment_bytes)
 }
 
-/// Of `hgd`'s configuration.
+/// Least of `hgd`'s configuration.
 const LARGEST_FLOOR: u32 = 100;
 const SEGMENTS_KEPT: u64 = 8;
 const SMALLEST_SEGMENT_BYTES: u64 = 64 * 1024;

@@ -79,7 +79,7 @@ async fn look(context: &Context, master: &Arc<SshMaster>) -> Result<Outcome, Pro
     done.map(|done| Outcome::Again(done.again().min(again.unwrap_or(LOOK_AGAIN))))
 }
 
-/// What was done, as far as the report tells it.
+/// Done, as far as the report tells it.
 #[derive(Default)]
 struct Done {
     wrote: bool,
@@ -93,7 +93,7 @@ impl Done {
     }
 }
 
-/// What runs is served, whatever is amiss with the resource, and also while it is suspended.
+/// Serves what runs, whatever is amiss with the resource, and also while it is suspended.
 async fn serve(context: &Context, observed: &Observed) -> Result<(), Problem> {
     // While there is no register, who was master goes on.
     if observed.register.is_some() {

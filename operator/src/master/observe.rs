@@ -1,4 +1,4 @@
-//! What is known when an SshMaster is looked at, as values.
+//! Observes an SshMaster: what is known when it is looked at, as values.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ use crate::world::cache::Name;
 pub struct Observed {
     /// With as many instances as there are to be now.
     pub master: Arc<SshMaster>,
-    /// What the resource says.
+    /// Wanted instances, as the resource says.
     pub wanted_instances: u32,
     pub name: Name,
     /// Those that follow it, the oldest first.
@@ -34,7 +34,7 @@ pub struct Observed {
     pub register: Option<Arc<Lease>>,
     pub pods: Vec<Arc<Pod>>,
     pub claims: Vec<Arc<PersistentVolumeClaim>>,
-    /// What the master last said, if any.
+    /// View: what the master last said, if any.
     pub view: Option<Arc<View>>,
 }
 
@@ -63,7 +63,7 @@ impl Observed {
         self.register.is_none() && !self.claims.is_empty()
     }
 
-    /// Who the register says is master.
+    /// Answers who is master by the register.
     pub fn holder(&self) -> Option<&str> {
         let holder = self.register.as_ref()?.spec.as_ref()?.holder_identity.as_deref();
         holder.filter(|holder| !holder.is_empty())

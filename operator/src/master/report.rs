@@ -1,4 +1,4 @@
-//! What an SshMaster's status says, from what is seen and what was done.
+//! Report: an SshMaster's status, from what is seen and what was done.
 
 use crds::conditions::{ConditionStatus, ConditionType, Finding, Reason, conditions};
 use crds::{LogStatus, Promotion, SshMasterStatus};
@@ -155,7 +155,7 @@ fn available(observed: &Observed) -> Finding {
     }
 }
 
-/// What the master itself says of its log; while it says nothing, nobody knows.
+/// Finds what the master itself says of its log; while it says nothing, nobody knows.
 fn log_writable(observed: &Observed, available: &Finding) -> Finding {
     let about = ConditionType::LogWritable;
     let answering = observed.view.as_ref().filter(|view| view.answers);

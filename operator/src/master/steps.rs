@@ -1,4 +1,4 @@
-//! What an SshMaster needs beside its objects: what is made once, labels, restarts, volumes that grow, the link.
+//! Steps that an SshMaster needs beside its objects: what is made once, labels, restarts, volumes that grow, the link.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -33,7 +33,7 @@ use crate::world::cache::Name;
 /// As many as spec.instances allows.
 const MOST_INSTANCES: u32 = 3;
 
-/// What is made once and stays.
+/// Foundations that are made once and stay.
 pub struct Foundations {
     pub authority: Arc<Secret>,
     /// Generated, or the one that the resource names.

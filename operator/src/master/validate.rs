@@ -1,4 +1,4 @@
-//! What only the operator can see of an SshMaster: whether what it names is there and can be used.
+//! Validates what only the operator can see of an SshMaster: whether what it names is there and can be used.
 
 use crds::conditions::Reason;
 use k8s_openapi::api::core::v1::Secret;

@@ -1,4 +1,4 @@
-//! What SSH instances may do with the API server: read and write their one register, nothing else.
+//! Access that SSH instances have to the API server: they read and write their one register, nothing else.
 
 use k8s_openapi::api::core::v1::ServiceAccount;
 use k8s_openapi::api::rbac::v1::{Role, RoleBinding};

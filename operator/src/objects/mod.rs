@@ -8,7 +8,7 @@ pub mod policies;
 pub mod services;
 pub mod words;
 
-/// What objects have of the operator that makes them.
+/// Maker: what objects have of the operator that makes them.
 #[derive(Clone, Debug)]
 pub struct Maker {
     /// The image of pods whose resource names none.

@@ -12,20 +12,20 @@ use crate::names::{
     SSH_PORT, TLS_FOLDER, Workload, selector,
 };
 
-/// Of the image's user and group.
+/// User and group of the image.
 const USER: u32 = 65532;
 /// Readers' connections are sent elsewhere before the process is asked to stop.
 const MIRROR_LEAVES_SECONDS: u32 = 5;
 /// Pushes and clones under way may end.
 const GRACE_SECONDS: u32 = 60;
 
-/// What makes one workload's pods differ from another's.
+/// Template: what makes one workload's pods differ from another's.
 pub struct Template<'a> {
     pub workload: Workload<'a>,
     pub knobs: Pods<'a>,
     /// Where the resource names none.
     pub image: String,
-    /// Of what a pod reads only when it starts: another one replaces the pods.
+    /// Hash of what a pod reads only when it starts: another one replaces the pods.
     pub config_hash: &'a str,
     /// Secrets to mount, each with its folder.
     pub secrets: &'a [(String, &'static str)],

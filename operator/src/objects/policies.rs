@@ -1,4 +1,4 @@
-//! What may be disturbed, and who may speak to whom.
+//! Policies: what may be disturbed, and who may speak to whom.
 
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;

@@ -1,4 +1,4 @@
-//! What a MirrorPool's status says.
+//! Report: a MirrorPool's status.
 
 use crds::conditions::{ConditionType, Finding, Reason, conditions};
 use crds::{MAX_REPORTED_MIRRORS, MirrorPoolStatus, PoolMirror};
@@ -64,7 +64,7 @@ fn coarse(seconds: u64) -> i64 {
     STEPS.into_iter().take_while(|step| *step <= seconds).last().map_or(0, signed)
 }
 
-/// What moves all the time and is not worth a write by itself.
+/// Takes out what moves all the time and is not worth a write by itself.
 pub fn without_lag(status: &MirrorPoolStatus) -> MirrorPoolStatus {
     let still = |mirror: &PoolMirror| PoolMirror { offset: 0, lag: 0, ..mirror.clone() };
     let mut mirrors: Vec<PoolMirror> = status.mirrors.iter().map(still).collect();

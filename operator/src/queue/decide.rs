@@ -1,4 +1,4 @@
-//! What to look at next. Pure: time comes in as the time since this process's start.
+//! Decides what to look at next. Pure: time comes in as the time since this process's start.
 //!
 //! Every object is in the queue at most once and looked at by one worker at a time; one that fails waits longer each
 //! time and delays nobody else.
@@ -26,7 +26,7 @@ struct Entry {
     /// When it is to be looked at; None while a worker has it, or while nothing is to be done.
     due: Option<Duration>,
     running: bool,
-    /// It was woken while a worker had it.
+    /// Woken while a worker had it.
     woken: bool,
     failures: u32,
 }
@@ -64,7 +64,7 @@ impl<K: Clone + Ord + Hash> Queue<K> {
         self.wake(now, key);
     }
 
-    /// What a free worker should look at now.
+    /// Answers what a free worker should look at now.
     pub fn next(&mut self, now: Duration) -> Option<K> {
         if self.running >= self.workers {
             return None;

@@ -63,7 +63,7 @@ pub async fn import(world: &World, link: &Link, observed: &Observed) -> Result<I
     }
 }
 
-/// What is known of an import that the status does not call done.
+/// Known of an import that the status does not call done.
 struct Known {
     stage: Option<ImportStage>,
     has_changesets: bool,

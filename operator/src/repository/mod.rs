@@ -82,7 +82,7 @@ fn settles_within(newest: Option<Offset>, told: Option<Offset>, waits: Option<Du
     }
 }
 
-/// What was done, as far as the report tells it.
+/// Done, as far as the report tells it.
 #[derive(Debug, Default)]
 pub struct Done {
     pub import: import::Import,
@@ -121,7 +121,7 @@ pub async fn reconcile(context: &Context, name: &Name) -> Outcome {
     })
 }
 
-/// It was told that another one has its path, and one is there that cannot be read: that may be the other.
+/// Answers whether it may have been taken: another one has its path, and one that cannot be read may be the other.
 fn may_be_taken(context: &Context, name: &Name, repository: &HgRepository) -> bool {
     let conditions = repository.status.iter().flat_map(|status| &status.conditions);
     conditions.into_iter().any(|one| one.reason == Reason::PathTaken.as_str())
@@ -207,9 +207,9 @@ async fn act(context: &Context, observed: &Observed) -> Result<Done, Problem> {
     Ok(Done { import, told: recorded })
 }
 
-/// What the master is told outlives the resource: an old list must neither bring a repository back, nor take one away
-/// that was made anew meanwhile, with its path and its name. Where nothing is brought back, a later generation of what
-/// the master was told of before needs no reading: it cannot come from an old list.
+/// Must be current, because what the master is told outlives the resource: an old list must neither bring a repository
+/// back, nor take one away that was made anew meanwhile, with its path and its name. Where nothing is brought back, a
+/// later generation of what the master was told of before needs no reading: it cannot come from an old list.
 async fn must_be_current(context: &Context, observed: &Observed) -> Result<(), Problem> {
     let Some(owner) = Owner::of(observed.repository.as_ref()) else { return Ok(()) };
     owner.must_be_current(&context.client).await

@@ -1,4 +1,4 @@
-//! What an HgRepository's status says. It changes on transitions and pushes only; while the master does not answer, it
+//! Report: an HgRepository's status. It changes on transitions and pushes only; while the master does not answer, it
 //! stays as it was: the SshMaster's status tells that once, not ten thousand times.
 
 use std::sync::Arc;
@@ -52,7 +52,7 @@ pub fn report(
     }
 }
 
-/// Of one that is being deleted and cannot go yet: all but Ready stays as it was.
+/// Reports one that is being deleted and cannot go yet: all but Ready stays as it was.
 pub fn waits(
     before: &HgRepositoryStatus,
     problem: &Problem,
@@ -72,7 +72,7 @@ fn pushed(push: &PushStatus) -> Option<LastPush> {
     Some(LastPush { id: i64::try_from(push.id.0).ok()?, user: Some(push.user.to_string()), at: at.map(Time) })
 }
 
-/// What was amiss before does not stay while the master is away: it may be mended.
+/// Answers whether it was ready. What was amiss before does not stay while the master is away: it may be mended.
 fn was_ready(before: &HgRepositoryStatus) -> bool {
     before.conditions.iter().any(|one| one.type_ == ConditionType::Ready.as_str() && one.status == "True")
 }
@@ -103,8 +103,8 @@ fn in_sync(view: &View, repository: &RepositoryStatus, wanted: u32) -> String {
     format!("{has}/{wanted}")
 }
 
-/// What is published every active mirror shows, but those that have set the repository aside. Before that a mirror
-/// tells how far it shows everything, which may be less than it shows of this repository.
+/// Shows what is published, as every active mirror does, but those that have set the repository aside. Before that a
+/// mirror tells how far it shows everything, which may be less than it shows of this repository.
 fn shows(mirror: &MirrorStatus, repository: &RepositoryStatus) -> bool {
     let level = repository.published.max(mirror.published);
     level >= repository.newest && !mirror.quarantined.contains(&repository.path)

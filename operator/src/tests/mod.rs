@@ -1,4 +1,4 @@
-//! What the tests of several modules share.
+//! Shares things between the tests of several modules.
 
 mod reasons;
 pub mod snapshots;

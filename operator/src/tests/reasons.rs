@@ -1,4 +1,4 @@
-//! What is said in conditions and events is a closed list, and each of it is said somewhere.
+//! Reasons of conditions and events: a closed list, and each of it is said somewhere.
 
 use std::path::Path;
 

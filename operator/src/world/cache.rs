@@ -1,4 +1,4 @@
-//! What the API server last said about one kind of object.
+//! Cache of what the API server last said about one kind of object.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -45,7 +45,7 @@ impl<K> Change<K> {
 }
 
 impl<K: ResourceExt> Change<K> {
-    /// It came, or says something else of what is wanted.
+    /// Answers whether it came, or says something else of what is wanted.
     pub fn is_new_spec(&self) -> bool {
         let generation = |object: &Option<Arc<K>>| object.as_ref().map(|object| object.meta().generation);
         generation(&self.before) != generation(&self.after)
@@ -59,8 +59,9 @@ pub struct Cache<K> {
 
 struct Kept<K> {
     objects: HashMap<Name, Arc<K>>,
-    /// What the API server has of them our types refuse. Those that could be read before are kept as they were then,
-    /// with their new metadata: they are there, and what is decided from them is what was decided before.
+    /// Unreadable objects: our types refuse what the API server has of them. Those that could be read before are kept
+    /// as they were then, with their new metadata: they are there, and what is decided from them is what was decided
+    /// before.
     unreadable: HashSet<Name>,
 }
 

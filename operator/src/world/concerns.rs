@@ -1,4 +1,4 @@
-//! Whom a change concerns.
+//! Concerns: whom a change wakes.
 
 use crds::{HgRepository, MirrorPool, SshMaster};
 use kube::ResourceExt;

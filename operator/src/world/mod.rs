@@ -84,7 +84,7 @@ impl World {
         self.masters.is_unreadable(&master) && self.masters.get(&master).is_none()
     }
 
-    /// What mirrors there are to be follows from all pools.
+    /// Refuses until all pools are known: what mirrors there are to be follows from all of them.
     pub fn must_know_pools(&self, namespace: &str) -> Result<(), Problem> {
         let Some(Name { name, .. }) = self.pools.unknown(namespace) else { return Ok(()) };
         let sentence = format!("MirrorPool '{name}' cannot be read: until it can, settings stay as they are");
@@ -223,7 +223,7 @@ impl Start<'_> {
     }
 }
 
-/// What can be watched.
+/// Kind of object that can be watched.
 pub trait Watched: ResourceExt + Clone + DeserializeOwned + std::fmt::Debug + Send + Sync + 'static {}
 
 impl<K: ResourceExt + Clone + DeserializeOwned + std::fmt::Debug + Send + Sync + 'static> Watched for K {}

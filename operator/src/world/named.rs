@@ -15,7 +15,7 @@ use super::watch::{Pauses, Pulse};
 use super::{Key, slim};
 use crate::queue::Queue;
 
-/// What is known of a secret. The outer None: nothing now, ask the API server; the inner one: it is not there.
+/// Known of a secret. The outer None: nothing now, ask the API server; the inner one: it is not there.
 type Known = Option<Option<Arc<Secret>>>;
 
 #[derive(Clone, Default)]

@@ -1,5 +1,5 @@
-//! Which HgRepository has a path: the oldest of those that want it. Kept beside the cache, because a look through all
-//! of them for each of them would be quadratic.
+//! Paths, and which HgRepository has each: the oldest of those that want it. Kept beside the cache, because a look
+//! through all of them for each of them would be quadratic.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -39,7 +39,7 @@ impl Paths {
         places.get(&place(repository)).into_iter().flatten().map(|(_, name)| name.clone()).collect()
     }
 
-    /// Who has this path.
+    /// Answers who has this path.
     pub fn holder(&self, master: &Name, path: &protocol::RepositoryPath) -> Option<Name> {
         let places = self.0.read().unwrap_or_else(PoisonError::into_inner);
         let claims = places.get(&(master.namespace.clone(), master.name.clone(), path.to_string()))?;

@@ -1,4 +1,4 @@
-//! What is not kept in memory: half of what the API server says is about who wrote it (facts/operators.md, 5B).
+//! Slims what is kept in memory: half of what the API server says is about who wrote it (facts/operators.md, 5B).
 
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod, PodSpec};
 use kube::ResourceExt;
@@ -8,7 +8,7 @@ pub fn metadata<K: ResourceExt>(object: &mut K) {
     object.annotations_mut().remove("kubectl.kubernetes.io/last-applied-configuration");
 }
 
-/// Of a pod only who and how it is.
+/// Keeps of a pod only who and how it is.
 pub fn pod(pod: &mut Pod) {
     metadata(pod);
     let node = pod.spec.take().and_then(|spec| spec.node_name);

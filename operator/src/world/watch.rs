@@ -184,7 +184,7 @@ impl Backoff for Pauses {
     fn reset(&mut self) {}
 }
 
-/// What to watch, and what to do with it.
+/// Plan of what to watch, and what to do with it.
 pub struct Plan<K> {
     /// One object that our types refuse must not make a list of all others one that cannot be read.
     pub api: Api<DeserializeGuard<K>>,

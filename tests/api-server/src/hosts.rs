@@ -33,7 +33,7 @@ impl Hosts {
         Hosts { file, addresses }
     }
 
-    /// Of the pod whose name this begins with.
+    /// Address of the pod whose name this begins with.
     pub fn address(&self, pod: &str) -> &str {
         let (_, address) = self.addresses.iter().find(|(name, _)| name.starts_with(&format!("{pod}."))).unwrap();
         address

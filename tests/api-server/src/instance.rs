@@ -24,7 +24,7 @@ pub struct Node<'a> {
     pub folder: &'a Path,
 }
 
-/// It is killed when dropped.
+/// Instance that is killed when dropped.
 pub struct Instance {
     child: Child,
     log: PathBuf,

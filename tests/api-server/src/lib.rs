@@ -24,7 +24,7 @@ use tempfile::TempDir;
 const START_LIMIT: Duration = Duration::from_secs(180);
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
-/// It ends when this is dropped.
+/// API server that ends when this is dropped.
 pub struct ApiServer {
     testbed: Child,
     ready: Ready,

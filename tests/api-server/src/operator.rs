@@ -10,7 +10,7 @@ use crate::hosts::Hosts;
 
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
-/// It is killed when dropped.
+/// Operator that is killed when dropped.
 pub struct Operator {
     child: Child,
     address: String,
@@ -72,7 +72,7 @@ impl Operator {
         get(&self.address, "/readyz").await.is_some()
     }
 
-    /// What it says of that, ready or not.
+    /// Answers what it says of that, ready or not.
     pub async fn readiness(&self) -> String {
         ask(&self.address, "/readyz").await.map(|(_, text)| text).unwrap_or_default()
     }

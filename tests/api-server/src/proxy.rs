@@ -32,7 +32,7 @@ pub enum Fault {
     Refused(u16),
 }
 
-/// What the API server answered to the lists that were asked for.
+/// Snapshot of what the API server answered to the lists that were asked for.
 #[derive(Clone, Default)]
 pub struct Snapshot(BTreeMap<String, Bytes>);
 
@@ -55,9 +55,9 @@ struct Shared {
     plan: Mutex<Plan>,
     seen: Mutex<Seen>,
     past: Snapshot,
-    /// What lists tell is of the past, and watches tell nothing.
+    /// In the past: lists tell what was, and watches tell nothing.
     in_the_past: watch::Sender<bool>,
-    /// Of this resource nothing can be listed or watched.
+    /// Refused resource: nothing of it can be listed or watched.
     refused: watch::Sender<Option<&'static str>>,
 }
 
@@ -65,7 +65,7 @@ struct Shared {
 struct Plan {
     /// How many writes there were.
     writes: usize,
-    /// Of the Lease of the election.
+    /// Renewals of the Lease of the election.
     renewals: usize,
     harm: Option<(usize, Fault)>,
     silent: bool,
@@ -126,14 +126,14 @@ impl Proxy {
         snapshot
     }
 
-    /// What was asked for and done in this namespace, or in all of them at once.
+    /// Lists what was asked for and done in this namespace, or in all of them at once.
     pub fn used(&self, namespace: &str) -> BTreeSet<Right> {
         let seen = self.shared.seen.lock().unwrap();
         let ours = seen.used.iter().filter(|(of, _)| of.as_ref().is_none_or(|of| of == namespace));
         ours.map(|(_, right)| right.clone()).collect()
     }
 
-    /// What the API server did not allow.
+    /// Lists what the API server did not allow.
     pub fn not_allowed(&self) -> BTreeSet<Right> {
         self.shared.seen.lock().unwrap().refused.clone()
     }

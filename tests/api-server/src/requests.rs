@@ -1,4 +1,4 @@
-//! What a request asks the API server for, in the words of its roles.
+//! Requests in the words of the API server's roles.
 
 use axum::http::{Method, Uri};
 

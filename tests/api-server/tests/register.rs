@@ -32,7 +32,7 @@ where
     Api::<K>::namespaced(client.clone(), "default").create(&PostParams::default(), &object).await.unwrap();
 }
 
-/// What the operator makes for an SshMaster `main`.
+/// Prepares what the operator makes for an SshMaster `main`.
 async fn prepare(admin: &Client) {
     let rule = json!({"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "resourceNames": ["main"],
                       "verbs": ["get", "update"]});

@@ -1,4 +1,4 @@
-//! What it ran on.
+//! Machine that it ran on.
 
 use std::process::Command;
 

@@ -20,7 +20,7 @@ mod small_push;
 
 use report::Report;
 
-/// What there is, in the order of a run.
+/// Benchmark of those that there are, in the order of a run.
 type Benchmark = fn(&Scale, &mut Report);
 
 const BENCHMARKS: [(&str, Benchmark); 7] = [

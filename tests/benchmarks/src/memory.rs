@@ -71,7 +71,7 @@ fn sizes(installation: &Installation) -> BTreeMap<String, Size> {
     sizes
 }
 
-/// Which part of the installation a command line belongs to.
+/// Names the part of the installation that a command line belongs to.
 pub fn role(command: &str) -> String {
     let names = ["ssh-0", "ssh-1", "mirror-0", "mirror-1", "mirror-2", "mirror-3", "balancer", "all-in-one"];
     let known =

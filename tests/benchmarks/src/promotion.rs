@@ -20,7 +20,7 @@ const PUSHES: usize = 5;
 /// More than one promotion takes.
 const BUNDLES: usize = 3_000;
 
-/// What happens to the master, and what is undone afterwards.
+/// Event that happens to the master, and is undone afterwards.
 type Event = fn(&Installation, &str) -> Vec<u32>;
 
 const EVENTS: [(&str, Event, f64); 3] = [

@@ -41,7 +41,7 @@ pub fn run(scale: &Scale, report: &mut Report) {
     }
 }
 
-/// What users wait for.
+/// Measures what users wait for.
 fn clients(scale: &Scale, report: &mut Report, client: &Client, servers: &[(String, u32); 2]) {
     client.hg("", &["clone", "--noupdate", "--pull", "work", "pulled"]).ok();
     let kinds: [(&str, &str, &[&str], usize); 4] = [

@@ -1,4 +1,4 @@
-//! What was measured, as a page.
+//! Report of what was measured, as a page.
 
 use std::path::PathBuf;
 
@@ -7,7 +7,7 @@ use time::OffsetDateTime;
 use crate::machine;
 
 pub struct Report {
-    /// What the part of the page is called.
+    /// Name of the part of the page.
     name: &'static str,
     machine: String,
     parts: Vec<String>,

@@ -16,7 +16,7 @@ pub struct Peak {
 }
 
 impl Peak {
-    /// Of the Rust processes below `root`.
+    /// Watches the Rust processes below `root`.
     pub fn watch(root: u32) -> Peak {
         let going = Arc::new(AtomicBool::new(true));
         let told = going.clone();

@@ -31,7 +31,7 @@ fn printed(name: &str, command: &mut Command) -> Result<String, String> {
     if output.status.success() { Ok(text(&output.stdout)) } else { Err(text(&output.stderr)) }
 }
 
-/// What the program prints, or its complaint.
+/// Runs a program, and answers what it prints, or its complaint.
 pub fn run(name: &str, arguments: &[&str]) -> Result<String, String> {
     let mut command = Command::new(programs()?.join(name));
     printed(name, command.args(arguments).current_dir(root()))

@@ -20,7 +20,7 @@ metadata:
 /// Lines that are true only of what Helm has installed.
 const OF_HELM: &[&str] = &["app.kubernetes.io/managed-by: Helm", "helm.sh/chart:", "# Source:"];
 
-/// What [`FILE`] has to contain.
+/// Makes what [`FILE`] has to contain.
 pub fn plain() -> Result<String, String> {
     let rendered = render(&["--skip-tests", "--set", "crds.keep=false"])?;
     let mut plain = HEAD.to_owned();

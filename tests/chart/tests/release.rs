@@ -50,7 +50,7 @@ impl Cluster {
         list["items"].as_array().unwrap().iter().map(line).collect()
     }
 
-    /// What of these the API server would let `who` do, asked all at once: (verb, group, resource or
+    /// Asks all at once what of these the API server would let `who` do: (verb, group, resource or
     /// resource/subresource, name or nothing, namespace).
     fn allowed<'a>(&self, who: &str, questions: &[Question<'a>]) -> Vec<Question<'a>> {
         let review = |(verb, group, resource, name, namespace): &Question<'a>| {

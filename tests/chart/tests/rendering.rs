@@ -1,4 +1,4 @@
-//! What the chart makes of its values.
+//! Renders what the chart makes of its values.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 

@@ -1,4 +1,4 @@
-//! What is done to a cluster, and undone when the answer is dropped.
+//! Faults: what is done to a cluster, and undone when the answer is dropped.
 
 use std::process::Command;
 

@@ -18,7 +18,7 @@ pub use writer::{Writer, Writing, Written};
 
 use std::time::{Duration, Instant};
 
-/// What one change in a cluster may take at most: two busy cores run all of it.
+/// Limit of what one change in a cluster may take: two busy cores run all of it.
 pub const LIMIT: Duration = Duration::from_secs(180);
 /// Asking costs a process, which is not to slow down what it asks about.
 const PAUSE: Duration = Duration::from_millis(250);

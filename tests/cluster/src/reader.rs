@@ -25,11 +25,11 @@ pub struct Reader {
 #[derive(Debug, Default)]
 pub struct Seen {
     pub requests: u64,
-    /// Of these, how many were tried twice.
+    /// Again: how many of these were tried twice.
     pub again: u64,
     /// Twice without an answer: since when, and why.
     pub lost: Vec<(Instant, String)>,
-    /// What one answer showed and a later one denied.
+    /// Contradictions: what one answer showed and a later one denied.
     pub contradictions: Vec<String>,
     pub hashes: BTreeSet<String>,
     gives_up: bool,

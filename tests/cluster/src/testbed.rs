@@ -17,7 +17,7 @@ const MIRRORS: usize = 4;
 /// Set: a cluster that is there is used, and stays. For whoever writes a test.
 const KEEP: &str = "HGOP_KEEP_CLUSTER";
 
-/// What everything is started with.
+/// Built programs and images that everything is started with.
 pub struct Built {
     /// The repository's.
     pub root: PathBuf,
@@ -33,7 +33,7 @@ impl Built {
     }
 }
 
-/// It is taken down when this is dropped, also by a test that fails.
+/// Cluster that is taken down when this is dropped, also by a test that fails.
 pub struct Cluster {
     root: PathBuf,
     pub(crate) directory: PathBuf,
@@ -136,7 +136,7 @@ impl Cluster {
         format!("--kubeconfig={}", self.kubeconfig_file().display())
     }
 
-    /// What kubectl says in the quickstart's namespace; of failures too.
+    /// Asks kubectl in the quickstart's namespace, and answers what it says; of failures too.
     pub fn try_kubectl(&self, line: &str) -> Result<String, String> {
         let mut command = Command::new(self.programs.join("kubectl"));
         command.arg(self.kubeconfig()).args(["--namespace=quickstart", "--request-timeout=20s"]);
@@ -166,7 +166,7 @@ impl Cluster {
         said(command.current_dir(&self.root).stdin(Stdio::null())).unwrap()
     }
 
-    /// What a person would look at first; a cluster that is taken down tells nothing any more.
+    /// Explains what a person would look at first; a cluster that is taken down tells nothing any more.
     fn explain(&self) {
         for line in [
             "get nodes",

@@ -1,4 +1,4 @@
-//! What the API server shows.
+//! View of what the API server shows.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -30,7 +30,7 @@ fn items(list: &Value) -> impl Iterator<Item = &Value> {
     list["items"].as_array().into_iter().flatten()
 }
 
-/// Of a pod or a node.
+/// Answers whether a pod or a node is ready.
 fn is_ready(status: &Value) -> bool {
     let mut conditions = status["conditions"].as_array().into_iter().flatten();
     conditions.any(|one| one["type"] == "Ready" && one["status"] == "True")

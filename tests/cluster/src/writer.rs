@@ -13,7 +13,7 @@ use serde_json::Value;
 use crate::{Cluster, LIMIT, eventually};
 
 const PROGRAM: &str = include_str!("writer.py");
-/// Of the quickstart; `hello` is the other developer's.
+/// Path of the quickstart; `hello` is the other developer's.
 const PATH: &str = "projects/tools";
 const COPY: &str = "copy";
 /// A push that has no answer is given up, and made again. One takes less than half a second on two busy cores.
@@ -32,7 +32,7 @@ struct Attempt {
     said: Option<String>,
 }
 
-/// Who writes, now and then; the copy stays, and what was acknowledged.
+/// Writer that writes now and then; the copy stays, and what was acknowledged.
 pub struct Writer {
     client: Client,
     python: std::path::PathBuf,
@@ -43,7 +43,7 @@ pub struct Writer {
     unknown: Option<String>,
 }
 
-/// It writes until it is ended.
+/// Writing that goes on until it is ended.
 pub struct Writing {
     process: Child,
     /// Its end tells the process to end.
@@ -52,7 +52,7 @@ pub struct Writing {
     thread: Option<JoinHandle<()>>,
 }
 
-/// What one stretch of writing came to.
+/// Written in one stretch.
 #[derive(Debug)]
 pub struct Written {
     /// How many were acknowledged.

@@ -1,4 +1,4 @@
-//! What is done with hostile bytes, for each parser that gets them. Run by the fuzz targets (`fuzz/`), and by this
+//! Bodies of what is done with hostile bytes, for each parser that gets them. Run by the fuzz targets (`fuzz/`), and by this
 //! crate's test on the stable toolchain.
 
 use std::io::BufReader;
@@ -62,7 +62,7 @@ pub fn stream_message(bytes: &[u8]) {
     }
 }
 
-/// What is found does not depend on how much is read at once, and proves itself and nothing else.
+/// Proves a bundle: what is found does not depend on how much is read at once, and proves itself and nothing else.
 pub fn bundle_proof(bytes: &[u8]) {
     let found = proof::read(bytes).ok();
     assert_eq!(proof::read(BufReader::with_capacity(1, bytes)).ok(), found);

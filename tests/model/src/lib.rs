@@ -45,7 +45,7 @@ pub enum Bug {
     CommitAloneAfterPromotion,
     /// Whoever answers is promoted.
     PromoteOutOfSync,
-    /// What is written counts as stored before it is on disk.
+    /// Acknowledges before fsync: what is written counts as stored before it is on disk.
     AcknowledgeBeforeFsync,
     /// The register names the newcomer before commits wait for it.
     GrowBeforeCommitsWait,
@@ -108,7 +108,7 @@ impl Model for Protocol {
     }
 }
 
-/// What must be possible, lest the promise be kept by standing still.
+/// Lists what must be possible, lest the promise be kept by standing still.
 fn reachable() -> [Property<Protocol>; 4] {
     [
         Property::sometimes("a second promoted master commits with a standby", |_, state: &State| {

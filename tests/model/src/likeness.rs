@@ -1,5 +1,5 @@
-//! Of all states from which the same can follow, one is looked at: instances have no names that matter, and much of
-//! what they remember is moot.
+//! Likeness: of all states from which the same can follow, one is looked at. Instances have no names that matter, and
+//! much of what they remember is moot.
 
 use crate::set::{INSTANCES, Id, Set};
 use crate::state::{Instance, Packed, Reign, State};
@@ -65,7 +65,7 @@ pub fn representative(state: State) -> State {
     renamed
 }
 
-/// What can be said of an instance without naming another.
+/// Makes a key of what can be said of an instance without naming another.
 fn key(state: &State, id: usize) -> u64 {
     let Instance { there, log, durable, seal, reign } = &state.instances[id];
     let (register, own) = (&state.register, id as Id);

@@ -1,4 +1,4 @@
-//! What there is at one moment.
+//! State: what there is at one moment.
 
 use std::hash::{Hash, Hasher};
 
@@ -75,15 +75,15 @@ impl Packed {
     }
 }
 
-/// What a master has in memory.
+/// Reign: what a master has in memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reign {
     pub generation: u8,
-    /// What the register held when it last answered.
+    /// Held by the register when it last answered.
     pub held: Set,
-    /// What it may hold since, by writes that were not answered.
+    /// Doubt: what it may hold since, by writes that were not answered.
     pub doubt: Set,
-    /// What a newcomer must have: all that was committed, also by others before this reign.
+    /// Needed by a newcomer: all that was committed, also by others before this reign.
     pub needed: u8,
     /// How much of this log each other one has on disk.
     pub stored: [u8; INSTANCES],
@@ -94,7 +94,7 @@ impl Reign {
         self.held.union(self.doubt)
     }
 
-    /// It will never commit anything more: see `likeness`.
+    /// Answers whether it will never commit anything more: see `likeness`.
     pub fn is_over(&self) -> bool {
         self.held == Set::all()
     }
@@ -203,7 +203,8 @@ impl State {
         self.register.master == Some(id) && generation == Some(self.register.generation)
     }
 
-    /// What the follower says may still move something: not when the reign is over and its commits need others.
+    /// Answers whether what the follower says may still move something: not when the reign is over and its commits
+    /// need others.
     pub fn listens(&self, master: Id, follower: Id) -> bool {
         self.holds(master)
             || self.instance(master).reign.is_some_and(|reign| reign.required().contains(follower) && !reign.is_over())

@@ -15,7 +15,7 @@ pub enum Fate {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
     Push(Id),
-    /// Of a master: its followers may have more on disk than it has.
+    /// Syncs a master's followers, which may have more on disk than it has.
     Sync(Id),
     /// A follower seals itself with the generation that it follows, and drops what the master does not have.
     Connect {

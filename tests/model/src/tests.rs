@@ -29,7 +29,7 @@ fn a_disk_that_is_lost() {
     holds(Protocol { bounds: Bounds { pushes: 2, lost_disks: 1, ..PLAIN }, bug: None, simplifies: true });
 }
 
-/// What is forgotten as moot would show here, if it were not.
+/// Finds nothing where nothing is forgotten: what is forgotten as moot would show here, if it were not.
 #[test]
 fn nothing_is_found_where_nothing_is_forgotten() {
     for (pushes, promotions, reopenings, lost_disks) in [(2, 1, 0, 0), (1, 1, 1, 0), (1, 1, 0, 1)] {

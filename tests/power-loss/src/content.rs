@@ -1,6 +1,6 @@
 //! The bytes of one file: as they are read, and as they would be after a power loss.
 
-/// What a disk writes whole or not at all.
+/// Page that a disk writes whole or not at all.
 const PAGE_BYTES: usize = 4096;
 
 #[derive(Debug, Default)]

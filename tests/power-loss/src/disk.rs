@@ -32,7 +32,7 @@ struct Node {
     links: u32,
 }
 
-/// What `setattr` may change at once.
+/// Attributes that `setattr` may change at once.
 #[derive(Default)]
 pub struct Attributes {
     pub mode: Option<u32>,
@@ -110,7 +110,7 @@ impl Disk {
         }
     }
 
-    /// What no name leads to is gone; counts the links of the rest.
+    /// Drops what no name leads to; counts the links of the rest.
     fn drop_unnamed(&mut self) {
         let (mut links, mut found) = (BTreeMap::<Number, u32>::new(), vec![INodeNo::ROOT.0]);
         let mut seen = BTreeSet::new();
@@ -244,7 +244,7 @@ impl Disk {
         Ok(())
     }
 
-    /// It stays until the power goes: it may be open, and may have its name again afterwards.
+    /// Keeps it until the power goes: it may be open, and may have its name again afterwards.
     fn unlinked(&mut self, number: Number) -> Answer<()> {
         let node = self.node_mut(number)?;
         node.links = node.links.saturating_sub(1);

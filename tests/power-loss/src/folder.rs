@@ -12,7 +12,7 @@ pub struct Folder {
     pub durable: Names,
 }
 
-/// What one call changes, wholly or not at all: two names where something is renamed.
+/// Change by one call, wholly or not at all: two names where something is renamed.
 #[derive(Debug)]
 pub struct Change(pub Vec<Entry>);
 

@@ -1,4 +1,4 @@
-//! Which of the unsynced changes reach the disk all the same.
+//! Forgets unsynced changes, but for those that reach the disk all the same.
 
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -7,7 +7,8 @@ use rand::{Rng, SeedableRng};
 pub enum Survivors {
     /// Only what was synced is there afterwards.
     None,
-    /// Of the changes of names the first few, as a journal keeps them; of what was written to files any part.
+    /// Some changes survive: of those of names the first few, as a journal keeps them; of what was written to files
+    /// any part.
     Some { seed: u64 },
 }
 

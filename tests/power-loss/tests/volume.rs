@@ -1,4 +1,4 @@
-//! What survives on the volume, by system calls on a real mount.
+//! Volume tests: what survives, by system calls on a real mount.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::fs::{self, File, OpenOptions};

@@ -5,7 +5,7 @@ use std::process::{Child, Command, Stdio};
 
 use crate::{Installation, Mercurial, Ready};
 
-/// What a command said.
+/// Outcome: what a command said.
 #[derive(Debug)]
 pub struct Outcome {
     pub code: Option<i32>,
@@ -44,7 +44,7 @@ impl Client {
         Client::of(installation.ready(), mercurial, installation.path().join("clients").join(folder))
     }
 
-    /// Of an installation that says it is ready like this.
+    /// Makes a client of an installation that says it is ready like this.
     pub fn of(ready: &Ready, mercurial: &Mercurial, folder: PathBuf) -> Client {
         std::fs::create_dir_all(&folder).unwrap();
         let identity = ready.ssh.identity_file.display();
@@ -90,7 +90,7 @@ impl Client {
         self.command(repository, arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
     }
 
-    /// What `ui.ssh` is.
+    /// Answers what `ui.ssh` is.
     pub fn ssh_command(&self) -> &str {
         &self.ssh
     }

@@ -12,13 +12,13 @@ pub struct Developers {
     threads: Vec<JoinHandle<Pushed>>,
 }
 
-/// What one developer pushed.
+/// Pushed by one developer.
 #[derive(Debug)]
 pub struct Pushed {
     pub path: String,
     /// Changesets whose push ended with exit code 0.
     pub acknowledged: Vec<String>,
-    /// What was said of the others.
+    /// Failures of the others, as they were said.
     pub failures: Vec<String>,
 }
 

@@ -189,7 +189,7 @@ impl Installation {
         process.wait().unwrap();
     }
 
-    /// What the master says, as soon as there is one.
+    /// Answers what the master says, as soon as there is one.
     pub fn status(&self) -> Status {
         wait_for("a master's status", || self.try_status())
     }

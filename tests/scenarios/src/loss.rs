@@ -24,7 +24,7 @@ pub(crate) fn nothing_was_lost() {
     }
 }
 
-/// Of this test in this run. None: not under nextest, which alone tries again.
+/// Names the file of this test in this run. None: not under nextest, which alone tries again.
 fn file() -> Option<PathBuf> {
     let names = ["NEXTEST_RUN_ID", "NEXTEST_BINARY_ID", "NEXTEST_TEST_NAME"];
     let [run, program, test] = names.map(|name| std::env::var(name).ok());

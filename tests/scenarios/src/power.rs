@@ -9,7 +9,7 @@ use rustix::process::Signal;
 use crate::processes::signal;
 use crate::{Installation, for_good, wait_for};
 
-/// What stands for the kernel's boot id: another one after each power loss.
+/// Boot id: stands for the kernel's; another one after each power loss.
 pub(crate) const BOOT_ID: &str = "boot-id";
 
 static BOOTS: AtomicU64 = AtomicU64::new(1);

@@ -26,7 +26,7 @@ pub enum Kinds {
     One,
 }
 
-/// What a repository shows after a push.
+/// State that a repository shows after a push.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 pub struct State {
     pub heads: Vec<String>,

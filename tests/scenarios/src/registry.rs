@@ -1,4 +1,4 @@
-//! What the installation's own parts ask a master for, with the supervisor's certificate.
+//! Registry: what the installation's own parts ask a master for, with the supervisor's certificate.
 
 use std::path::PathBuf;
 
@@ -98,7 +98,7 @@ impl RegistryClient {
         registry.by_path(&path.parse().unwrap()).expect("a repository of that path").id
     }
 
-    /// What the master answers.
+    /// Asks the master, and answers what it says.
     pub fn ask<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
         self.runtime.block_on(self.client.get_json(&self.master(), path))
     }
@@ -108,7 +108,7 @@ impl RegistryClient {
         self.runtime.block_on(self.client.post_json(&self.master(), path, value))
     }
 
-    /// What an instance or mirror answers on its admin port.
+    /// Gets what an instance or mirror answers on its admin port.
     pub fn get<T: DeserializeOwned>(
         &self,
         installation: &Installation,

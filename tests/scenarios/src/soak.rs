@@ -33,7 +33,7 @@ impl Soak {
         Instant::now() >= self.end
     }
 
-    /// What one checker has beside that.
+    /// Reads a number that one checker has beside that.
     pub fn number(&self, variable: &str, usual: u64) -> u64 {
         number(variable).unwrap_or(usual)
     }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-/// What anything in a scenario may take at most; two busy cores are slow.
+/// Deadline of anything in a scenario; two busy cores are slow.
 pub const DEADLINE: Duration = Duration::from_secs(90);
 
 const PAUSE: Duration = Duration::from_millis(20);

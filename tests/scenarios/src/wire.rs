@@ -12,7 +12,7 @@ const ALONE_SECONDS: &str = "2";
 
 pub struct WirePusher {
     client: Client,
-    /// Of the connection that all its sessions share.
+    /// Control socket of the connection that all its sessions share.
     control: Option<PathBuf>,
 }
 

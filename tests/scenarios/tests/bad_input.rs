@@ -1,4 +1,4 @@
-//! What is wrong with what a person gives us, or with a disk: one sentence each, which says what to do.
+//! Bad input of a person, or of a disk: one sentence each, which says what to do.
 
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;

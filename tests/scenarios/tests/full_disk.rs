@@ -40,7 +40,7 @@ fn hook(folder: &Path, disk: &Path) -> String {
     )
 }
 
-/// What a push may come to.
+/// Came: what a push may come to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Came {
     Refused,

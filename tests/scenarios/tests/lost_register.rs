@@ -32,7 +32,7 @@ impl Setting {
         generation
     }
 
-    /// It is there again, of a later generation, and whoever pushed has lost nothing and goes on.
+    /// Ends well: it is there again, of a later generation, and whoever pushed has lost nothing and goes on.
     fn ends_well(self, before: u64) {
         let path = self.installation.data().join("register.json");
         wait_for("a register of a later generation", || match generation(&path) {

@@ -28,7 +28,7 @@ struct Scene {
     mercurial: Mercurial,
     developers: Developers,
     random: StdRng,
-    /// Of the repositories that were made meanwhile.
+    /// Pushed into the repositories that were made meanwhile.
     pushed: Vec<Pushed>,
 }
 

@@ -16,9 +16,9 @@ use serde_json::Value;
 const PATHS: [&str; 3] = ["one", "one", "draft/two"];
 /// Pushes before and after each event.
 const PUSHES: usize = 2;
-/// Of an unplanned promotion, from the event to a master that takes pushes (design, section 7).
+/// Unplanned promotion, from the event to a master that takes pushes (design, section 7).
 const UNPLANNED: Duration = Duration::from_secs(6);
-/// Of a switchover, in which pushes are refused.
+/// Planned switchover, in which pushes are refused.
 const PLANNED: Duration = Duration::from_secs(2);
 /// From the end of its reign until an old master follows, in sync.
 const STANDS_BY: Duration = Duration::from_secs(15);
@@ -88,14 +88,14 @@ impl Setting {
         since.elapsed()
     }
 
-    /// What the register tells of the newest change of master.
+    /// Answers what the register tells of the newest change of master.
     fn promotion(&self) -> Value {
         let text = std::fs::read_to_string(self.installation.data().join("register.json")).unwrap();
         let register: Value = serde_json::from_str(&text).unwrap();
         register["promotion"].clone()
     }
 
-    /// Of `processes`, which a master that is one no more had started.
+    /// Sees that of `processes`, which a master that is one no more had started, none is left.
     fn none_is_left(&self, processes: &[u32]) {
         wait_for("nobody of the old master's processes is left", || {
             let left: Vec<&u32> = processes.iter().filter(|pid| runs(**pid)).collect();
@@ -127,7 +127,7 @@ impl Setting {
     }
 }
 
-/// What has ended and is not yet waited for counts as ended.
+/// Answers whether it runs. What has ended and is not yet waited for counts as ended.
 fn runs(pid: u32) -> bool {
     state(pid).is_some_and(|state| state != 'Z')
 }

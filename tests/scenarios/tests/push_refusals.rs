@@ -14,7 +14,7 @@ fn with_hooks(server: &Mercurial, switches: &std::path::Path) -> Options {
     options
 }
 
-/// What sshd tells a hook; the balancer is between.
+/// Sees that a hook is told what sshd tells it; the balancer is between.
 fn is_told_from_where(installation: &Installation, said: &str) {
     let told = said.lines().find_map(|line| line.strip_prefix("remote: from ")).unwrap_or_else(|| panic!("{said}"));
     let (from, to) = ("127.0.0.5", installation.ready().ssh.port);

@@ -83,7 +83,7 @@ fn only_its_owner_asks(installation: &Installation) {
     assert!(table.starts_with("INSTANCE  ROLE     IN-SYNC  PID") && table.contains("hello"), "{table}");
 }
 
-/// What another user of the machine has any right in.
+/// Lists what another user of the machine has any right in.
 fn open_to_others(folder: &Path) -> Vec<String> {
     let mut found = Vec::new();
     let mut folders = vec![folder.to_owned()];

@@ -15,7 +15,7 @@ use serde_json::Value;
 const PATHS: [&str; 3] = ["one", "one", "draft/two"];
 /// Pushes before and after each event.
 const PUSHES: usize = 2;
-/// Of one volume, with a lease short enough to run out in a test.
+/// Shared volume, with a lease short enough to run out in a test.
 const SHARED: &str = "  storage: {mode: Shared}\n  failover: {minInterval: 0s, detectionSeconds: 1, lease: \
                       {duration: 5s, renewDeadline: 4s, retryPeriod: 1s}}\n";
 /// The `duration` above.

@@ -1,4 +1,5 @@
-//! What `hgd ssh` says to everybody who does not get what they asked for: the reference's texts, to the letter.
+//! SSH front: `hgd ssh` answers everybody who does not get what they asked for in the reference's texts, to the
+//! letter.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -163,7 +164,7 @@ fn nobody_else_gets_in() {
     whose_key_is_taken_out_is_ended(&front, &hold, &child);
 }
 
-/// What a person sees of it who uses Mercurial.
+/// Tells clients what a person sees of it who uses Mercurial.
 #[test]
 fn clients_are_told_about_unknown_and_bad_names() {
     let front = Front::start();

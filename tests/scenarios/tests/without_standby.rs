@@ -130,7 +130,8 @@ fn without_its_standby_a_master_refuses_pushes() {
     setting.agrees(vec![first, second]);
 }
 
-/// Which mirrors are active stands in its log, of which it may believe nothing before the standby has acknowledged it.
+/// Sends no reader away: which mirrors are active stands in its log, of which it may believe nothing before the
+/// standby has acknowledged it.
 #[test]
 fn a_master_that_begins_without_its_standby_sends_no_reader_away() {
     let setting = Setting::new();

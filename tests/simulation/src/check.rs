@@ -58,8 +58,8 @@ impl World {
         ids.into_iter().for_each(|id| self.check_shown(index, id));
     }
 
-    /// What clients see of one repository on one mirror: only what is released, never less than before, and only what
-    /// every other mirror that clients may ask has applied.
+    /// Checks what clients see of one repository on one mirror: only what is released, never less than before, and
+    /// only what every other mirror that clients may ask has applied.
     fn check_shown(&mut self, index: usize, id: CreationId) {
         let Some(view) = self.seen_by_clients(index, id) else { return };
         let Some(repository) = self.mirrors[index].store.live.get(&id) else {

@@ -1,4 +1,4 @@
-//! What people do: create, push, strip, delete, change settings.
+//! Clients: people create, push, strip, delete, change settings.
 
 use log::core::Event;
 use protocol::record::{CloneBundlesChanged, RepositoryCreated, RepositoryDeleted, RepositoryUpdated, Strip};

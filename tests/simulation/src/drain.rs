@@ -57,7 +57,7 @@ impl World {
         self.balance();
     }
 
-    /// What one SSH instance does in a while that is short for everybody else.
+    /// Works as one SSH instance does in a while that is short for everybody else.
     pub fn work_of_ssh(&mut self, index: usize) {
         for _ in 0..6 {
             LogName::ALL.into_iter().for_each(|log| self.ssh_disk_of(index, log));
@@ -70,7 +70,7 @@ impl World {
         self.unrest().is_empty()
     }
 
-    /// What still moves, in words; empty when nothing does.
+    /// Says in words what still moves; empty when nothing does.
     fn unrest(&self) -> String {
         let end = self.truth.end(LogName::Replication);
         let whole = self.register.state().in_sync.len() + 1 == self.ssh.len();

@@ -1,4 +1,4 @@
-//! What goes wrong.
+//! Faults: what goes wrong.
 
 use protocol::LogName;
 use protocol::stream::FromFollower;

@@ -30,7 +30,7 @@ pub struct Mirror {
 pub struct Up {
     pub work: Work,
     told: Progress,
-    /// It has said `ready` in this life.
+    /// Ready: it has said so in this life.
     pub ready: bool,
 }
 

@@ -39,7 +39,7 @@ impl World {
         }
     }
 
-    /// It asks one after the other; who is no master any more and does not know it answers too.
+    /// Connects a standby, which asks one after the other; who is no master any more and does not know it answers too.
     pub fn connect_standby(&mut self, index: usize, master: usize) {
         let reign = self.ssh[master].up.as_ref().and_then(|up| up.reign.as_ref());
         let Some(generation) = reign.map(|reign| reign.generation) else { return };

@@ -1,4 +1,4 @@
-//! Who reaches whom, who stands still, and whose clock says what.
+//! Nodes: who reaches whom, who stands still, and whose clock says what.
 
 use std::collections::BTreeSet;
 use std::time::Duration;

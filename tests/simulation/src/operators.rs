@@ -171,7 +171,7 @@ impl World {
         }
     }
 
-    /// What follows an older generation follows it no more.
+    /// Raises the seal. What follows an older generation follows it no more.
     pub fn raise_seal(&mut self, index: usize, generation: Generation) {
         if self.bug == Some(Bug::SkipSeal) {
             return;

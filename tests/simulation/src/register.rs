@@ -32,12 +32,12 @@ impl Register {
         Versioned { version: Version::File(place as u64 + 1), value: self.held[place].clone() }
     }
 
-    /// What it holds, which nobody in the world can be sure of.
+    /// State that it holds, which nobody in the world can be sure of.
     pub fn state(&self) -> &State {
         &self.held[self.held.len() - 1]
     }
 
-    /// What it holds, or may hold once a late write has taken place.
+    /// Lists what it holds, or may hold once a late write has taken place.
     pub fn possible(&self) -> impl Iterator<Item = &State> {
         let now = self.version(0).version;
         let late = self.late.iter().filter(move |(expected, _)| *expected == now).map(|(_, state)| state);

@@ -38,7 +38,7 @@ pub struct Ssh {
     lost_disks: usize,
 }
 
-/// What a request to a log was for.
+/// Meant by a request to a log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Meant {
     Nothing,
@@ -49,7 +49,7 @@ pub enum Meant {
     Fork,
 }
 
-/// What a running instance has in memory.
+/// Up: what a running instance has in memory.
 pub struct Up {
     pub logs: [Core; 2],
     doing: [Option<Command>; 2],
@@ -61,17 +61,17 @@ pub struct Up {
     pub reign: Option<Reign>,
     /// Records in the log whose clients wait for the commit.
     pub clients: Vec<Offset>,
-    /// It was asked to end, and its master is told; it begins again with the next start of all.
+    /// Leaving: it was asked to end, and its master is told; it begins again with the next start of all.
     pub leaving: bool,
 }
 
-/// What a master has in memory.
+/// Reign: what a master has in memory.
 pub struct Reign {
     pub generation: Generation,
     pub keeper: failover::Keeper,
     /// Last record of each log when it began: some were committed by others.
     pub begun: [Offset; 2],
-    /// What standbys have said on the connections that they have.
+    /// Standbys, and what they have said on the connections that they have.
     pub standbys: Standbys,
     pub aggregator: aggregator::Core,
     pub registry: Registry,
@@ -91,7 +91,7 @@ impl Reign {
         }
     }
 
-    /// What a standby has said with that disk.
+    /// Notes what a standby has said with that disk.
     pub fn noted(&mut self, name: &InstanceName, disk: &DiskId) -> &mut Standby {
         let new = || Standby { disk: disk.clone(), stored: [Offset::ZERO; 2], leaving: false };
         let noted = self.standbys.entry(name.clone()).or_insert_with(new);
@@ -312,7 +312,7 @@ impl World {
         }
     }
 
-    /// What an aggregator needs to know of what is committed here.
+    /// Feeds the aggregator what it needs to know of what is committed here.
     pub fn feed_aggregator(&mut self, index: usize) {
         let now = self.now;
         let ssh = &mut self.ssh[index];

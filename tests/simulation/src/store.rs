@@ -101,7 +101,7 @@ impl Store {
         if unlucky(40) { Outcome::Retry(RetryKind::Failed) } else { outcome }
     }
 
-    /// What is done to a repository as a whole; None: it is about what is in one.
+    /// Replaces a repository as a whole; None: it is about what is in one.
     fn replace(&mut self, id: CreationId, kind: &ActionKind, peer: Option<&Repository>) -> Option<Outcome> {
         match kind {
             ActionKind::Remove { .. } => {

@@ -6,7 +6,7 @@ use crate::{Bug, run};
 const SEEDS: u64 = 20_000;
 const PARTS: u64 = 4;
 
-/// What has to happen, and how often: at least once in so many runs.
+/// Often enough: what has to happen, at least once in so many runs.
 const OFTEN: [(&str, u64); 17] = [
     ("API server outages", 1),
     ("SSH instances crashed", 1),
@@ -85,7 +85,7 @@ fn a_late_write_that_leaves_the_standbys_of_a_lost_disk_out_is_reckoned_with() {
     keeps_every_promise(3_763);
 }
 
-/// It had worked, was let go, and a peer's copy did not have it.
+/// Worked, was let go, and a peer's copy did not have it.
 #[test]
 fn a_push_that_seemed_to_fail_is_not_left_out_of_an_older_copy() {
     [25_943, 58_728, 100_293].into_iter().for_each(keeps_every_promise);

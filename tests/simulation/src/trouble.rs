@@ -106,7 +106,7 @@ impl World {
         note!(self, "time passes");
     }
 
-    /// Whom the register names, alive or not.
+    /// Answers whom the register names, alive or not.
     fn named(&self) -> Option<usize> {
         let master = self.register.state().master.as_ref();
         self.ssh.iter().position(|ssh| Some(&ssh.name) == master)

@@ -1,4 +1,4 @@
-//! What is committed, as the first who committed it had it. Every other instance must agree.
+//! Truth: what is committed, as the first who committed it had it. Every other instance must agree.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -86,7 +86,7 @@ impl Truth {
         self.lanes.entry(id).or_default().push((offset, kind, committed.public));
     }
 
-    /// What a repository with this state must hold. A strip is done when it is shown.
+    /// Content that a repository with this state must hold. A strip is done when it is shown.
     pub fn content(&self, id: CreationId, facts: LaneFacts) -> Vec<Offset> {
         let mut content = Vec::new();
         for (offset, kind, _) in self.lanes.get(&id).into_iter().flatten() {

@@ -146,7 +146,7 @@ impl World {
         }
     }
 
-    /// Who is master, and with whom.
+    /// Governs who is master, and with whom.
     fn govern(&mut self) {
         let index = self.any_ssh();
         match self.chance.below(8) {

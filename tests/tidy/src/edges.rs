@@ -1,4 +1,4 @@
-//! Which crate may know which: the column "uses" of the map, which must be complete and true, and what no map may say.
+//! Edges between crates: the column "uses" of the map, which must be complete and true, and what no map may say.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
@@ -16,7 +16,7 @@ static MAPPED: LazyLock<BTreeMap<&str, BTreeSet<&str>>> = LazyLock::new(|| {
 });
 /// Crates that are started, not linked.
 const PROGRAMS: &[&str] = &["hgd", "hg-operator", "operator", "kubectl-hg"];
-/// What the pure crate must not be able to do.
+/// Effects that the pure crate must not be able to have.
 const EFFECTS: &[&str] = &["tokio", "axum", "hyper", "hyper-util", "rustix", "transport", "log", "rand", "tempfile"];
 
 pub(crate) fn dependencies(source: &Source<'_>) -> Vec<Finding> {
@@ -107,7 +107,7 @@ mod tests {
     use super::*;
     use crate::samples;
 
-    /// Of a crate that the map does not have.
+    /// Lines of refusals; what is said of line 1 is about the map.
     fn refused(path: &str, manifest: &str) -> Vec<usize> {
         samples::lines(dependencies, path, manifest).into_iter().filter(|line| *line > 1).collect()
     }

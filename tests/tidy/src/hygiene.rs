@@ -5,7 +5,7 @@ use crate::{Finding, Source};
 /// Our only code that runs inside Mercurial, hence under Mercurial's licence.
 const EXTENSION: &str = "workloads/mercurial/extension/";
 const SPDX: &str = "# SPDX-License-Identifier: GPL-2.0-or-later";
-/// It stands this near the top.
+/// Lines from the top within which it stands.
 const WITHIN_LINES: usize = 3;
 
 pub(crate) fn licences(source: &Source<'_>) -> Vec<Finding> {

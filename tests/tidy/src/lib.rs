@@ -4,6 +4,7 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
+mod docs;
 pub mod edges;
 mod hygiene;
 mod lengths;
@@ -48,6 +49,7 @@ pub const RULES: &[(&str, Rule)] = &[
     ("line length", lengths::lines),
     ("file and module names", names::banned),
     ("glossary", names::synonyms),
+    ("beginnings of doc comments", docs::beginnings),
     ("crate edges", edges::dependencies),
     ("pure modules", purity::modules),
     ("no panics by intent", panics::unwraps),

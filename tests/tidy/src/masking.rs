@@ -1,6 +1,6 @@
 //! Code without its comments and strings: their characters become spaces, so that places stay the same.
 
-/// Of Rust or Go: `//`, nested `/* */`, strings, raw strings and character literals.
+/// Masks Rust or Go: `//`, nested `/* */`, strings, raw strings and character literals.
 pub(crate) fn rust(text: &str) -> String {
     let mut masked = Masked::new(text);
     while let Some(character) = masked.peek(0) {
@@ -16,7 +16,7 @@ pub(crate) fn rust(text: &str) -> String {
     masked.done
 }
 
-/// Of Python: `#` comments and strings of all four quotes.
+/// Masks Python: `#` comments and strings of all four quotes.
 pub(crate) fn python(text: &str) -> String {
     let mut masked = Masked::new(text);
     while let Some(character) = masked.peek(0) {

@@ -1,4 +1,4 @@
-//! What things are called.
+//! Names of things.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
@@ -8,7 +8,7 @@ use crate::{Finding, Source, masking, pages, words};
 /// They say nothing about what is inside.
 const EMPTY_NAMES: &[&str] = &["util", "utils", "common", "helper", "helpers", "misc", "manager"];
 
-/// What not to say, and what to say, by docs/glossary.md.
+/// Words not to say, and what to say instead, by docs/glossary.md.
 static SYNONYMS: LazyLock<BTreeMap<&str, Vec<&str>>> = LazyLock::new(|| {
     let mut synonyms = BTreeMap::<_, Vec<_>>::new();
     for row in pages::table(pages::GLOSSARY, "| word | means | never |") {

@@ -1,11 +1,11 @@
-//! What stops a program by intent, what is not finished, and what only waits.
+//! Panics by intent, what is not finished, and what only waits.
 
 use crate::{Finding, Source, masking, words};
 
 const PANICS: &[&str] = &[".unwrap()", ".expect(", ".unwrap_err()", ".expect_err("];
 const UNFINISHED: &[&str] = &["todo!", "unimplemented!", "dbg!", "#[ignore"];
 const NOTES: &[&str] = &["TODO", "FIXME", "XXX"];
-/// What waits for a time to pass. A channel's `recv_timeout` waits for a level.
+/// Calls that wait for a time to pass. A channel's `recv_timeout` waits for a level.
 const PAUSES: &[&str] = &["sleep(", "sleep_ms(", "sleep_until(", "park_timeout(", "wait_timeout("];
 /// How functions are called that look again and again for a level; only they may pause.
 const WAITERS: &[&str] = &["wait", "until", "eventually"];

@@ -11,7 +11,7 @@ static LISTED: LazyLock<BTreeSet<&str>> = LazyLock::new(|| {
     rows.iter().flat_map(|row| row.last()).flat_map(|cell| pages::quoted(cell)).collect()
 });
 
-/// What has an effect, or reads a clock.
+/// Words of what has an effect, or reads a clock.
 const EFFECTS: &[&str] = &[
     "tokio",
     "Instant",
@@ -50,7 +50,7 @@ pub(crate) fn modules(source: &Source<'_>) -> Vec<Finding> {
     places.into_iter().flat_map(|(before, code)| effects(source, before, code)).collect()
 }
 
-/// What the map says that is pure, as files and folders.
+/// Lists what the map says that is pure, as files and folders.
 pub fn listed() -> impl Iterator<Item = &'static str> {
     LISTED.iter().map(|listed| listed.split('#').next().unwrap_or(listed))
 }

@@ -9,7 +9,7 @@ use crate::core::Core;
 use crate::lag::lag;
 use crate::mirror::{Level, Vote};
 
-/// Who has to do with a record.
+/// Agreement of those who have to do with a record.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Agreement {
     /// No active mirror, or a private repository: nobody to wait for.

@@ -94,7 +94,8 @@ impl Core {
         }
     }
 
-    /// What a replay says to be active may have been so for long, and its `/readyz` tells the rest.
+    /// Activates a mirror. What a replay says to be active may have been so for long, and its `/readyz` tells the
+    /// rest.
     fn activate(&mut self, name: &InstanceName, place: Offset, own: bool) {
         let newest = if own { self.backlog.newest_released() } else { BTreeMap::new() };
         let mirror = self.mirror(name);

@@ -44,7 +44,8 @@ impl Leaving {
 }
 
 impl Core {
-    /// What the balancer says it uses. One balancer, which asks again only after it has followed the last answer.
+    /// Takes the endpoints that the balancer says it uses. One balancer, which asks again only after it has followed
+    /// the last answer.
     pub fn endpoints(&mut self, report: &[Serving], now: Duration) {
         self.advance(now);
         self.reported = Some(self.now);

@@ -61,7 +61,7 @@ impl Default for Options {
     }
 }
 
-/// What the aggregator needs to know of a committed record.
+/// Committed record, as far as the aggregator needs to know of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Committed {
     pub offset: Offset,

@@ -1,4 +1,4 @@
-//! What is known of one mirror.
+//! Mirror: what is known of one.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -35,7 +35,7 @@ pub(crate) enum Vote {
 #[derive(Default)]
 pub(crate) struct Mirror {
     pub connected: bool,
-    /// It has spoken on this connection. What it said before may have been lost with its power since.
+    /// Heard on this connection. What it said before may have been lost with its power since.
     pub heard: bool,
     /// When that last changed.
     pub since: Duration,
@@ -43,10 +43,10 @@ pub(crate) struct Mirror {
     pub levels: Option<Levels>,
     /// Where in the publication log it was last said to be active.
     pub active: Option<Offset>,
-    /// What was released when it became active and is not shown there.
+    /// Joining: what was released when it became active and is not shown there.
     pub joining: BTreeMap<CreationId, Offset>,
     pub leaving: Option<Leaving>,
-    /// It is no longer part of the installation.
+    /// Removed: it is no longer part of the installation.
     pub removed: bool,
 }
 

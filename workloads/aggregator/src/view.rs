@@ -1,4 +1,4 @@
-//! What others may know: the balancer, status, retention and newcomers.
+//! View that others may have: the balancer, status, retention and newcomers.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -51,7 +51,7 @@ impl Core {
         self.backlog.published_through()
     }
 
-    /// Whose this record is; None: nobody's, or it is published, or not taken yet.
+    /// Answers whose this record is; None: nobody's, or it is published, or not taken yet.
     pub fn repository_of(&self, record: Offset) -> Option<CreationId> {
         self.backlog.get(record)?.repository
     }
@@ -67,8 +67,8 @@ impl Core {
         (self.backlog.committed, self.publication)
     }
 
-    /// What a mirror that connects now must be told as the publication log's end (`Welcome`): also the batch under way
-    /// was decided without it, or by what it said before it lost its power.
+    /// Answers what a mirror that connects now must be told as the publication log's end (`Welcome`): also the batch
+    /// under way was decided without it, or by what it said before it lost its power.
     pub fn welcome(&self) -> Offset {
         Offset(self.publication.0 + self.in_flight.len() as u64)
     }

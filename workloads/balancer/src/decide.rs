@@ -1,4 +1,4 @@
-//! Which endpoints take connections. Pure: time comes in as the time since the balancer's start.
+//! Decides which endpoints take connections. Pure: time comes in as the time since the balancer's start.
 //!
 //! The master stops waiting for a mirror when the balancer has said long enough that it left. Hence an endpoint is
 //! used only between a report that claims it, answered by a master that still wants it, and the first report that does
@@ -23,7 +23,7 @@ struct Endpoint {
     address: String,
     /// The last answer listed it.
     wanted: bool,
-    /// It accepted the last connection, or none was tried.
+    /// Accepts: it accepted the last connection, or none was tried.
     accepts: bool,
     /// A master answered a report that claimed it, and none without it may have arrived since.
     confirmed: bool,
@@ -43,7 +43,7 @@ impl Endpoint {
 }
 
 impl Rotation {
-    /// What to tell the master now.
+    /// Reports what to tell the master now.
     pub fn report(&self) -> ServingReport {
         let serving = |(name, endpoint): (&InstanceName, &Endpoint)| Serving {
             name: name.clone(),
@@ -107,7 +107,7 @@ impl Rotation {
         self.set_accepts(now, name, address, false);
     }
 
-    /// It accepted one.
+    /// Notes that it accepted one.
     pub fn accepted(&mut self, now: Duration, name: &InstanceName, address: &str) {
         self.set_accepts(now, name, address, true);
     }

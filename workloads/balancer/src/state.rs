@@ -1,4 +1,4 @@
-//! What the balancer's tasks share.
+//! State that the balancer's tasks share.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};

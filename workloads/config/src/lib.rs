@@ -1,6 +1,6 @@
-//! What each role of `hgd` is started with: one JSON file per process, written by all-in-one or the operator and read
-//! by `hgd ROLE --config FILE`. Unknown fields are refused; a field that is left out has the default that the printed
-//! effective configuration shows.
+//! Configuration that each role of `hgd` is started with: one JSON file per process, written by all-in-one or the
+//! operator and read by `hgd ROLE --config FILE`. Unknown fields are refused; a field that is left out has the default
+//! that the printed effective configuration shows.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 

@@ -1,4 +1,4 @@
-//! What several roles are told.
+//! Shared settings, which several roles are told.
 
 use std::path::PathBuf;
 

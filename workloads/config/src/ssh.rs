@@ -38,7 +38,7 @@ pub struct SshRole {
     /// without them every configuration would be another, and a new operator would restart all SSH pods.
     #[serde(default)]
     pub in_sync: BTreeSet<InstanceName>,
-    /// Who is master, and whose acknowledgement a commit needs.
+    /// Register: who is master, and whose acknowledgement a commit needs.
     pub register: Register,
     /// The Python interpreter that can import Mercurial.
     pub python: PathBuf,
@@ -60,7 +60,7 @@ pub struct SshRole {
     pub read_only_reason: Option<String>,
 }
 
-/// What an instance needs whose data directory others may open, too.
+/// Shared volume: what an instance needs whose data directory others may open, too.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Shared {
@@ -77,7 +77,7 @@ pub struct Shared {
     pub retry_period_seconds: u64,
 }
 
-/// Who may log in, and what groups they are in.
+/// Directory of those who may log in, and of the groups that they are in.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Directory {
@@ -150,7 +150,7 @@ impl Default for Retention {
     }
 }
 
-/// What happens while no standby acknowledges.
+/// Durability: what happens while no standby acknowledges.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Durability {
     /// Pushes are refused.

@@ -72,7 +72,7 @@ pub struct Observed {
 }
 
 impl Observed {
-    /// What it says now. The last word of one that has ended since is not that.
+    /// Answers what it says now. The last word of one that has ended since is not that.
     pub fn answer(&self, now: Duration, name: &InstanceName) -> Option<&InstanceReport> {
         let (at, report) = self.answers.get(name)?;
         (is_fresh(now, *at) && !self.ended.contains(name)).then_some(report)
@@ -87,10 +87,10 @@ pub(crate) fn is_fresh(now: Duration, at: Duration) -> bool {
     now.saturating_sub(at) < FRESH
 }
 
-/// What the one who decides remembers. A new one remembers nothing, which only makes it wait longer.
+/// Memory of the one who decides. A new one remembers nothing, which only makes it wait longer.
 #[derive(Clone, Debug, Default)]
 pub struct Memory {
-    /// What the register held, and since when this one has seen that.
+    /// Holding: what the register held, and since when this one has seen that.
     holding: Option<(State, Duration)>,
     /// Promotions that were begun on a weak word, whoever has begun them.
     backoff: Backoff,
@@ -134,7 +134,7 @@ pub enum Step {
 }
 
 impl Step {
-    /// What is in the way, for the condition.
+    /// Answers what is in the way, for the condition.
     pub fn trouble(&self) -> Option<&Trouble> {
         match self {
             Step::Wait(trouble) => Some(trouble),
@@ -166,11 +166,11 @@ pub enum Reason {
     Gone,
     /// A person says that it is off.
     Fenced,
-    /// It answers with another disk than the register means.
+    /// Emptied: it answers with another disk than the register means.
     Emptied,
-    /// It was named and did not open.
+    /// Not opened: it was named and did not open.
     NotOpened,
-    /// It says itself that every push fails on it.
+    /// Unable: it says itself that every push fails on it.
     Unable,
     Asked,
 }
@@ -414,8 +414,8 @@ impl Look<'_> {
         }
     }
 
-    /// Of those who are sealed, the one who holds most, of those who could take pushes if there are such; of equal
-    /// ones the one who is wished for, or the first.
+    /// Finds, of those who are sealed, the one who holds most, of those who could take pushes if there are such; of
+    /// equal ones the one who is wished for, or the first.
     fn most_advanced<'a>(&self, sealed: &BTreeSet<&'a InstanceName>) -> Option<&'a InstanceName> {
         let ends = |name: &InstanceName| -> Option<(bool, [LogEnd; 2])> {
             self.answer(name).map(|report| (report.unable.is_none(), [report.replication, report.publication]))

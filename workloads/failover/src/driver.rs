@@ -19,7 +19,7 @@ use crate::report::{Drained, InstanceReport};
 pub const LOOK: Duration = Duration::from_millis(100);
 /// An instance that has not answered by then is not there.
 const ANSWER: Duration = Duration::from_millis(800);
-/// What is in the way for longer does not mend itself: a human must act.
+/// Lasts longer than what mends itself: a human must act.
 const LASTS: Duration = Duration::from_secs(30);
 /// For the answer to a drain, which waits for pushes.
 const DRAIN: Duration = Duration::from_secs(4);
@@ -30,7 +30,7 @@ pub struct Driver {
     pub client: Client,
 }
 
-/// What became of a step.
+/// Acted: what became of a step.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Acted {
     /// The master takes no more pushes, and all that it took are final.
@@ -158,12 +158,12 @@ fn milliseconds() -> u64 {
     u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// What was said of steps last: one line for each, when it is another than before. What is in the way is a warning,
-/// and an error once it has lasted.
+/// Telling of steps: one line for each, when it is another than before. What is in the way is a warning, and an error
+/// once it has lasted.
 #[derive(Debug, Default)]
 pub struct Telling {
     said: Option<Step>,
-    /// What is in the way, since when, and whether that was called an error.
+    /// Trouble that is in the way, since when, and whether that was called an error.
     trouble: Option<(Trouble, Duration, bool)>,
 }
 
@@ -181,7 +181,7 @@ impl Telling {
         is_new
     }
 
-    /// What is in the way for [`LASTS`] now, once.
+    /// Lasts: answers what is in the way for [`LASTS`] now, once.
     fn lasts(&mut self, now: Duration, step: &Step) -> Option<Trouble> {
         let Some(trouble) = step.trouble() else {
             self.trouble = None;

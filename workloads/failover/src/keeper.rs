@@ -17,11 +17,11 @@ pub struct Standby {
     pub disk: DiskId,
     /// How far it has stored each log, on the connection that it has now.
     pub stored: [Offset; 2],
-    /// It says that it is about to end.
+    /// Leaving: it says that it is about to end.
     pub leaving: bool,
 }
 
-/// What the master sees.
+/// Seen by the master.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Seen {
     pub standbys: BTreeMap<InstanceName, Standby>,
@@ -50,7 +50,7 @@ pub enum Outcome {
     Refused,
     /// Somebody else has written.
     Conflict,
-    /// It may have been written.
+    /// Unknown: it may have been written.
     Unknown,
 }
 
@@ -60,20 +60,20 @@ pub struct Keeper {
     generation: Generation,
     /// Never without any standby.
     strict: bool,
-    /// What the register held when it was last read or written.
+    /// Known register, as it was last read or written.
     known: Versioned<State>,
-    /// What it may hold instead: writes without an answer, since the last one that succeeded.
+    /// Doubt: what the register may hold instead. Writes without an answer, since the last one that succeeded.
     doubt: Vec<State>,
     /// Must be read before anything else is done.
     unread: bool,
     deposed: bool,
     /// Taken into the set next: commits wait for it already.
     joining: Option<Joining>,
-    /// What the logs were told.
+    /// Required members, as the logs were told.
     required: Members,
     /// Members of the set that have not stored these ends, which were there at that time.
     late: BTreeMap<InstanceName, ([Offset; 2], Duration)>,
-    /// Who was waited for in vain, and until when it is not waited for again.
+    /// Resting: who was waited for in vain, and until when it is not waited for again.
     resting: BTreeMap<InstanceName, Duration>,
 }
 
@@ -108,7 +108,7 @@ impl Keeper {
         keeper
     }
 
-    /// Whom a commit needs.
+    /// Answers whom a commit needs.
     pub fn required(&self) -> &Members {
         &self.required
     }
@@ -118,7 +118,7 @@ impl Keeper {
         &self.known.value.in_sync
     }
 
-    /// What the register held when it was last read or written.
+    /// Answers what the register held when it was last read or written.
     pub fn known(&self) -> &Versioned<State> {
         &self.known
     }
@@ -128,8 +128,8 @@ impl Keeper {
         !self.strict || !self.required.is_empty()
     }
 
-    /// What the register holds, as read at any time. An old answer takes nothing away: what was known stays possible
-    /// until a write of ours succeeds.
+    /// Reads what the register holds, as found at any time. An old answer takes nothing away: what was known stays
+    /// possible until a write of ours succeeds.
     pub fn read(&mut self, found: Versioned<State>) {
         if found.value.generation < self.generation {
             return;

@@ -1,5 +1,5 @@
-//! For how long a master may write whose volume others can open, too. Times are of a clock that does not stand still
-//! while the machine sleeps (`CLOCK_BOOTTIME`).
+//! Lease of a master whose volume others can open, too: for how long it may write. Times are of a clock that does not
+//! stand still while the machine sleeps (`CLOCK_BOOTTIME`).
 
 use std::time::Duration;
 
@@ -38,7 +38,7 @@ impl Lease {
 pub struct Renewals(Option<(Version, Duration)>);
 
 impl Renewals {
-    /// It is seen to be of this version now.
+    /// Sees it with this version now, and answers for how long.
     pub fn still_for(&mut self, now: Duration, version: &Version) -> Duration {
         let known = self.0.take().filter(|(known, _)| known == version);
         let (_, since) = self.0.insert(known.unwrap_or_else(|| (version.clone(), now)));

@@ -1,6 +1,6 @@
-//! Who writes next: the decisions of a promotion ([`mod@decide`], made by the operator or by all-in-one's supervisor)
-//! and of the in-sync set ([`keeper`], made by the master). Both are pure: time, the register and what instances say
-//! are values. [`driver`] asks and writes.
+//! Failover: who writes next. The decisions of a promotion ([`mod@decide`], made by the operator or by all-in-one's
+//! supervisor) and of the in-sync set ([`keeper`], made by the master). Both are pure: time, the register and what
+//! instances say are values. [`driver`] asks and writes.
 //!
 //! What holds, whoever decides and however often: a record that the old master told anybody of is on every member of
 //! the in-sync set; a sealed member stores nothing more for an older generation; only a member whose disk is the one

@@ -15,10 +15,10 @@ use crate::{InstanceReport, LogEnd};
 /// nobody else has heard of, and two masters must never have the same.
 const UNHEARD: u64 = 16;
 
-/// What is known of an installation without a register.
+/// Lost register: what is known of an installation without one.
 #[derive(Clone, Copy, Debug)]
 pub struct Lost<'a> {
-    /// Whose volumes there are, or are to be.
+    /// Instances whose volumes there are, or are to be.
     pub instances: &'a BTreeSet<InstanceName>,
     /// The last answer of each instance, and when it came.
     pub answers: &'a BTreeMap<InstanceName, (Duration, InstanceReport)>,
@@ -68,8 +68,8 @@ impl std::fmt::Display for Missing {
     }
 }
 
-/// What the register is to hold. The master is the instance that holds most of those that answer: with all of them,
-/// nothing that was ever acknowledged is missing there.
+/// Remakes the register. The master is the instance that holds most of those that answer: with all of them, nothing
+/// that was ever acknowledged is missing there.
 pub fn remake(now: Duration, lost: &Lost<'_>) -> Result<State, Missing> {
     let answers = || {
         let fresh = lost.answers.iter().filter(|(_, (at, _))| is_fresh(now, *at));

@@ -1,4 +1,4 @@
-//! What an SSH instance says of itself (`GET /v1/instance`, and the answer to a seal). JSON, camelCase.
+//! Report of an SSH instance on itself (`GET /v1/instance`, and the answer to a seal). JSON, camelCase.
 
 use protocol::status::Role;
 use protocol::{DiskId, Generation, InstanceName, Offset};
@@ -21,8 +21,8 @@ pub struct InstanceReport {
     pub heard: Option<u64>,
     /// A master: it takes pushes.
     pub open: bool,
-    /// Of instances that have one volume: this process has opened nothing of it since it was started, and neither has
-    /// a process of this instance that still runs.
+    /// Released, of instances that have one volume: this process has opened nothing of it since it was started, and
+    /// neither has a process of this instance that still runs.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub released: bool,
     /// Why every push fails here, or would, for a reason of this instance's own; None: its newest proof went well.

@@ -1,5 +1,5 @@
-//! What of this instance survives a power loss. hg never calls fsync, so an applied record is durable only after the
-//! whole file system was synced; the checkpoint says up to where that is so, and replay starts there.
+//! Checkpoint: what of this instance survives a power loss. hg never calls fsync, so an applied record is durable only
+//! after the whole file system was synced; the checkpoint says up to where that is so, and replay starts there.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};

@@ -40,7 +40,7 @@ pub enum DriverError {
     Gap(#[from] Gap),
 }
 
-/// What the driver tells.
+/// Outputs that the driver tells.
 pub struct Outputs {
     pub table: Arc<LaneTable>,
     /// None until every repository was looked at once.

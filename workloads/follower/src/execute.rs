@@ -15,7 +15,7 @@ use crate::lanes::{Action, ActionKind, LaneFacts, Outcome, RetryKind};
 use crate::unsynced::{Changing, Unsynced};
 use crate::{blobs, resync};
 
-/// What actions need; shared by all of them.
+/// Executor: what actions need; shared by all of them.
 pub struct Executor {
     pub pool: LanePool,
     pub client: Client,
@@ -24,7 +24,7 @@ pub struct Executor {
     pub keeps_blobs: bool,
     pub repositories: PathBuf,
     pub scratch: PathBuf,
-    /// Who may have blobs and repositories, the likeliest first.
+    /// Sources that may have blobs and repositories, the likeliest first.
     pub sources: watch::Receiver<Vec<Target>>,
     pub closing: Closing,
     /// SSH instances: what their lanes follow.
@@ -32,7 +32,7 @@ pub struct Executor {
     pub unsynced: Unsynced,
 }
 
-/// What an action did, with the worker's full answer where there was one.
+/// Done by an action, with the worker's full answer where there was one.
 pub struct Done {
     pub action: Action,
     pub outcome: Outcome,

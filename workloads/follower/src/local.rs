@@ -215,7 +215,7 @@ impl Local {
         self.registry.clone()
     }
 
-    /// Who may have blobs and repositories, the likeliest first.
+    /// Sets who may have blobs and repositories, the likeliest first.
     pub fn set_sources(&self, sources: Vec<Target>) {
         self.sources.send_if_modified(|before| {
             let changed = *before != sources;
@@ -229,7 +229,7 @@ impl Local {
         (self.replication.clone(), self.publication.clone())
     }
 
-    /// What this instance answers its peers with.
+    /// Answers its peers for this instance.
     pub fn peers(&self) -> Arc<Peers> {
         Arc::new(Peers {
             pool: self.pool.clone(),

@@ -37,7 +37,7 @@ pub struct MirrorFeed {
     publication: mpsc::Sender<Input>,
     progress: watch::Receiver<Option<Progress>>,
     received: watch::Receiver<Offset>,
-    /// Who is master, for blobs and questions.
+    /// Master, for blobs and questions.
     master: watch::Sender<Option<Target>>,
 }
 

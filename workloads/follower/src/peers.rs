@@ -1,4 +1,4 @@
-//! What every instance and mirror answers its peers: whole repositories and content hashes.
+//! Peers: every instance and mirror answers them with whole repositories and content hashes.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use crate::table::LaneTable;
 
 const CHUNK_BYTES: usize = 256 * 1024;
 
-/// What the handlers need of the instance.
+/// Peers' handlers need this of the instance.
 pub struct Peers {
     pub pool: LanePool,
     pub table: Arc<LaneTable>,

@@ -53,7 +53,7 @@ pub struct Standby {
     pub replication: Log,
     pub publication: Log,
     pub blobs: Blobs,
-    /// Of this instance's own lanes, for the master's status and retention.
+    /// Progress of this instance's own lanes, for the master's status and retention.
     pub progress: watch::Receiver<Option<Progress>>,
     /// Told whether the master sends, and this standby stores.
     pub following: watch::Sender<bool>,

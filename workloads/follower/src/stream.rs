@@ -66,11 +66,11 @@ impl Stream {
     }
 }
 
-/// What an SSH instance says of itself, as far as it matters here.
+/// Instance: what an SSH instance says of itself, as far as it matters here.
 #[derive(Deserialize)]
 struct Instance {
     generation: Generation,
-    /// It takes pushes.
+    /// Open: it takes pushes.
     open: bool,
 }
 
@@ -91,7 +91,7 @@ pub async fn overtaken(client: Client, instances: Vec<Target>, generation: Gener
     }
 }
 
-/// Which SSH instance to ask next, and how long to wait before it.
+/// Turn: which SSH instance to ask next, and how long to wait before it.
 pub struct Turn {
     masters: Vec<Target>,
     next: usize,

@@ -1,5 +1,5 @@
-//! What the lanes of this instance have reached, for everyone else in the process: the push gate, the HTTP front,
-//! status.
+//! Table of what the lanes of this instance have reached, for everyone else in the process: the push gate, the HTTP
+//! front, status.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -1,6 +1,6 @@
-//! Which repositories have changed since the volume was last synced. hg never syncs, so that after a power loss
-//! neither such a repository's files nor what it says of itself can be believed: it is made again, from a peer or from
-//! the log.
+//! Unsynced repositories: those that have changed since the volume was last synced. hg never syncs, so that after a
+//! power loss neither such a repository's files nor what it says of itself can be believed: it is made again, from a
+//! peer or from the log.
 //!
 //! `unsynced` in the data directory holds the boot in which it was written and one repository a line; a repository is
 //! in it, on disk, before it is changed.

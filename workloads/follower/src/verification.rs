@@ -25,7 +25,7 @@ const REST: u32 = 19;
 const AGAIN: Duration = Duration::from_secs(600);
 
 pub struct Verification {
-    /// Of its own: the lanes must not wait for it.
+    /// Pool of its own: the lanes must not wait for it.
     pool: LanePool,
     repositories: PathBuf,
     table: Arc<LaneTable>,
@@ -39,7 +39,7 @@ pub struct Verification {
 enum Verdict {
     Right,
     Wrong(String),
-    /// It changes just now, or the master is away: looked at in the next round.
+    /// Unknown: it changes just now, or the master is away. Looked at in the next round.
     Unknown,
 }
 

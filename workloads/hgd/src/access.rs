@@ -1,4 +1,4 @@
-//! Who may ask for what on an admin port: one table. What is not in it nobody may ask for, whatever its certificate.
+//! Access to an admin port, in one table. What is not in it nobody may ask for, whatever its certificate.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ pub const SUPERVISOR: &str = "supervisor";
 /// The name in the certificate of all-in-one's load balancer.
 const BALANCER: &str = "balancer";
 
-/// What a certificate is for, by its name: the authority gives each name to one process only.
+/// Caller, which is what a certificate is for, by its name: the authority gives each name to one process only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Caller {
     Supervisor,
@@ -33,7 +33,8 @@ struct Endpoint {
     /// `{}` is one part, `{*}` the rest.
     path: &'static str,
     callers: &'static [Caller],
-    /// Of these, who may ask about public repositories only: the part behind `repositories` is a creation id.
+    /// Public only: those of the callers who may ask about public repositories only. The part behind `repositories` is
+    /// a creation id.
     public_only: &'static [Caller],
 }
 
@@ -41,7 +42,7 @@ const fn endpoint(method: Method, path: &'static str, callers: &'static [Caller]
     Endpoint { method, path, callers, public_only: &[] }
 }
 
-/// Of private repositories, mirrors have nothing.
+/// Repository's path: of private ones, mirrors have nothing.
 const fn repository(path: &'static str, callers: &'static [Caller]) -> Endpoint {
     Endpoint { method: Method::GET, path, callers, public_only: &[Mirror] }
 }
@@ -74,7 +75,7 @@ static ENDPOINTS: [Endpoint; 25] = [
     endpoint(Method::GET, "/metrics", &[Supervisor]),
 ];
 
-/// What an admin port knows of those who ask, and of what they ask for.
+/// Access: what an admin port knows of those who ask, and of what they ask for.
 #[derive(Clone)]
 pub struct Access {
     ssh_instances: Arc<BTreeSet<InstanceName>>,

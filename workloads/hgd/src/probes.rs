@@ -1,6 +1,6 @@
-//! What the kubelet and Prometheus ask, over plain HTTP and from the process's first moment on: whether it lives,
-//! whether it should be sent anybody, and its metrics. `/healthz` says yes for as long as the process answers: what it
-//! waits for is in other processes, and no restart of this one would bring it.
+//! Probes: what the kubelet and Prometheus ask, over plain HTTP and from the process's first moment on. Whether it
+//! lives, whether it should be sent anybody, and its metrics. `/healthz` says yes for as long as the process answers:
+//! what it waits for is in other processes, and no restart of this one would bring it.
 
 use std::io;
 use std::net::SocketAddr;

@@ -1,4 +1,4 @@
-//! What every role's process does first and last: one crypto provider, structured logs, a runtime, signals, dying
+//! Process: what every role's does first and last. One crypto provider, structured logs, a runtime, signals, dying
 //! with the supervisor that started it, and beginning again in its own place.
 
 use std::ffi::OsString;

@@ -13,7 +13,7 @@ use tokio::sync::watch;
 
 use crate::readiness::Readiness;
 
-/// What probes and Prometheus are shown.
+/// Probes, and Prometheus, are shown this.
 #[derive(Clone)]
 pub struct Probes {
     /// Not ready here means: restart me. Hence it never depends on another process.

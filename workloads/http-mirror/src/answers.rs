@@ -8,7 +8,7 @@ use hyper::ext::ReasonPhrase;
 use crate::body::FrontBody;
 
 const NO_CONTENT: HeaderValue = HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'");
-/// What has no policy of its own may be a file of a repository: it must not run in our name.
+/// Files: what has no policy of its own may be a file of a repository. It must not run in our name.
 const FILES: HeaderValue = HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'; sandbox");
 const NOSNIFF: (HeaderName, HeaderValue) = (http::header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
 /// Set on answers that mean "not known here": whoever forwarded the request asks somebody else.
@@ -51,8 +51,8 @@ pub(crate) fn page(status: StatusCode, content_type: &'static str, text: String)
     response
 }
 
-/// What hgweb's answers get in addition. The worker knows how an answer was made and gives it its policy; `not
-/// modified` leaves the policy of the answer that the client has.
+/// Secures hgweb's answers. The worker knows how an answer was made and gives it its policy; `not modified` leaves the
+/// policy of the answer that the client has.
 pub(crate) fn secure(response: &mut Response<FrontBody>) {
     let status = response.status();
     let headers = response.headers_mut();

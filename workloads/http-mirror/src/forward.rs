@@ -24,7 +24,7 @@ const ASK_AGAIN_MILLISECONDS: u64 = 20;
 /// A forwarded request waits only this long: the mirror that sent it has waited already, and may ask others.
 const FORWARDED_WAIT: Duration = Duration::from_millis(250);
 
-/// What stays as it is in a path.
+/// Path characters that stay as they are.
 const PATH: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
 pub(crate) struct Asked<'a> {

@@ -1,4 +1,4 @@
-//! What the front is made of, and how one request goes through it.
+//! Front, and how one request goes through it.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -44,7 +44,7 @@ impl Scheme {
 pub struct Limits {
     pub connections: usize,
     pub headers: usize,
-    /// Of all headers of one request together, and of what is kept for one slow reader.
+    /// Header bytes of one request together, and of what is kept for one slow reader.
     pub header_bytes: usize,
     pub body_bytes: usize,
     /// For a request's header, also when it is the next one on a connection.
@@ -98,9 +98,9 @@ pub struct Front {
     pub(crate) heads: Room,
 }
 
-/// Of request bodies in memory: two of the longest of one client.
+/// Bodies of requests in memory: two of the longest of one client.
 const BODIES: RoomBounds = RoomBounds { client_bytes: 32 * 1024 * 1024, all_bytes: 128 * 1024 * 1024 };
-/// Of headers that are longer than usual ones.
+/// Heads that are longer than usual ones.
 const HEADS: RoomBounds = RoomBounds { client_bytes: 16 * 1024 * 1024, all_bytes: 64 * 1024 * 1024 };
 
 impl Front {

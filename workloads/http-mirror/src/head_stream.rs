@@ -18,7 +18,7 @@ use crate::front::Front;
 use crate::heads::Heads;
 
 const READ_BYTES: usize = 8 * 1024;
-/// Of each header, what is not counted.
+/// Free bytes of each header, which are not counted.
 const FREE_HEAD_BYTES: u64 = 16 * 1024;
 
 pub(crate) struct HeadStream<S> {
@@ -56,7 +56,7 @@ impl<S> HeadStream<S> {
         !self.place.given_up().is_cancelled() && (more == 0 || self.place.grow(more))
     }
 
-    /// What to say instead of `said`, if that is the library's own refusal.
+    /// Answers what to say instead of `said`, if that is the library's own refusal.
     fn refusal(&self, said: &[u8]) -> Option<Vec<u8>> {
         if self.heads.begun <= self.answered.load(Ordering::Relaxed) {
             return None;

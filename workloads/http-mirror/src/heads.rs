@@ -29,7 +29,7 @@ pub struct Heads {
     chunked: bool,
     /// Requests that have begun.
     pub begun: u64,
-    /// Of the newest request's header.
+    /// Head bytes of the newest request.
     pub head_bytes: u64,
     /// The beginning of the newest request's first line.
     pub request_line: Vec<u8>,

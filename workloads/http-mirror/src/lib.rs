@@ -1,6 +1,6 @@
-//! What readers of a mirror meet: an HTTP front that finds the repository in the registry, has Mercurial's workers
-//! answer, and asks a peer for what this mirror does not have. It replicates nothing itself. The admin pages that
-//! every instance has are here too.
+//! HTTP front that readers of a mirror meet: it finds the repository in the registry, has Mercurial's workers answer,
+//! and asks a peer for what this mirror does not have. It replicates nothing itself. The admin pages that every
+//! instance has are here too.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 

@@ -1,4 +1,4 @@
-//! What the front counts. Labels are classes, never names of repositories, clients or commands.
+//! Metrics of the front. Labels are classes, never names of repositories, clients or commands.
 
 use std::collections::HashMap;
 
@@ -7,7 +7,7 @@ use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
 use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
 
-/// What kind of request it was, as the label `class`.
+/// Kind of request, as the label `class`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     WireLight,

@@ -32,7 +32,7 @@ pub struct Peers {
     client: Client<HttpConnector, Full<Bytes>>,
 }
 
-/// What is repeated at a peer.
+/// Forward of a request to a peer: what is repeated there.
 pub(crate) struct Forward<'a> {
     pub method: &'a Method,
     pub path_and_query: &'a str,

@@ -26,7 +26,7 @@ pub(crate) enum ReadError {
     Full,
 }
 
-/// What is read is counted in `place`, where it stays for as long as the request is answered.
+/// Reads a body. What is read is counted in `place`, where it stays for as long as the request is answered.
 pub(crate) async fn read<B>(mut body: B, limit: usize, wait: Duration, place: &Place) -> Result<Bytes, ReadError>
 where
     B: Body<Data = Bytes> + Unpin,

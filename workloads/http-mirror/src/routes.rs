@@ -16,7 +16,7 @@ pub struct Route {
     pub description: String,
     /// Seconds since 1970.
     pub last_push: Option<u64>,
-    /// It exists, and this mirror cannot show it now: its requests go to a peer.
+    /// Away: it exists, and this mirror cannot show it now. Its requests go to a peer.
     pub away: bool,
 }
 

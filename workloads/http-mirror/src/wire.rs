@@ -1,5 +1,5 @@
-//! What a request will run. Decided once, on the decoded request and by hgweb's own rules, for everybody who has to
-//! know: two parsers that differ would let heavy work pass for light, or a push for a read.
+//! Wire commands: what a request will run. Decided once, on the decoded request and by hgweb's own rules, for
+//! everybody who has to know: two parsers that differ would let heavy work pass for light, or a push for a read.
 
 use std::borrow::Cow;
 
@@ -11,7 +11,7 @@ use crate::arguments::Arguments;
 
 const STREAMS: [&str; 4] = ["stream_out", "changegroup", "changegroupsubset", "get_cached_bundle_inline"];
 
-/// What nobody can answer, because it can be read in two ways.
+/// Malformed: nobody can answer, because it can be read in two ways.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Malformed {
     #[error("the query has 'cmd' more than once: say which one is meant")]

@@ -1,4 +1,4 @@
-//! Which generation wrote which part of a log, and where two logs part.
+//! Generations: which one wrote which part of a log, and where two logs part.
 
 use protocol::{Generation, Offset};
 
@@ -7,7 +7,7 @@ use protocol::{Generation, Offset};
 pub struct Generations {
     start: Offset,
     end: Offset,
-    /// Of the record before `start`; 0 when there is none or it is not known.
+    /// Generation of the record before `start`; 0 when there is none or it is not known.
     before: Generation,
     /// Each generation with its first offset, ascending in both.
     runs: Vec<(Generation, Offset)>,
@@ -28,7 +28,7 @@ impl Generations {
         self.end
     }
 
-    /// Of the last record, or of the one before `start` when the log is empty.
+    /// Answers the generation of the last record, or of the one before `start` when the log is empty.
     pub fn last(&self) -> Generation {
         self.runs.last().map_or(self.before, |run| run.0)
     }

@@ -19,9 +19,9 @@ pub(crate) struct Segment {
     pub before: Generation,
     /// The next record to be written here.
     pub next: Offset,
-    /// Of the file, up to which it holds whole frames.
+    /// Length of the file, up to which it holds whole frames.
     pub length: u64,
-    /// Of the last write.
+    /// Time of the last write.
     pub modified: SystemTime,
     /// Offsets and where their frames begin, ascending, at least [`STEP_BYTES`] apart.
     marks: Vec<(Offset, u64)>,

@@ -33,7 +33,7 @@ pub enum Finding {
     BlobDamaged { file: PathBuf, offset: Offset, digest: Digest },
 }
 
-/// What a directory holds, in order; reading goes on with the next segment behind damage.
+/// Item of a directory, in order; reading goes on with the next segment behind damage.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Item {
     Segment { file: PathBuf, header: Header },
@@ -45,7 +45,7 @@ pub enum Item {
 pub struct Summary {
     pub segments: u64,
     pub records: u64,
-    /// Of records.
+    /// Bytes of records.
     pub bytes: u64,
     pub blobs: u64,
     pub first: Option<Offset>,

@@ -22,7 +22,7 @@ use crate::tail::Tail;
 
 pub const DEFAULT_SEGMENT_BYTES: u64 = 64 * 1024 * 1024;
 
-/// Of requests that wait for the writer's thread, in units of 1 KiB: 64 MiB.
+/// Requests in flight: those that wait for the writer's thread, in units of 1 KiB: 64 MiB.
 const IN_FLIGHT_KIB: u32 = 64 * 1024;
 
 #[derive(Clone, Debug)]
@@ -44,7 +44,7 @@ pub struct Positions {
     pub durable: Offset,
     /// The last record known to be final.
     pub committed: Offset,
-    /// Of the last record.
+    /// Generation of the last record.
     pub generation: Generation,
 }
 
@@ -274,7 +274,8 @@ impl Log {
         self.tell(Event::Announced { through }).await;
     }
 
-    /// What a follower says to the master first: the first offset it wants and the generation of its entry before.
+    /// Answers what a follower says to the master first: the first offset it wants and the generation of its entry
+    /// before.
     pub fn wanted(&self) -> (Offset, Generation) {
         let view = self.view();
         (view.generations.end().next(), view.generations.last())

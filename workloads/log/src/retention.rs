@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use protocol::{Offset, Timestamp};
 
-/// What nobody active needs is kept until one of the limits is passed, for instances and readers that come back.
+/// Retention of what nobody active needs: it is kept until one of the limits is passed, for instances and readers that
+/// come back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Retention {
     pub age: Duration,

@@ -10,7 +10,7 @@ use crate::segment::{FRAME_HEADER_BYTES, FrameHeader, HEADER_BYTES, Header, Head
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("at byte {position}: {reason}")]
 pub struct Damage {
-    /// Of the file.
+    /// Position in the file.
     pub position: u64,
     pub reason: Reason,
 }
@@ -35,7 +35,7 @@ pub enum Reason {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Frame {
-    /// Of its first byte in the file.
+    /// Position of its first byte in the file.
     pub position: u64,
     pub entry: Entry,
     pub synced: Offset,
@@ -66,7 +66,7 @@ impl<R: Read> Scanner<R> {
         Scanner { from, position, next, generation, done: false }
     }
 
-    /// Of the next frame: everything before is intact.
+    /// Answers the position of the next frame: everything before is intact.
     pub fn position(&self) -> u64 {
         self.position
     }

@@ -90,7 +90,7 @@ impl Header {
     }
 }
 
-/// What stands before a record's bytes.
+/// Frame header, which stands before a record's bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FrameHeader {
     checksum: u32,

@@ -20,7 +20,7 @@ use crate::segment::{Header, encode_frame, file_name};
 /// A buffer that one large record has made larger than this is given back.
 const KEPT_BUFFER_BYTES: usize = 4 * 1024 * 1024;
 
-/// Of a segment that does not exist yet.
+/// New segment, which does not exist yet.
 const NEW_EXTENSION: &str = "segment.new";
 
 pub(crate) type SharedIndex = Arc<RwLock<Index>>;
@@ -40,7 +40,7 @@ pub(crate) struct Storage {
     statistics: Arc<Statistics>,
 }
 
-/// What the disk was asked for since the log was opened, for metrics.
+/// Statistics of what the disk was asked for since the log was opened, for metrics.
 #[derive(Debug, Default)]
 pub struct Statistics {
     pub writes: AtomicU64,
@@ -54,7 +54,7 @@ pub struct Statistics {
 pub(crate) enum Trouble {
     /// The files are as before.
     Refused(WriteFailure),
-    /// What the files hold is not known.
+    /// Fatal: what the files hold is not known.
     Fatal(io::Error),
 }
 

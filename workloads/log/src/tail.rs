@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use protocol::{Entry, Offset};
 
-/// Of record bytes held.
+/// Tail of record bytes that is held.
 pub(crate) const TAIL_BYTES: usize = 8 * 1024 * 1024;
 
 #[derive(Debug, Default)]

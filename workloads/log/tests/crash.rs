@@ -1,4 +1,4 @@
-//! What a crash may do to the files, and what it cannot have done.
+//! Crashes: what they may do to the files, and what they cannot have done.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod rig;

@@ -12,7 +12,7 @@ use crate::zygote::Mercurial;
 pub struct FetchRequest {
     pub directory: PathBuf,
     pub repository: CreationId,
-    /// Whose push it is.
+    /// User whose push it is.
     pub user: UserName,
     /// `http://` or `https://`
     pub source: String,

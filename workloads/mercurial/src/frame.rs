@@ -8,9 +8,9 @@ use serde::de::DeserializeOwned;
 use tokio_util::codec::{Decoder, Encoder};
 
 pub(crate) const MAX_OBJECT_BYTES: usize = 16 * 1024 * 1024;
-/// What a peer may send us behind one object; web body chunks are at most 256 KiB.
+/// Most that a peer may send us behind one object; web body chunks are at most 256 KiB.
 pub(crate) const MAX_RECEIVED_BODY_BYTES: usize = 1024 * 1024;
-/// What we may send behind one object: the arguments of a web request (`docs/protocols.md`, "Web requests").
+/// Most that we may send behind one object: the arguments of a web request (`docs/protocols.md`, "Web requests").
 pub(crate) const MAX_SENT_BODY_BYTES: usize = 16 * 1024 * 1024;
 const LENGTH_BYTES: usize = 4;
 

@@ -1,5 +1,5 @@
-//! Who of Mercurial's processes has stopped and does not go on: nobody else would see it for as long as that lasts,
-//! and the repository that it works on waits meanwhile.
+//! Freezes: who of Mercurial's processes has stopped and does not go on. Nobody else would see it for as long as that
+//! lasts, and the repository that it works on waits meanwhile.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;

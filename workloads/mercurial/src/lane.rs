@@ -26,7 +26,7 @@ pub enum LaneErrorKind {
     Full,
     /// No such repository.
     Missing,
-    /// What is on disk does not fit: a resync mends it.
+    /// Corrupt: what is on disk does not fit. A resync mends it.
     Corrupt,
     /// The request itself is wrong.
     Invalid,

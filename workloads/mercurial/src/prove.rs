@@ -7,7 +7,7 @@ use tokio::time::timeout;
 
 use crate::zygote::Mercurial;
 
-/// It takes some milliseconds; longer than a zygote that hangs is waited for.
+/// Proof takes some milliseconds; longer than a zygote that hangs is waited for.
 const PROOF_SECONDS: u64 = 10;
 
 #[derive(Serialize)]

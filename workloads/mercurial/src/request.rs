@@ -1,4 +1,4 @@
-//! What a lane asks of a worker, and what it answers (`docs/protocols.md`, "Lane requests").
+//! Request of a lane to a worker, and its answer (`docs/protocols.md`, "Lane requests").
 
 use std::path::{Path, PathBuf};
 
@@ -44,7 +44,7 @@ pub struct PushRequest {
     pub bundle: Option<Bytestring>,
     /// How many the bundle adds.
     pub changesets: u64,
-    /// Of all of them, as in the record.
+    /// Nodes of all changesets, as in the record.
     pub nodes: Option<Digest>,
     pub tip: Option<ChangesetId>,
     pub bookmarks: Vec<BookmarkMove>,
@@ -105,7 +105,7 @@ pub struct ContentHashes {
     pub pushlog: Digest,
 }
 
-/// What is wrong with what a repository has stored, if anything.
+/// Integrity: what is wrong with what a repository has stored, if anything.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct Integrity {
     pub damage: Option<String>,

@@ -14,7 +14,7 @@ pub struct RoomBounds {
 
 #[derive(Clone)]
 pub struct Room {
-    /// Of what, for the log.
+    /// Subject, for the log.
     what: &'static str,
     bounds: RoomBounds,
     answers: Arc<Mutex<Answers>>,

@@ -1,4 +1,5 @@
-//! What is written for the zygote before each start: the extension's files, the hgrc and its CONFIG.json.
+//! Run directory: what is written for the zygote before each start. The extension's files, the hgrc and its
+//! CONFIG.json.
 
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
@@ -11,7 +12,7 @@ mod embedded {
     include!(concat!(env!("OUT_DIR"), "/extension.rs"));
 }
 
-/// Which of our behaviours the extension switches on.
+/// Role, by which the extension switches on behaviours of ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
     /// Takes pushes; everything committed is visible.
@@ -106,7 +107,7 @@ impl RunDirectory {
         write_private(&self.config, &serde_json::to_vec(&config)?)
     }
 
-    /// What an older program left there goes first: a stale module could otherwise be imported.
+    /// Writes the extension. What an older program left there goes first: a stale module could otherwise be imported.
     fn write_extension(&self) -> io::Result<()> {
         let top = self.root.join("extension");
         remove(&top)?;

@@ -1,4 +1,5 @@
-//! What a worker has answered and the client has not taken yet: first in memory, then in a file without a name.
+//! Spool of what a worker has answered and the client has not taken yet: first in memory, then in a file without a
+//! name.
 
 use std::collections::VecDeque;
 use std::fs::{self, File, OpenOptions};
@@ -14,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::room::Place;
 
-/// Of one answer; most are smaller and never see a disk.
+/// Memory of one answer; most are smaller and never see a disk.
 const MEMORY_BYTES: usize = 512 * 1024;
 /// The volume holds the repositories too: so much of it stays free.
 const RESERVE_BYTES: u64 = 1024 * 1024 * 1024;

@@ -65,7 +65,7 @@ pub struct WebRequest {
     pub method: String,
     /// Without the question mark.
     pub query: String,
-    /// What follows the repository's path, as the client sent it (percent-encoded), with its slash.
+    /// Path info: what follows the repository's path, as the client sent it (percent-encoded), with its slash.
     pub path_info: String,
     pub scheme: &'static str,
     /// As the client named us.
@@ -75,7 +75,7 @@ pub struct WebRequest {
     /// Values are Latin-1, as in WSGI.
     pub headers: Vec<(String, String)>,
     pub body: Bytes,
-    /// What is not stored here is stored nowhere: the answer is then never `WebAnswer::Unknown`.
+    /// Definite: what is not stored here is stored nowhere. The answer is then never `WebAnswer::Unknown`.
     pub definite: bool,
 }
 
@@ -144,7 +144,7 @@ pub enum WebError {
     TakenTooSlowly,
 }
 
-/// What one class does now, for metrics.
+/// Load of one class now, for metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WebLoad {
     pub busy: usize,
@@ -157,7 +157,7 @@ pub struct WebPool {
     light: Arc<Lanes>,
     heavy: Arc<Lanes>,
     options: WebOptions,
-    /// Of answers that their clients have not taken yet.
+    /// Room of answers that their clients have not taken yet.
     room: Room,
     folder: PathBuf,
 }
@@ -210,7 +210,7 @@ impl WebPool {
         }
     }
 
-    /// What the workers' Mercurial takes for a wire command.
+    /// Answers what the workers' Mercurial takes for a wire command.
     pub fn commands(&self) -> Arc<WireCommands> {
         self.light.workers.mercurial().commands()
     }

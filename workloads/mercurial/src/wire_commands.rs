@@ -1,4 +1,4 @@
-//! What the wire commands of this Mercurial, with its extensions, may do: Mercurial says it, not a list of ours.
+//! Wire commands of this Mercurial, with its extensions, and what they may do: Mercurial says it, not a list of ours.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use serde::Deserialize;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Permission {
-    /// It only reads.
+    /// Pull: it only reads.
     Pull,
     #[serde(other)]
     Push,

@@ -35,7 +35,7 @@ struct Inner {
 
 struct Worker {
     connection: Box<Connection>,
-    /// Of zygotes, when it was made.
+    /// Deaths of zygotes, when it was made.
     deaths: u64,
     requests: u32,
     /// The repository it served last: its caches are warm there.

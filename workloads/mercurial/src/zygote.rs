@@ -104,7 +104,7 @@ impl Mercurial {
         }
     }
 
-    /// Of the newest Mercurial that was ready.
+    /// Answers the commands of the newest Mercurial that was ready.
     pub fn commands(&self) -> Arc<WireCommands> {
         self.inner.commands.borrow().clone()
     }
@@ -249,7 +249,7 @@ impl Supervisor {
         Ok(())
     }
 
-    /// Of a zygote that hangs, too.
+    /// Waits until it has ended, also for a zygote that hangs.
     async fn ended(&self, child: &mut Child) -> io::Result<ExitStatus> {
         if let Some(pid) = child.id() {
             tokio::select! {

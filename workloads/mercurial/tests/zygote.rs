@@ -73,7 +73,7 @@ fn serve_request(site: &Site) -> ServeRequest {
     }
 }
 
-/// Of a child: the zygote.
+/// Parent of a child: the zygote.
 fn parent_of(pid: u32) -> String {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
     stat.rsplit_once(") ").unwrap().1.split(' ').nth(1).unwrap().to_owned()

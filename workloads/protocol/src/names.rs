@@ -105,7 +105,8 @@ name! {
 }
 
 name! {
-    /// Which data directory an instance has: made with it (a UUID), so that an emptied one is told from the old one.
+    /// Disk of an instance: the id of its data directory. Made with it (a UUID), so that an emptied one is told from
+    /// the old one.
     DiskId, is_instance_name, NameError::DiskId
 }
 

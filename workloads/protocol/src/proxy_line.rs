@@ -8,7 +8,7 @@ pub const MAX_BYTES: usize = 107;
 /// No request and no greeting of SSH begins with it.
 pub const PREFIX: &str = "PROXY ";
 
-/// Of one connection.
+/// Ends of one connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ends {
     pub client: SocketAddr,
@@ -26,7 +26,7 @@ pub fn line(Ends { client, server }: Ends) -> String {
     format!("{PREFIX}{family} {from} {to} {} {}\r\n", client.port(), server.port())
 }
 
-/// What a line says, which may have its end. None: it says nothing.
+/// Ends of a connection that a line says, which may have its end. None: it says nothing.
 pub fn ends(line: &str) -> Option<Ends> {
     let mut words = line.trim_end().strip_prefix(PREFIX)?.split(' ');
     let is_6 = match words.next()? {

@@ -91,7 +91,7 @@ records! {
     6 => CloneBundlesChanged(CloneBundlesChanged),
     /// A person gives up an earlier record of the repository, which nobody can apply.
     7 => Skip(Skip),
-    /// What holds for all repositories; no lane is concerned.
+    /// Settings that hold for all repositories; no lane is concerned.
     129 => SettingsChanged(SettingsChanged),
     /// Second log: all active mirrors have applied these records of the first.
     192 => Released(Offsets),
@@ -158,7 +158,7 @@ pub struct CloneBundlesChanged {
 pub struct Skip {
     #[n(0)]
     pub repository: CreationId,
-    /// Of the record that is not applied.
+    /// Offset of the record that is not applied.
     #[n(1)]
     pub offset: Offset,
     #[n(2)]

@@ -1,4 +1,4 @@
-//! Which repositories there are: the replication log, folded. Every instance folds the same one.
+//! Registry of the repositories that there are: the replication log, folded. Every instance folds the same one.
 
 use std::sync::Arc;
 
@@ -34,7 +34,7 @@ pub struct Repository {
     pub skipped: Vec<Offset>,
     /// The newest pushlog row.
     pub last_push: PushId,
-    /// Whose that row is; None: there is none, or it was stored by a version that did not keep this.
+    /// Pushed: whose that row is. None: there is none, or it was stored by a version that did not keep this.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pushed: Option<Pushed>,
 }
@@ -98,7 +98,7 @@ impl Registry {
         self.through
     }
 
-    /// What holds for all repositories.
+    /// Answers what holds for all repositories.
     pub fn settings(&self) -> &MasterSettings {
         &self.settings
     }

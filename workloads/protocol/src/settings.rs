@@ -1,4 +1,4 @@
-//! What a repository is made with and how it is set up; the hgrc of every instance is generated from it.
+//! Settings that a repository is made with and set up by; the hgrc of every instance is generated from them.
 
 use minicbor::{Decode, Encode};
 use serde::{Deserialize, Serialize};

@@ -1,4 +1,4 @@
-//! What `/status.json` and `hgd status -o json` answer. Field names are camelCase JSON.
+//! Status that `/status.json` and `hgd status -o json` answer. Field names are camelCase JSON.
 
 use serde::{Deserialize, Serialize};
 
@@ -17,7 +17,7 @@ pub struct Status {
     /// The replication log on the master; None: one of an older version answers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub log: Option<LogStatus>,
-    /// What holds for all repositories; None: one of an older version answers, which knows of none.
+    /// Settings that hold for all repositories; None: one of an older version answers, which knows of none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub settings: Option<MasterSettings>,
     /// Why every push fails on the master, for a reason of its own.
@@ -38,13 +38,13 @@ pub struct Status {
 pub struct Absence {
     /// For how long it has seen none.
     pub milliseconds: u64,
-    /// What is so, and what is waited for.
+    /// Sentence that says what is so, and what is waited for.
     pub sentence: String,
     /// Milliseconds until the next step is taken, at the latest; None: nobody knows when.
     pub ends_within: Option<u64>,
 }
 
-/// What one SSH instance has, whatever its role.
+/// Held by one SSH instance, whatever its role.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Held {
     pub instance: InstanceStatus,
@@ -76,7 +76,7 @@ pub struct LogStatus {
     pub start: Offset,
     /// The newest record that is final.
     pub committed: Offset,
-    /// Of its segment files; blobs that records name are beside them.
+    /// Bytes of its segment files; blobs that records name are beside them.
     pub bytes: u64,
     /// Why pushes are refused; None: they are taken, as far as that can be known before there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -48,7 +48,7 @@ pub enum FromFollower {
         /// Where peers reach it; mirrors only.
         #[n(7)]
         peer: Option<String>,
-        /// Which disk it has; standbys only.
+        /// Disk that it has; standbys only.
         #[n(8)]
         disk: Option<DiskId>,
     },

@@ -65,7 +65,7 @@ impl Ledger {
         Ledger { log, generation, appended: Arc::new(Mutex::new(appended)), writable }
     }
 
-    /// What is committed now is on this disk only, though there are standbys.
+    /// Answers whether what is committed now is on this disk only, though there are standbys.
     pub fn is_alone(&self) -> bool {
         *self.writable.borrow() == Writable::Alone
     }
@@ -146,7 +146,7 @@ impl Ledger {
         Ok(offset)
     }
 
-    /// What holds for all repositories; unchanged settings write nothing. Answers a record that has them.
+    /// Puts what holds for all repositories; unchanged settings write nothing. Answers a record that has them.
     pub async fn put_settings(&self, settings: MasterSettings) -> Result<Offset, LedgerError> {
         self.writable().await?;
         let registry = self.appended.clone().lock_owned().await;

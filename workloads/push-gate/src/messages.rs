@@ -1,4 +1,4 @@
-//! What the extension in a hg child and the gate say to each other (docs/protocols.md, "Push gate").
+//! Messages between the extension in a hg child and the gate (docs/protocols.md, "Push gate").
 
 use protocol::{ChangesetId, CreationId, Digest, Offset, UserName};
 use serde::{Deserialize, Serialize};
@@ -47,7 +47,7 @@ pub struct PushedParts {
     pub heads: u64,
     pub bookmarks: Vec<(String, Option<ChangesetId>, Option<ChangesetId>)>,
     pub published: Vec<ChangesetId>,
-    /// Of the new changesets, as in the record.
+    /// Nodes of the new changesets, as in the record.
     pub nodes: Option<Digest>,
     pub bundle: Option<PushedBytes>,
     pub markers: Option<PushedBytes>,
@@ -79,7 +79,7 @@ pub enum Answer {
         push_id: Option<protocol::PushId>,
         /// Since 1970, as written into the pushlog.
         time: u64,
-        /// What recording took.
+        /// Seconds that recording took.
         seconds: f64,
         /// For the person who pushed.
         #[serde(skip_serializing_if = "Option::is_none")]

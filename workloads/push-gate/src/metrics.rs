@@ -1,4 +1,4 @@
-//! What the gate counts.
+//! Metrics of the gate.
 
 use prometheus::{Histogram, HistogramOpts, IntCounterVec, Opts, Registry};
 

@@ -7,7 +7,7 @@ use std::io::{self, BufRead, Read};
 use protocol::{ChangesetId, Digest};
 use sha2::{Digest as _, Sha256};
 
-/// What a record says of its bundle.
+/// Claim that a record makes of its bundle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Claim {
     pub changesets: u64,
@@ -33,7 +33,7 @@ pub fn prove(claim: Claim, bundle: Option<impl BufRead>) -> io::Result<()> {
     }
 }
 
-/// What a bundle brings, read as far as its changesets go.
+/// Reads what a bundle brings, as far as its changesets go.
 pub fn read(mut bundle: impl BufRead) -> io::Result<Claim> {
     if take::<4>(&mut bundle)? != *b"HG20" {
         return Err(unfit("it is not a bundle2"));
@@ -116,7 +116,7 @@ fn number(bytes: &mut impl Read) -> io::Result<u32> {
 /// A part's bytes, which come in chunks.
 struct Payload<R> {
     bundle: R,
-    /// Of the current chunk.
+    /// Left of the current chunk.
     left: usize,
 }
 

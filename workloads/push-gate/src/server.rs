@@ -77,7 +77,7 @@ pub async fn serve(listener: UnixListener, gate: Arc<Gate>) {
 struct Session {
     gate: Arc<Gate>,
     stream: UnixStream,
-    /// Of the child, by the kernel's word.
+    /// Process id of the child, by the kernel's word.
     pid: Option<u32>,
     /// From the first transaction on until the child has ended: it does not tell when it rolls one back.
     changing: Option<Changing>,

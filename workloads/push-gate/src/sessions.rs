@@ -1,4 +1,4 @@
-//! What the people of running sessions may do now, which may be less than when their sessions began.
+//! Sessions that run, and what their people may do now, which may be less than when they began.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

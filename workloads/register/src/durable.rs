@@ -1,5 +1,5 @@
-//! What survives a power loss: small files that are replaced, so that either the old or the new text is there, and
-//! whole folders.
+//! Durable files: what survives a power loss. Small files that are replaced, so that either the old or the new text is
+//! there, and whole folders.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};

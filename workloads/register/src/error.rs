@@ -37,7 +37,7 @@ pub enum WriteError {
     /// Nothing was written.
     #[error("the register {place} cannot be written: {source}")]
     Refused { place: String, source: Box<kube::Error> },
-    /// It may hold the new state: until a later write succeeds, commits need every set that it may hold.
+    /// Unknown: it may hold the new state. Until a later write succeeds, commits need every set that it may hold.
     #[error("whether the register {place} was written, and stays so, is not known: {reason}")]
     Unknown { place: String, reason: String },
 }

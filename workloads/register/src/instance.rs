@@ -28,7 +28,7 @@ pub struct Instance {
     _held: Option<File>,
 }
 
-/// What a volume that all SSH instances have is called as an instance.
+/// Shared volume's name as an instance.
 const SHARED: &str = "shared";
 
 #[derive(Debug, thiserror::Error)]

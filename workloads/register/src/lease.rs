@@ -20,7 +20,7 @@ pub const GENERATION: &str = "hg-operator.dev/generation";
 pub const IN_SYNC: &str = "hg-operator.dev/in-sync";
 /// Names and disks, `ssh-0=UUID,...`: which disk is meant by the holder and by each standby of the set.
 pub const DISKS: &str = "hg-operator.dev/disks";
-/// Who held it before a write gave it to another.
+/// Previous holder: who held it before a write gave it to another.
 pub const PREVIOUS_HOLDER: &str = "hg-operator.dev/previous-holder";
 /// The newest change of master, as JSON: for whoever tells of it.
 pub const PROMOTION: &str = "hg-operator.dev/promotion";
@@ -47,7 +47,7 @@ pub struct LeaseRegister {
     deadline: Duration,
 }
 
-/// Of a holder that renews its Lease.
+/// Stamp of a holder that renews its Lease.
 #[derive(Clone)]
 struct Stamp {
     pod: Option<String>,
@@ -141,7 +141,7 @@ impl LeaseRegister {
     }
 }
 
-/// What a Lease holds; the error says what is wrong with it.
+/// Reads what a Lease holds; the error says what is wrong with it.
 pub fn of_lease(lease: &Lease) -> Result<Versioned<State>, String> {
     Ok(Versioned { version: version(lease), value: state(lease)? })
 }

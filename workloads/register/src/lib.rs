@@ -1,4 +1,4 @@
-//! Who writes, and whose disk is this: the register ({generation, master, in-sync set}, changed by conditional writes
+//! Register: who writes, and whose disk is this. ({generation, master, in-sync set}, changed by conditional writes
 //! only; a file in all-in-one, a Lease on Kubernetes) and the instance that a data directory belongs to.
 //!
 //! [`instance`] blocks (file locks and fsync): call it at start.

@@ -6,9 +6,9 @@ use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-/// Of everybody but the owner.
+/// Others' rights: of everybody but the owner.
 const OTHERS: u32 = 0o077;
-/// Of everybody but owner and group.
+/// World's rights: of everybody but owner and group.
 const WORLD: u32 = 0o007;
 /// A folder that has this and its group's rights was prepared by the kubelet (`fsGroup`), which would prepare every
 /// file below it again if they were taken away.

@@ -60,9 +60,9 @@ impl Register {
         }
     }
 
-    /// What every opening of the log for writing begins with, also after a restart: the next generation for `master`.
-    /// Refused while the register names another master, none, or this one with another disk; only a promotion changes
-    /// that.
+    /// Takes a generation, with which every opening of the log for writing begins, also after a restart: the next one
+    /// for `master`. Refused while the register names another master, none, or this one with another disk; only a
+    /// promotion changes that.
     pub async fn take_generation(&self, master: &InstanceName, disk: &DiskId) -> Result<Versioned<State>, TakeError> {
         let mut races = 0;
         loop {

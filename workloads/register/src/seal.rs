@@ -20,13 +20,13 @@ pub enum SealError {
     Damaged { path: PathBuf, reason: String },
 }
 
-/// Of one data directory; there is one per process.
+/// Seal of one data directory; there is one per process.
 #[derive(Debug)]
 pub struct Seal {
     path: PathBuf,
-    /// What is refused.
+    /// Sealed: what is refused.
     sealed: watch::Sender<Generation>,
-    /// What will be refused whatever happens; less than `sealed` when that could not be synced.
+    /// Certain: what will be refused whatever happens; less than `sealed` when that could not be synced.
     certain: watch::Sender<Generation>,
     /// One writes at a time.
     writing: Mutex<()>,
@@ -50,8 +50,8 @@ impl Seal {
         })
     }
 
-    /// What a data directory is sealed with now, whoever sealed it. Opens the file anew each time, so that on NFS what
-    /// another machine wrote is seen (close-to-open consistency, nfs(5)). Blocks.
+    /// Reads what a data directory is sealed with now, whoever sealed it. Opens the file anew each time, so that on
+    /// NFS what another machine wrote is seen (close-to-open consistency, nfs(5)). Blocks.
     pub fn on_disk(data: &Path) -> Result<Generation, SealError> {
         let path = data.join(FILE);
         match std::fs::read(&path) {
@@ -78,7 +78,7 @@ impl Seal {
         self.take(generation, written).map_err(failed)
     }
 
-    /// What was written may be on disk also when that is not certain: it is refused from here on.
+    /// Takes what was written: it may be on disk also when that is not certain, and is refused from here on.
     fn take(&self, generation: Generation, written: Result<(), Failed>) -> Result<Generation, io::Error> {
         if !matches!(written, Err(Failed::Before(_))) {
             self.sealed.send_replace(generation.max(self.generation()));
@@ -88,7 +88,7 @@ impl Seal {
         Ok(generation)
     }
 
-    /// What others may rely on.
+    /// Answers what others may rely on.
     pub fn certain(&self) -> Generation {
         *self.certain.borrow()
     }

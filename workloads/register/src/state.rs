@@ -1,4 +1,4 @@
-//! What the register holds.
+//! State that the register holds.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,10 +13,10 @@ pub struct State {
     pub master: Option<InstanceName>,
     /// The standbys whose acknowledgement a commit needs.
     pub in_sync: BTreeSet<InstanceName>,
-    /// Which disk is meant by each of these names. An instance that comes back with another one is a newcomer.
+    /// Disks that are meant by each of these names. An instance that comes back with another one is a newcomer.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub disks: BTreeMap<InstanceName, DiskId>,
-    /// Who was master before the last change of it.
+    /// Previous master, before the last change of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub previous: Option<InstanceName>,
     /// Written with the change of master itself, so that whoever tells of it later tells the right one.
@@ -43,7 +43,7 @@ pub struct Promotion {
 #[serde(rename_all = "camelCase")]
 pub struct Made {
     pub to: InstanceName,
-    /// What showed that the master before could write nothing any more.
+    /// Proof that the master before could write nothing any more.
     pub proof: String,
     pub at: u64,
 }
@@ -57,8 +57,8 @@ impl State {
         }
     }
 
-    /// Who is meant by somebody who says that the master is off, and as master of which generation. Also of a frozen
-    /// register, where it may still write.
+    /// Answers who is meant by somebody who says that the master is off, and as master of which generation. Also of a
+    /// frozen register, where it may still write.
     pub fn to_fence(&self) -> Option<(InstanceName, Generation)> {
         match &self.master {
             Some(master) => Some((master.clone(), self.generation)),
@@ -133,7 +133,7 @@ impl State {
 /// Another one after each write. A write names the version that it read, so that two writers cannot both win.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Version {
-    /// What the first write of a file expects: nothing has been written yet.
+    /// Nothing: what the first write of a file expects. Nothing has been written yet.
     None,
     /// The number of the write that made the file.
     File(u64),

@@ -1,4 +1,4 @@
-//! Who may do what with a repository.
+//! Access: who may do what with a repository.
 
 use std::collections::BTreeSet;
 

@@ -31,7 +31,7 @@ pub struct AuthorizedKeys {
     path: PathBuf,
     groups: Groups,
     users: RwLock<Arc<Users>>,
-    /// Of the file that was last read, right or wrong.
+    /// Stamp of the file that was last read, right or wrong.
     stamp: RwLock<Stamp>,
 }
 

@@ -1,4 +1,4 @@
-//! What somebody asks for.
+//! Command that somebody asks for.
 
 use protocol::{NameError, RepositoryPath};
 

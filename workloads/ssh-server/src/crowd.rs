@@ -106,7 +106,7 @@ impl Guest {
         self.served.cancelled().await;
     }
 
-    /// It had to leave for others.
+    /// Answers whether it had to leave for others.
     pub(crate) fn gave_way(&self) -> bool {
         self.entrance.with(|inside, _| (!inside.guests.contains_key(&self.place), Vec::new()))
     }

@@ -1,4 +1,4 @@
-//! Who there is.
+//! Directory of those who there are.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

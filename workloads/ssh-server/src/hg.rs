@@ -1,4 +1,4 @@
-//! What this crate needs from the one who runs Mercurial.
+//! Hg: what this crate needs from the one who runs Mercurial.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -43,7 +43,7 @@ pub struct OpenRequest {
 }
 
 impl OpenRequest {
-    /// What sshd gives a command (ssh(1), ENVIRONMENT): hooks read it, and Mercurial makes `HG_URL` of it.
+    /// Makes what sshd gives a command (ssh(1), ENVIRONMENT): hooks read it, and Mercurial makes `HG_URL` of it.
     pub fn environment(&self) -> BTreeMap<String, String> {
         let (client, server) = (self.client, self.server);
         let [from, to] = [client.ip().to_canonical(), server.ip().to_canonical()];
@@ -55,7 +55,7 @@ impl OpenRequest {
     }
 }
 
-/// Who is at the other end, by the directory as it is whenever it is asked.
+/// Identity at the other end, by the directory as it is whenever it is asked.
 #[derive(Clone, Debug)]
 pub struct Identity {
     pub(crate) directory: Directory,

@@ -1,4 +1,4 @@
-//! What one server allows. The defaults are for an installation with a few hundred people.
+//! Limits of one server. The defaults are for an installation with a few hundred people.
 
 use std::time::Duration;
 
@@ -6,11 +6,11 @@ use std::time::Duration;
 pub struct Limits {
     /// Connections that are logged in. For a further one, one without a command is ended.
     pub connections: usize,
-    /// Of one account. More than `commands_per_user`, so that one without a command is found.
+    /// Connections of one account. More than `commands_per_user`, so that one without a command is found.
     pub connections_per_user: usize,
     /// Connections that are served and not logged in. Further ones wait until one has logged in or takes too long.
     pub unauthenticated: usize,
-    /// Of one IPv4 address, or of one IPv6 network of 64 bits.
+    /// Unauthenticated connections of one IPv4 address, or of one IPv6 network of 64 bits.
     pub unauthenticated_per_address: usize,
     /// Further ones are closed, those that have waited longest first, of the address of which most wait.
     pub waiting: usize,
@@ -52,7 +52,7 @@ impl Default for Limits {
 
 /// A client is cut off after so many unanswered questions (as the reference).
 pub(crate) const KEEPALIVE_QUESTIONS: usize = 6;
-/// What a client may send ahead: push speed is at most this per round trip.
+/// Window that a client may send ahead: push speed is at most this per round trip.
 pub(crate) const WINDOW_BYTES: u32 = 16 * 1024 * 1024;
 pub(crate) const PACKET_BYTES: u32 = 32 * 1024;
 /// Packets that wait for Mercurial to read them, hence 512 KiB for each connection; then TCP slows the client down.
@@ -66,7 +66,7 @@ pub(crate) const AUTHENTICATION_ATTEMPTS: usize = 10;
 pub(crate) const FIRST_LINE: Duration = Duration::from_secs(1);
 /// How often it is looked up whether a connection's key still opens its account.
 pub(crate) const ACCOUNT_LOOK: Duration = Duration::from_secs(1);
-/// What a connection has to say goodbye when everything else is over.
+/// Goodbye: the time that a connection has for it when everything else is over.
 pub(crate) const GOODBYE: Duration = Duration::from_secs(2);
 /// Shorter RSA keys are not accepted.
 pub(crate) const MIN_RSA_BITS: u32 = 2048;

@@ -29,7 +29,7 @@ pub struct Options {
     pub behind_balancer: bool,
 }
 
-/// What all connections of one server know.
+/// Shared by all connections of one server.
 pub(crate) struct Shared {
     pub(crate) config: Arc<Config>,
     pub(crate) directory: Directory,

@@ -1,4 +1,5 @@
-//! What russh asks about one connection. Everything is refused that is not a session channel with one command.
+//! Session: what russh asks about one connection. Everything is refused that is not a session channel with one
+//! command.
 
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
@@ -17,7 +18,7 @@ use crate::serve::Shared;
 use crate::texts;
 use crate::{Account, Identity};
 
-/// What a connection is doing, which decides how long it may go on doing it.
+/// Phase of a connection, which decides how long it may go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Phase {
     Handshake,
@@ -25,7 +26,7 @@ pub(crate) enum Phase {
     LoggedIn(u32),
 }
 
-/// Who is at the other end. The key is kept, so that each command asks the directory again.
+/// Login: who is at the other end. The key is kept, so that each command asks the directory again.
 #[derive(Debug)]
 pub(crate) struct Login {
     pub(crate) account: Account,
@@ -45,7 +46,7 @@ pub(crate) struct Connection {
 }
 
 struct OpenChannel {
-    /// It has its one command.
+    /// Asked: it has its one command.
     asked: bool,
     gone: CancellationToken,
     /// The server has ended it. russh does not call `channel_close` then, whatever the client answers.

@@ -1,4 +1,4 @@
-//! What people read when they do not get what they asked for: the reference's texts (facts/hgmo.md, A10 to A14),
+//! Texts that people read when they do not get what they asked for: the reference's (facts/hgmo.md, A10 to A14),
 //! without its mention of LDAP where the directory is none.
 
 use std::collections::BTreeSet;

@@ -41,7 +41,7 @@ impl Wire {
         }
     }
 
-    /// What waits is written, or too old, or cut.
+    /// Bounds a wait: what waits is written, or too old, or cut.
     fn bounded<T>(&mut self, cx: &mut Context<'_>, done: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if done.is_ready() {
             self.stalled = None;

@@ -86,7 +86,7 @@ impl Authority {
         Ok(Authority { certificate, issuer })
     }
 
-    /// What others trust: the text of `ca.pem`.
+    /// Answers what others trust: the text of `ca.pem`.
     pub fn certificate(&self) -> &str {
         &self.certificate
     }

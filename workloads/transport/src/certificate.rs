@@ -1,4 +1,4 @@
-//! What is read from a certificate.
+//! Certificate, and what is read from it.
 
 use std::time::{Duration, SystemTime};
 
@@ -13,7 +13,7 @@ pub struct Validity {
 }
 
 impl Validity {
-    /// Of the first certificate of `certificate`, if the first of `authority` signed it (both PEM).
+    /// Reads the validity of the first certificate of `certificate`, if the first of `authority` signed it (both PEM).
     pub fn of(certificate: &str, authority: &str) -> Option<Validity> {
         let certificate = CertificateDer::from_pem_slice(certificate.as_bytes()).ok()?;
         let authority = CertificateDer::from_pem_slice(authority.as_bytes()).ok()?;

@@ -1,4 +1,4 @@
-//! Whom a request on a loopback address is addressed to. A browser sends the name in its address bar, also when
+//! Host that a request on a loopback address is addressed to. A browser sends the name in its address bar, also when
 //! somebody's name server says that it is 127.0.0.1.
 
 use std::net::IpAddr;

@@ -1,4 +1,4 @@
-//! What one process shows to others and trusts: the authority, its own certificate and its key, in one folder.
+//! Identity that one process shows, and what it trusts: the authority, its own certificate and its key, in one folder.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -63,12 +63,12 @@ struct Files {
 }
 
 impl Identity {
-    /// Of `ca.pem`, `cert.pem` and `key.pem`.
+    /// Opens `ca.pem`, `cert.pem` and `key.pem`.
     pub fn open(directory: &Path) -> Result<Identity, IdentityError> {
         Identity::at(Places::new(directory, ""))
     }
 
-    /// Of `ca.pem`, `<name>-cert.pem` and `<name>-key.pem`: several instances' files can be in one folder.
+    /// Opens `ca.pem`, `<name>-cert.pem` and `<name>-key.pem`: several instances' files can be in one folder.
     pub fn open_named(directory: &Path, name: &InstanceName) -> Result<Identity, IdentityError> {
         Identity::at(Places::new(directory, &format!("{name}-")))
     }
@@ -80,7 +80,7 @@ impl Identity {
         Ok(Identity { inner: Arc::new(Inner { places: Some(places), current }) })
     }
 
-    /// Of what an authority has just made, for whoever has no folder for it. `authority` is its certificate.
+    /// Takes what an authority has just made, for whoever has no folder for it. `authority` is its certificate.
     pub fn from_pem(authority: &str, certified: &Certified) -> Result<Identity, IdentityError> {
         let files = Files {
             authority: authority.as_bytes().to_vec(),

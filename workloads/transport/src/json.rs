@@ -18,7 +18,7 @@ use crate::{Client, ClientError, Target};
 pub const MAX_JSON_BYTES: usize = 64 * 1024 * 1024;
 /// For the whole exchange.
 const DEADLINE_SECONDS: u64 = 30;
-/// What of a refusal's text becomes part of the error.
+/// Most of a refusal's text that becomes part of the error.
 const MAX_MESSAGE_CHARACTERS: usize = 500;
 const MAX_REFUSAL_BYTES: usize = 64 * 1024;
 

@@ -37,7 +37,7 @@ pub fn install_crypto_provider() {
 const STREAM_WINDOW_BYTES: u32 = 4 * 1024 * 1024;
 /// All streams of one connection together.
 const CONNECTION_WINDOW_BYTES: u32 = 32 * 1024 * 1024;
-/// What one stream may have waiting in the sender.
+/// Send buffer of one stream.
 const SEND_BUFFER_BYTES: usize = 1024 * 1024;
 const FRAME_BYTES: u32 = 256 * 1024;
 const MAX_STREAMS: u32 = 1024;

@@ -12,7 +12,7 @@ use http_body_util::BodyExt;
 use protocol::stream::MAX_MESSAGE_BYTES;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
-/// What may wait for a slow reader, beside HTTP/2's own buffers. A single longer message passes alone.
+/// Most that may wait for a slow reader, beside HTTP/2's own buffers. A single longer message passes alone.
 pub const MAX_WAITING_BYTES: usize = 1024 * 1024;
 pub const MAX_WAITING_MESSAGES: usize = 256;
 const LENGTH_BYTES: usize = 4;

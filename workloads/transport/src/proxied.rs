@@ -1,4 +1,4 @@
-//! Who a connection's client is. The balancer of all-in-one, on this machine, says it in a first line.
+//! Proxied connections, and who their client is. The balancer of all-in-one, on this machine, says it in a first line.
 
 use std::io;
 use std::net::SocketAddr;

@@ -33,7 +33,7 @@ const HEADER_DEADLINE: Duration = Duration::from_secs(10);
 /// Out of descriptors or the like: accepting again at once would only burn time.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// Who sent a request, from its certificate: an extension of every request that [`serve`] hands on.
+/// Peer that sent a request, from its certificate: an extension of every request that [`serve`] hands on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Peer(pub InstanceName);
 

@@ -1,5 +1,5 @@
-//! What is done when somebody else changes an object of ours again and again. Pure: time comes in as the time since
-//! this process's start.
+//! Decides what is done when somebody else changes an object of ours again and again. Pure: time comes in as the time
+//! since this process's start.
 //!
 //! A person who tries something out is put right at once. Another controller that wants the same field for itself
 //! would be answered without end, at the API server's cost: it is answered later each time.

@@ -1,4 +1,4 @@
-//! Which mirrors readers are sent to. Pure: time comes in as the time since this process's start.
+//! Decides which mirrors readers are sent to. Pure: time comes in as the time since this process's start.
 //!
 //! On Kubernetes the operator is the balancer that the master speaks to (docs/protocols.md, `/v1/endpoints`): it
 //! opens a mirror's readiness gate only after a master has answered a report that claims the mirror, and claims it
@@ -24,7 +24,7 @@ pub struct Seen {
     pub in_service: bool,
     /// Its container has ended: nobody is connected.
     pub ended: bool,
-    /// It is to go: the pool shrinks, or the pod is being deleted.
+    /// Leaving: the pool shrinks, or the pod is being deleted.
     pub leaving: bool,
 }
 
@@ -75,7 +75,7 @@ pub struct Turn {
 }
 
 impl Gate {
-    /// What the API server shows of all mirrors now.
+    /// Takes what the API server shows of all mirrors now.
     pub fn see(&mut self, now: Duration, seen: &[Seen]) {
         let names: BTreeSet<&InstanceName> = seen.iter().map(|seen| &seen.name).collect();
         for (name, mirror) in &mut self.mirrors {
@@ -97,7 +97,7 @@ impl Gate {
         self.mirrors.retain(|_, mirror| mirror.present || mirror.may_have_clients(now));
     }
 
-    /// What to tell the master now. A mirror that it does not claim must be confirmed anew.
+    /// Reports what to tell the master now. A mirror that it does not claim must be confirmed anew.
     pub fn report(&mut self, now: Duration) -> ServingReport {
         let mut serving = Vec::new();
         for (name, mirror) in &mut self.mirrors {

@@ -1,11 +1,11 @@
-//! Which SSH pod is replaced next: mirrors are first, then the standbys one by one, the master last, and never while
-//! anything else is amiss.
+//! Decides which SSH pod is replaced next: mirrors are first, then the standbys one by one, the master last, and never
+//! while anything else is amiss.
 
 /// One SSH pod.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pod {
     pub name: String,
-    /// Of the template that it was made from.
+    /// Revision of the template that it was made from.
     pub revision: String,
     pub ready: bool,
     pub going: bool,
@@ -17,11 +17,11 @@ pub struct State<'a> {
     pub instances: u32,
     /// Fewer instances are wanted, and the master is one of those that go.
     pub is_surplus: bool,
-    /// Of the template as it is wanted now; None: the StatefulSet's controller has not said it yet.
+    /// Revision of the template as it is wanted now; None: the StatefulSet's controller has not said it yet.
     pub revision: Option<&'a str>,
     pub master: Option<&'a str>,
-    /// Who may take its place, and since which generation; None: nobody may, because a person wants it so, or because
-    /// there is one instance only.
+    /// Switchover: who may take its place, and since which generation; None: nobody may, because a person wants it so,
+    /// or because there is one instance only.
     pub switchover: Option<Switchover>,
     /// A pool that is still replacing its mirrors.
     pub rolling_pool: Option<&'a str>,
@@ -29,7 +29,7 @@ pub struct State<'a> {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Switchover {
-    /// Of the master now.
+    /// Generation of the master now.
     pub generation: u64,
     /// A standby is in sync.
     pub ready: bool,

@@ -58,7 +58,7 @@ async fn install(client: &Client, definitions: &[CustomResourceDefinition]) {
     }
 }
 
-/// What newcomers start with is taken as it stands, and defaults are filled in.
+/// Takes what newcomers start with as it stands, and fills defaults in.
 async fn quickstart(client: &Client) {
     let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/quickstart.yaml");
     let read = crds::parse("quickstart.yaml", &std::fs::read_to_string(file).unwrap()).unwrap();
@@ -76,7 +76,7 @@ async fn quickstart(client: &Client) {
     assert_eq!(typed.spec.instances, 2);
 }
 
-/// What `kubectl scale` does, and where it ends.
+/// Scales as `kubectl scale` does, and sees where it ends.
 async fn scale(client: &Client) {
     create(client, Kind::MirrorPool, Kind::MirrorPool.good("scaled"), false).await.unwrap();
     let pools = api(client, Kind::MirrorPool);

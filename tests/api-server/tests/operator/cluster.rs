@@ -1,4 +1,4 @@
-//! What a test does with the API server, and what it waits for.
+//! Cluster: what a test does with the API server, and what it waits for.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
@@ -20,7 +20,7 @@ use kube::{Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-/// What two cores that do other things too need at most.
+/// Limit of what two cores that do other things too need.
 pub const LIMIT: Duration = Duration::from_secs(60);
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
@@ -216,7 +216,7 @@ impl Cluster {
         newest.insert(K::kind(&()).into_owned(), highest(&all.items));
     }
 
-    /// What there is, without what is different each time; with what the resources say.
+    /// Lists what there is, without what is different each time; with what the resources say.
     pub async fn end_state(&self) -> BTreeSet<String> {
         let mut state: BTreeSet<String> = self.versions().await.into_keys().collect();
         for secret in self.api::<Secret>().list(&ListParams::default()).await.unwrap() {

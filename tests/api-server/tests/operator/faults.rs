@@ -145,7 +145,7 @@ async fn is_made(cluster: &Cluster) -> bool {
     told && roles == [Some("master".to_owned()), Some("standby".to_owned())]
 }
 
-/// What people change of what is there: another port, an instance less, a repository less.
+/// Changes what people change: another port, an instance less, a repository less.
 async fn change(cluster: &Cluster) {
     let mut other = master();
     other["service"] = json!({"port": 2200});

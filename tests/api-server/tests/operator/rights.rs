@@ -177,7 +177,7 @@ async fn an_outdated_pod_is_replaced(cluster: &Cluster) {
         .await;
 }
 
-/// It does not, for it is bound to nothing; that it was asked for is enough here.
+/// Asks a volume to grow. It does not, for it is bound to nothing; that it was asked for is enough here.
 async fn a_volume_is_asked_to_grow(cluster: &Cluster) {
     let mut larger = master("https://other.example.org");
     larger["storage"] = json!({"size": "60Gi"});

@@ -71,7 +71,7 @@ async fn a_spec_that_returns_leaves_the_objects_that_it_had() {
     assert_eq!(objects(&cluster).await, before, "it is suspended");
 }
 
-/// What is changed, the reason of the Ready condition, and words of its message.
+/// Bad change, the reason of the Ready condition, and words of its message.
 type Bad = (Value, &'static str, &'static str);
 
 fn reasons(object: &DynamicObject) -> Vec<(Value, Value)> {
@@ -109,7 +109,7 @@ pub fn merged(spec: &Value, change: &Value) -> Value {
     changed
 }
 
-/// What changes objects, and what only the operator can see to be wrong.
+/// Lists what changes objects, and what only the operator can see to be wrong.
 fn of_the_master() -> Vec<Value> {
     vec![
         json!({"instances": 3}),
@@ -215,7 +215,7 @@ fn merge(spec: &mut Value, change: &Value) {
     }
 }
 
-/// What the operator has made, as people see it: without versions and what others say in them.
+/// Lists what the operator has made, as people see it: without versions and what others say in them.
 pub async fn objects(cluster: &Cluster) -> BTreeMap<String, Value> {
     let mut all = BTreeMap::new();
     add::<StatefulSet>(cluster, &mut all).await;

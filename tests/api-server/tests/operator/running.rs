@@ -89,7 +89,7 @@ impl Running {
         operator
     }
 
-    /// What the kubelet would start.
+    /// Starts what the kubelet would start.
     async fn instances(&self) -> (Instance, Instance) {
         self.cluster.wait_for::<Pod>("hg-ssh-0").await;
         self.cluster.wait_for::<Pod>("web-mirror-0").await;
@@ -321,7 +321,7 @@ async fn a_fight_is_not_without_end(cluster: &Cluster) {
         .await;
 }
 
-/// It shows a resource that is being deleted, which is gone since; another one has its name and its path now.
+/// Shows a resource that is being deleted, which is gone since; another one has its name and its path now.
 async fn an_old_list_deletes_no_repository(running: &Running, client: &Client, operator: Operator) {
     let cluster = &running.cluster;
     cluster.apply("HgRepository", "b", writable("b")).await;

@@ -61,7 +61,7 @@ async fn an_operator_that_starts_in_the_past_undoes_nothing() {
 
 const TOLD: [(&str, &str); 2] = [("SshMaster", "hg"), ("MirrorPool", "web")];
 
-/// What people ask for and what the operator tells of it, whenever that was written.
+/// Lists what people ask for and what the operator tells of it, whenever that was written.
 async fn told(cluster: &Cluster) -> Vec<Value> {
     let mut told = Vec::new();
     for (kind, name) in TOLD {

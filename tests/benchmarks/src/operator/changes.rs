@@ -23,7 +23,7 @@ type Statuses = Arc<Mutex<HashMap<String, Known>>>;
 struct Known {
     /// The generation that the status is about, and since when.
     told: Option<(i64, Instant)>,
-    /// Who waits for which.
+    /// Waits of those who wait, and for which.
     waits: Option<(i64, oneshot::Sender<Instant>)>,
 }
 

@@ -34,13 +34,13 @@ pub fn run(scale: &Scale, report: &mut Report) {
     runtime.block_on(measure(count, changes, report));
 }
 
-/// What a client without an operator does, on an API server of its own: what one has remembered of much that happened
-/// before makes it slower.
+/// Bare client without an operator, on an API server of its own: what one has remembered of much that happened before
+/// makes it slower.
 struct Bare {
     /// Per second.
     created: f64,
     with_status: f64,
-    /// Of changes whose status is written by whoever makes them; in seconds, for each of `CHANGES_PER_SECOND`.
+    /// Changes whose status is written by whoever makes them; in seconds, for each of `CHANGES_PER_SECOND`.
     changes: Vec<Percentiles>,
 }
 

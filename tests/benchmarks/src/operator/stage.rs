@@ -16,7 +16,7 @@ use tempfile::TempDir;
 
 use super::PATIENCE;
 
-/// Of everything here.
+/// Namespace of everything here.
 pub const NAMESPACE: &str = "ours";
 /// Requests of the bare client under way.
 const AT_ONCE: usize = 32;
@@ -76,7 +76,7 @@ impl Stage {
         api.patch(name, &PatchParams::apply("benchmark"), &Patch::Apply(&object)).await.unwrap();
     }
 
-    /// Of the namespace `NAMESPACE` only.
+    /// Starts an operator of the namespace `NAMESPACE` only.
     pub async fn operator(&self) -> Operator {
         let arguments = ["--namespace", NAMESPACE, "--own-namespace", "default", "--lease-name", LEASE];
         let kubeconfig = self.server.kubeconfig();
@@ -90,7 +90,7 @@ impl Stage {
         self.api::<Lease>("default").delete(LEASE, &DeleteParams::default()).await.unwrap();
     }
 
-    /// What the operator has made of the SshMaster, running.
+    /// Runs what the operator has made of the SshMaster.
     pub async fn master(&self) -> Instance {
         let maps = self.api::<ConfigMap>(NAMESPACE);
         wait_for(async || maps.get_opt("hg-ssh").await.unwrap()).await;

@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use cluster::Built;
 
 const NODES: &str = "2";
-/// What is said when that part of it is there.
+/// Half ways: what is said when that part of it is there.
 const HALF_WAYS: [&str; 2] = ["the control plane answers", "node n1 has its"];
 
 /// Beside whatever other cluster runs: this one has a folder of its own.
@@ -48,7 +48,7 @@ fn testbed(built: &Built, command: &str, directory: &Path) -> Command {
     line
 }
 
-/// What there is on this machine: every namespace, every control group at the top, and what names the folder.
+/// Traces on this machine: every namespace, every control group at the top, and what names the folder.
 #[derive(Debug, PartialEq, Eq)]
 struct Traces(Vec<(&'static str, BTreeSet<String>)>);
 

@@ -13,7 +13,7 @@ const AT_ONCE: &str = "--grace-period=0 --force";
 /// Names another number.
 const OTHER_TIMES: &str = "HGOP_GAPS";
 
-/// What is done to the master on that node; a cable is plugged in again afterwards.
+/// Event on the master's node; a cable is plugged in again afterwards.
 type Event = for<'a> fn(&'a Cluster, &str, &str) -> Option<Unplugged<'a>>;
 
 const EVENTS: [(&str, Event, Duration); 3] = [

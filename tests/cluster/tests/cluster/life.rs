@@ -77,7 +77,7 @@ pub fn uninstalling_keeps_everything(cluster: &Cluster, developer: &mut Develope
     developer.shown(cluster, &[0, 1], &tip);
 }
 
-/// What has no owner and hence outlives the resources, each with its UID.
+/// Lists what has no owner and hence outlives the resources, each with its UID.
 fn kept(cluster: &Cluster) -> BTreeSet<String> {
     let found = cluster.get("pvc,lease,secret -l app.kubernetes.io/managed-by=hg-operator").unwrap();
     let items = found["items"].as_array().unwrap().iter().map(|item| (&item["kind"], &item["metadata"]));

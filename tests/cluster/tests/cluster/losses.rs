@@ -8,8 +8,8 @@ use crate::promotion::{
     replaced,
 };
 
-/// What a push hears that must not be on one disk only: at once, or after one that was recorded when the standby was
-/// lost, and that one itself, after a minute.
+/// Refusals that a push hears which must not be on one disk only: at once, or after one that was recorded when the
+/// standby was lost, and that one itself, after a minute.
 const REFUSALS: [&str; 3] = ["all writes disabled", "brought up to the replication log", "outcome unknown"];
 
 /// With the Mercurial processes of pushes under way, for as long as another reigns; then all of it goes on.
@@ -86,7 +86,7 @@ pub fn a_masters_volume_is_emptied(cluster: &Cluster, developer: &mut Developer)
     assert_ne!(claim(&name).unwrap(), before);
 }
 
-/// It is made again from what the instances hold, of those that run and of those that start.
+/// Removes the register. It is made again from what the instances hold, of those that run and of those that start.
 pub fn the_register_is_removed(cluster: &Cluster, developer: &mut Developer) {
     at_once(cluster);
     let reader = Reader::start(cluster);

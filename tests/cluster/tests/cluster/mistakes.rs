@@ -1,9 +1,9 @@
-//! What is wrong is told in a sentence: by the API server at once or, where only the operator can see it, by a
-//! condition and the same words in its log. It disturbs nothing that runs, and heals when it is mended.
+//! Mistakes are told in a sentence: by the API server at once or, where only the operator can see it, by a condition
+//! and the same words in its log. It disturbs nothing that runs, and heals when it is mended.
 
 use cluster::{Cluster, Developer, eventually};
 
-/// What is changed how, and what the API server says of it. The table of all that it refuses is in
+/// Refused changes, and what the API server says of each. The table of all that it refuses is in
 /// `tests/api-server`; these show that the chart has brought the rules along. Without spaces, for they are words.
 const REFUSED: &[(&str, &str, &str)] = &[
     ("sshmaster/hg", r#"{"spec":{"instances":4}}"#, "should be less than or equal to 3"),

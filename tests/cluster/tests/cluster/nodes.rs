@@ -77,7 +77,7 @@ pub fn elects_an_operator_on(cluster: &Cluster, node: &str) {
     cluster.kubectl(&format!("uncordon {node}"));
 }
 
-/// Of the pool, by number.
+/// Mirrors of the pool, by number.
 #[derive(Debug)]
 pub struct Mirrors {
     /// On the node in question.

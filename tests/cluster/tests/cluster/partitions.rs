@@ -21,7 +21,7 @@ const SEEN_AGAIN: Duration = Duration::from_secs(20);
 const AT_ONCE: Duration = Duration::from_secs(3);
 /// Until a standby that does not answer has left the in-sync set (docs/operating/promotion.md), and a push.
 pub const LEFT: Duration = Duration::from_millis(5500);
-/// Of the writer, at least: it does some two in a second.
+/// Pushes of the writer in a second, at least: it does some two.
 const PUSHES_A_SECOND: f64 = 0.5;
 
 /// Pushes wait until the standby has left the in-sync set, and go on without it.
@@ -35,7 +35,7 @@ pub fn a_master_without_its_standby(cluster: &Cluster, developer: &mut Developer
     });
 }
 
-/// It cannot change the register, and need not.
+/// Cuts a master from the API server. It cannot change the register, and need not.
 pub fn a_master_without_the_api_server(cluster: &Cluster, developer: &mut Developer) {
     stays(cluster, developer, AT_ONCE, |cluster, developer, master| {
         let _blocked = cluster.block(master, &cluster.api_server().unwrap());
@@ -58,7 +58,7 @@ pub fn a_master_without_the_operator(cluster: &Cluster, developer: &mut Develope
     });
 }
 
-/// It hears nothing and nobody, and so knows nothing.
+/// Cuts an operator from everybody. It hears nothing and nobody, and so knows nothing.
 pub fn an_operator_without_anybody(cluster: &Cluster, developer: &mut Developer) {
     stays(cluster, developer, AT_ONCE, |cluster, developer, _| {
         let operators = cluster.operators().unwrap();

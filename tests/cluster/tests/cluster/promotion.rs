@@ -12,14 +12,14 @@ use crate::nodes::{Mirrors, elects_an_operator_on};
 /// How long a writer's pushes stand still at most (design, section 7), with the defaults.
 pub const PLANNED: Duration = Duration::from_secs(2);
 pub const UNPLANNED: Duration = Duration::from_secs(6);
-/// What two processors that run everything, unoptimised, may add: a push alone takes a good part of it.
+/// Slack that two processors that run everything, unoptimised, may add: a push alone takes a good part of it.
 pub const SLACK: Duration = Duration::from_millis(500);
 /// Everything of the control plane is there: it is not cut off.
 pub const FIRST_NODE: &str = "n1";
 /// The quickstart's.
 pub const MASTER: &str = "hg";
 
-/// What a change of the master is like.
+/// Change of the master, as it is expected.
 pub struct Change {
     pub budget: Duration,
     /// One of these, and the end of the proof, stand in `status.lastPromotion`.
@@ -31,7 +31,7 @@ const SILENCE: &str = "the master is silent";
 const END: &str = "the master's process has ended";
 const SEALED: &str = "is sealed";
 pub const ASKED: Change = Change { budget: PLANNED, reasons: &["a switchover was asked for"], proof: SEALED };
-/// What is missed first of one that is killed: its process, its answers, or that it still leads while it ends.
+/// Killed: what is missed first is its process, its answers, or that it still leads while it ends.
 pub const KILLED: Change =
     Change { budget: UNPLANNED, reasons: &[END, SILENCE, "the master that was named has not opened"], proof: SEALED };
 pub const SILENT: Change = Change { budget: UNPLANNED, reasons: &[SILENCE], proof: SEALED };
@@ -186,7 +186,7 @@ pub fn ends_well(cluster: &Cluster, developer: &mut Developer) {
     developer.nothing_is_lost();
 }
 
-/// What was promoted a moment ago may be lost again: with the defaults that is waited for.
+/// Loses what was promoted a moment ago again: with the defaults that is waited for.
 pub fn at_once(cluster: &Cluster) {
     let failover = r#"{"spec":{"failover":{"minInterval":"0s"}}}"#;
     cluster.kubectl(&format!("patch sshmaster/hg --type=merge -p {failover}"));

@@ -15,9 +15,9 @@ const PATH: &str = "draft/one";
 const OWN: &str = "draft/own";
 /// Nobody may write there.
 const FOREIGN: &str = "others";
-/// Of each attack.
+/// Seconds of each attack.
 const SECONDS: u64 = 4;
-/// Of what honest clients have beside nobody.
+/// Kept of what honest clients have beside nobody.
 const KEPT: f64 = 0.5;
 /// In `make test` others take the processor meanwhile: an attack that works leaves nothing at all.
 const KEPT_UNDER_LOAD: f64 = 0.05;

@@ -11,7 +11,7 @@ use scenarios::{Client, Installation, Mercurial, Options, Soak, for_good, mercur
 use serde_json::{Value, json};
 
 const PATHS: [&str; 2] = ["draft/one", "two"];
-/// Of one round.
+/// Seconds of one round.
 const SECONDS: u64 = 90;
 /// A server that is frozen is given up, as a person's own ssh would be told to.
 const SSH_OPTIONS: &str = "-o ServerAliveInterval=5 -o ServerAliveCountMax=3 -o ConnectTimeout=10";
@@ -70,7 +70,7 @@ fn client(installation: &Installation) -> Client {
     Client::new(installation, &mercurials().pop().unwrap(), "consistency")
 }
 
-/// What changes with a restart.
+/// Lists what changes with a restart.
 fn places(installation: &Installation) -> Value {
     let ready = installation.ready();
     json!({

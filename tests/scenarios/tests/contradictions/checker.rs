@@ -19,7 +19,7 @@ const MAX_FOUND: usize = 50;
 pub struct Checker<'a> {
     mirrors: Vec<KeepAlive>,
     sequences: &'a [Sequence],
-    /// Who is asked next.
+    /// Turn: who is asked next.
     turn: usize,
     dice: u64,
     /// Hashes seen for the first time: (of which sequence, on which mirror, hash).

@@ -1,5 +1,5 @@
-//! What a reader learned from one mirror by hash, every other can serve, and no mirror's own view goes back
-//! (docs/protocols.md; design, section 6): a checker that switches the mirror on every request while all kinds of
+//! Checks that what a reader learned from one mirror by hash, every other can serve, and no mirror's own view goes
+//! back (docs/protocols.md; design, section 6): a checker that switches the mirror on every request while all kinds of
 //! pushes go on.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -18,7 +18,7 @@ use sequence::Sequence;
 const REQUESTS: usize = 20_000;
 const REQUESTS_VARIABLE: &str = "HGD_CHECKER_REQUESTS";
 const READERS: u64 = 4;
-/// Of each repository, so that there are hundreds of pushes, whatever the machine's speed.
+/// Requests for each push of a repository, so that there are hundreds of pushes, whatever the machine's speed.
 const REQUESTS_PER_PUSH: usize = 160;
 /// The slowest machine answers a request this fast on average.
 const SLOWEST_REQUEST: Duration = Duration::from_millis(20);

@@ -1,4 +1,4 @@
-//! What one repository was pushed to be, step by step, and what readers have seen of it.
+//! Sequence of what one repository was pushed to be, step by step, and what readers have seen of it.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Mutex;
@@ -7,7 +7,7 @@ use scenarios::{New, State};
 
 pub const NULL: &str = "0000000000000000000000000000000000000000";
 
-/// What one answer says about a whole repository.
+/// View: what one answer says about a whole repository.
 #[derive(Clone, Debug, Default)]
 pub struct View {
     pub heads: Option<Vec<String>>,
@@ -102,7 +102,7 @@ impl Sequence {
         Some(inner.seen[usize::try_from(number % count).unwrap()].clone())
     }
 
-    /// What a changeset wrote into which file.
+    /// Answers what a changeset wrote into which file.
     pub fn content(&self, hash: &str) -> New {
         self.inner.lock().unwrap().files[hash].clone()
     }

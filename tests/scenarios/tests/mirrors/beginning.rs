@@ -31,13 +31,13 @@ fn a_mirror_that_lost_its_disk_comes_back_while_pushes_go_on() {
     installation.holds(&newest(), &pushed);
 }
 
-/// What its `/readyz` would say now.
+/// Answers what its `/readyz` would say now.
 fn says_ready(installation: &Installation, registry: &RegistryClient, name: &str) -> Result<bool, String> {
     let status: serde_json::Value = registry.get(installation, name, "/status.json").map_err(|e| e.to_string())?;
     Ok(status["ready"].as_bool().unwrap())
 }
 
-/// It never left the active set, hence nobody says again that it is in it, for which its readiness would wait.
+/// Never left the active set: nobody says again that it is in it, for which its readiness would wait.
 #[test]
 fn a_mirror_that_lost_its_disk_before_it_was_missed_is_ready_again() {
     let installation = Installation::start(Options::new(&newest(), &["one"]));

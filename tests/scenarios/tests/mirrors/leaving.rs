@@ -43,7 +43,7 @@ fn a_mirror_that_is_stopped_for_good_leaves_and_returns() {
     installation.settled();
 }
 
-/// Whose it is, and that the log has grown.
+/// Tells whose push it is, and that the log has grown.
 fn the_push_is_told(installation: &Installation, before: &Status) {
     let row = |status: &Status| status.repositories[0].last_push.clone().expect("somebody has pushed");
     let now = installation.status();

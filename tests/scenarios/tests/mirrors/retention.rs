@@ -81,7 +81,7 @@ fn a_mirror_below_the_logs_start_begins_anew() {
     assert_eq!(told(installation, "mirror-1", "it begins anew from its peers"), 1);
 }
 
-/// It has lost its disk, and has everything afterwards, which shows when it is master.
+/// Loses its disk, and has everything afterwards, which shows when it is master.
 #[test]
 fn a_standby_below_the_logs_start_begins_anew() {
     let setting = Setting::new();

@@ -30,7 +30,7 @@ impl ApiServer {
         ApiServer { url, lease }
     }
 
-    /// What the operator does, once.
+    /// Makes the Lease as the operator does, once.
     pub fn make_lease(&self, master: &str, in_sync: &str) {
         *self.lease.lock().unwrap() = Some(json!({
             "apiVersion": "coordination.k8s.io/v1",

@@ -85,7 +85,7 @@ impl Cluster {
         self.runtime.block_on(self.operator.put_json::<Value>(&master, &url, &settings)).unwrap();
     }
 
-    /// What the operator says and hears as the one who plays the balancer.
+    /// Reports as the operator does, who plays the balancer, and answers what it hears.
     pub fn report(&self, serving: &[&str]) -> Vec<(String, String)> {
         self.report_of(serving, &NAMES[2..])
     }
@@ -175,7 +175,7 @@ fn kubeconfig(api: &str) -> String {
     .to_string()
 }
 
-/// Of all pods in one secret; answers the operator's own.
+/// Writes the certificates of all pods in one secret; answers the operator's own.
 fn write_certificates(folder: &Path) -> Identity {
     let now = SystemTime::now();
     let made = Authority::make(now).unwrap();

@@ -9,7 +9,7 @@ mod sequences;
 use scenarios::{Soak, for_good, mercurials};
 use sequences::{Sequence, Sequences};
 
-/// Of one installation.
+/// Sequences of one installation.
 const SEQUENCES: u64 = 20;
 const STEPS: u64 = 20;
 
@@ -32,7 +32,7 @@ fn clients_cannot_tell_it_from_plain_mercurial() {
     }
 }
 
-/// Which Mercurials a sequence is about follows from its seed: servers and clients in turn.
+/// Runs one round. Which Mercurials a sequence is about follows from its seed: servers and clients in turn.
 fn one_round(seeds: std::ops::Range<u64>, steps: u64) -> Vec<Sequence> {
     let all = mercurials();
     let count = u64::try_from(all.len()).unwrap();

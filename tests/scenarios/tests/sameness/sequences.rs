@@ -11,7 +11,7 @@ use serde_json::json;
 
 use crate::plain::{Plain, script};
 
-/// What all clients have, so that both worlds' changesets and markers have the same hashes.
+/// Client's hgrc that all have, so that both worlds' changesets and markers have the same hashes.
 const CLIENT_HGRC: &str = "[ui]\nusername = Test User <test@example.com>\ninteractive = no\ntimeout = 60\n\
      merge = :local\n[extensions]\nrebase =\nuncommit =\n[experimental]\nevolution = all\n\
      [devel]\ndefault-date = 0 0\ndiscovery.randomize = no\n[progress]\ndisable = yes\n";
@@ -24,14 +24,14 @@ struct Kind {
     obsolescence: bool,
 }
 
-/// What one sequence came to.
+/// Sequence, and what it came to.
 #[derive(Debug, Deserialize)]
 pub struct Sequence {
     pub seed: u64,
     /// The last step.
     pub step: i64,
     pub differs: Vec<String>,
-    /// What was done last.
+    /// Steps that were done last.
     pub steps: Vec<String>,
 }
 

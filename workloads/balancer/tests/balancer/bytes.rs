@@ -1,4 +1,4 @@
-//! What a connection carries.
+//! Bytes that a connection carries.
 
 use balancer::Settings;
 use protocol::proxy_line::Ends;

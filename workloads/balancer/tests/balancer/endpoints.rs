@@ -1,4 +1,4 @@
-//! Which endpoint a client meets.
+//! Endpoints, and which of them a client meets.
 
 use std::collections::BTreeSet;
 use std::time::Duration;

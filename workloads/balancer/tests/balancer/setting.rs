@@ -16,7 +16,7 @@ use transport::{Authority, CancellationToken, Client, Identity, Target};
 
 pub const DEADLINE: Duration = Duration::from_secs(20);
 
-/// What the master wants and what it was told last.
+/// Wishes of the master, and what it was told last.
 #[derive(Default)]
 pub struct Wishes {
     pub wanted: Vec<Endpoint>,

@@ -14,7 +14,7 @@ const MOST: usize = 16;
 /// A promotion that is made raises the generation twice: when it freezes, and when the new master opens.
 const GENERATIONS_OF_ONE: u64 = 2;
 
-/// What a network, or a fault that all instances share, may say again and again.
+/// Weak words: what a network, or a fault that all instances share, may say again and again.
 const WEAK: [Reason; 2] = [Reason::Silent, Reason::Unable];
 
 #[derive(Clone, Debug, Default)]

@@ -125,7 +125,7 @@ impl Look<'_> {
         (word && !lease_runs).then(|| Proof::Word(old.clone()))
     }
 
-    /// Who answers, and could open the volume: also another process of the instance whose last one has ended.
+    /// Lists who answers, and could open the volume: also another process of the instance whose last one has ended.
     fn openers(&self) -> impl Iterator<Item = &InstanceName> {
         self.observed
             .answers

@@ -24,7 +24,7 @@ impl Installation {
         Installation { instances, answers: BTreeMap::new() }
     }
 
-    /// It holds so much of both logs.
+    /// Holds so much of both logs.
     fn holds(mut self, who: &str, generation: u64, offset: u64) -> Installation {
         let end = LogEnd { generation: Generation(generation), offset: Offset(offset) };
         let report = InstanceReport {

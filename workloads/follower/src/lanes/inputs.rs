@@ -1,4 +1,4 @@
-//! What comes in from the replication log.
+//! Inputs from the replication log.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -48,8 +48,8 @@ impl Lanes {
         lanes
     }
 
-    /// Of the repositories found on the disk at the start, those that nobody will ask for: they ended while this
-    /// instance knew nothing of it. Their folders must be removed before the first action.
+    /// Lists leftovers: of the repositories found on the disk at the start, those that nobody will ask for. They ended
+    /// while this instance knew nothing of it. Their folders must be removed before the first action.
     pub fn leftovers(&self, found: impl IntoIterator<Item = CreationId>) -> Vec<CreationId> {
         found.into_iter().filter(|id| id.0 <= self.received.0 && !self.lanes.contains_key(id)).collect()
     }

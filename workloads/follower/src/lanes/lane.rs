@@ -62,13 +62,13 @@ pub(super) struct Lane {
     pub facts: LaneFacts,
     /// Records that are not shown, in order.
     pub queue: VecDeque<Item>,
-    /// Of the queue, in memory.
+    /// Bytes of the queue, in memory.
     pub bytes: usize,
     /// The newest record of the lane that is no longer in the queue: a copy that does not show it is no use.
     pub base: Offset,
     /// The newest record whose bundle was let go after it was applied: a copy that has not applied it is no use.
     pub slimmed: Offset,
-    /// What is missing here may begin at this offset, and is not in the queue.
+    /// Owed: what is missing here may begin at this offset, and is not in the queue.
     pub owed: Option<Offset>,
     /// On an SSH instance: the newest record that was let go, up to which the own log must be read again.
     pub behind: Option<Offset>,
@@ -132,7 +132,7 @@ impl Lane {
         self.direct && item.work.sets_up()
     }
 
-    /// What sets the repository up at this offset is done.
+    /// Notes that what sets the repository up at this offset is done.
     pub fn has_set_up(&mut self, offset: Offset) {
         let front = self.queue.front_mut().filter(|item| item.offset == offset && item.work.sets_up());
         if let Some(item) = front {
@@ -154,7 +154,7 @@ impl Lane {
         }
     }
 
-    /// What the repository's state says, but not beyond what is still to be set up.
+    /// Answers what the repository's state says, but not beyond what is still to be set up.
     pub fn reached(&self) -> LaneFacts {
         match self.queue.front().filter(|item| self.is_due(item)) {
             None => self.facts,

@@ -31,7 +31,7 @@ use protocol::{RepositoryPath, RepositorySettings};
 pub use checkpoint::Checkpoint;
 pub use view::{Hidden, LaneView};
 
-/// Which kind of instance the lanes belong to.
+/// Mode: which kind of instance the lanes belong to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
     /// An SSH instance: a record is shown as it is applied; private repositories exist.
@@ -99,7 +99,8 @@ pub struct Action {
     pub kind: ActionKind,
 }
 
-/// What is to be done with one repository. All are idempotent by offset; `Outcome::Done` tells the state afterwards.
+/// Kind of what is to be done with one repository. All are idempotent by offset; `Outcome::Done` tells the state
+/// afterwards.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ActionKind {
     /// First touch since the start: break the locks of an earlier life (nobody else is at work here yet), read the
@@ -143,7 +144,7 @@ pub enum ActionKind {
     Replay { after: Offset, fresh: bool },
 }
 
-/// What a repository's own state says.
+/// Facts of a lane: what a repository's own state says.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LaneFacts {
     pub applied: Offset,

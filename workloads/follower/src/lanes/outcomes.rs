@@ -1,4 +1,4 @@
-//! What an action's outcome means for its lane.
+//! Outcomes of actions, and what each means for its lane.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What comes in from the publication log, and what of it is remembered.
+//! Publication: what comes in from that log, and what of it is remembered.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 

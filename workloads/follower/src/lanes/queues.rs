@@ -1,4 +1,4 @@
-//! Which lanes have something to do now, which wait for a time, and which actions are out.
+//! Queues: which lanes have something to do now, which wait for a time, and which actions are out.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;

@@ -13,7 +13,7 @@ pub(super) struct Readiness {
     active: Option<Offset>,
     /// The publication log's end when the master was last reached.
     welcome: Option<Offset>,
-    /// What is still to be shown, once the log has been read up to both.
+    /// Awaited: what is still to be shown, once the log has been read up to both.
     awaited: Option<Awaited>,
     ready: bool,
 }
@@ -54,7 +54,7 @@ impl Lanes {
         }
     }
 
-    /// What `/readyz` says. An SSH instance is ready when it has looked at all its repositories.
+    /// Answers what `/readyz` says. An SSH instance is ready when it has looked at all its repositories.
     pub fn ready(&mut self) -> bool {
         if self.options.mode == Mode::Direct {
             return self.to_open == 0;

@@ -13,7 +13,8 @@ use super::{Action, ActionKind, Lanes, Mode};
 const ATTEMPTS_BEFORE_ALONE: u32 = 9;
 
 impl Lanes {
-    /// What to start now: at most one action per repository and `max_in_flight` over all, the longest waiting first.
+    /// Lists what to start now: at most one action per repository and `max_in_flight` over all, the longest waiting
+    /// first.
     pub fn actions(&mut self, now: Duration) -> Vec<Action> {
         for id in self.queues.due(now) {
             if let Some(lane) = self.lanes.get_mut(&id) {

@@ -1,4 +1,4 @@
-//! What others may know of the lanes: the stream, routes, status and the push gate.
+//! View of the lanes that others may have: the stream, routes, status and the push gate.
 
 use protocol::stream::{LaneProgress, Progress};
 use protocol::{CreationId, Offset, Registry};
@@ -74,7 +74,8 @@ impl Lanes {
         })
     }
 
-    /// Whose view may have changed since this was last asked: a lane changes with what is received, released and done.
+    /// Lists whose view may have changed since this was last asked: a lane changes with what is received, released and
+    /// done.
     pub fn touched(&mut self) -> impl Iterator<Item = CreationId> + use<> {
         std::mem::take(&mut self.touched).into_iter()
     }

@@ -1,4 +1,4 @@
-//! What a record means for its lane, decided when it arrives, from the registry before and after it.
+//! Work: what a record means for its lane, decided when it arrives, from the registry before and after it.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use protocol::{ChangesetId, Payload, Push, Record, Repository, RepositoryFormat,
 
 use super::Mode;
 
-/// What a record of no payload costs in memory, roughly.
+/// Record without a payload costs this much in memory, roughly.
 const RECORD_BYTES: usize = 256;
 
 #[derive(Clone, Debug)]
@@ -77,7 +77,7 @@ impl Work {
         }
     }
 
-    /// What comes after it in the lane waits until it is shown.
+    /// Answers whether what comes after it in the lane waits until it is shown.
     pub fn is_barrier(&self) -> bool {
         match self {
             Work::Strip(_) | Work::Delete | Work::Withdraw => true,
@@ -92,7 +92,8 @@ impl Work {
         }
     }
 
-    /// It says how the repository is to be from now on, whatever is in it: it may be done late, and again.
+    /// Answers whether it says how the repository is to be from now on, whatever is in it: it may be done late, and
+    /// again.
     pub fn sets_up(&self) -> bool {
         match self {
             Work::Configure { .. } | Work::Advertise(_) => true,

@@ -14,7 +14,7 @@ use super::outlook::Outlook;
 /// Whoever has not answered by then is shown as not heard from.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// What a mirror says of itself.
+/// Shown: what a mirror says of itself.
 #[derive(Clone, Copy, Debug, Deserialize)]
 pub struct Shown {
     ready: bool,

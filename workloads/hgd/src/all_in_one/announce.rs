@@ -1,4 +1,4 @@
-//! What a person, and a program, is told once everything is ready.
+//! Announces to a person, and to a program, once everything is ready.
 
 use std::io;
 use std::path::{Path, PathBuf};

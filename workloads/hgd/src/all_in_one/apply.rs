@@ -30,7 +30,7 @@ pub async fn repositories(client: &Client, masters: &[Target], resources: &Resou
     results.into_iter().collect()
 }
 
-/// What holds for all repositories. Tries until an instance answers as master.
+/// Settles what holds for all repositories. Tries until an instance answers as master.
 pub async fn settings(client: &Client, masters: &[Target], settings: &MasterSettings) {
     loop {
         for master in masters {
@@ -98,7 +98,7 @@ fn missing(status: &Status, plan: &Plan, resources: &Resources) -> Option<String
     absent.map(|repository| format!("{} is not there", repository.spec.path))
 }
 
-/// What the master says. A frozen one that was master before says nothing, or is of an older generation.
+/// Asks for what the master says. A frozen one that was master before says nothing, or is of an older generation.
 pub async fn status(client: &Client, masters: &[Target]) -> Option<Status> {
     use futures::StreamExt;
     let mut answers: futures::stream::FuturesUnordered<_> =

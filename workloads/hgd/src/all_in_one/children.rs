@@ -33,16 +33,16 @@ pub const PATIENCE: Duration = Duration::from_secs(120);
 /// How long a child may drain before it is killed.
 const DRAIN: Duration = Duration::from_secs(40);
 
-/// What to run: `hgd <role> --config <config> --parent <pid>`, its output appended to `log`.
+/// Child to run: `hgd <role> --config <config> --parent <pid>`, its output appended to `log`.
 #[derive(Clone, Debug)]
 pub struct Child {
     pub name: String,
     pub role: &'static str,
     pub config: PathBuf,
     pub log: PathBuf,
-    /// It is killed when it says nothing for so long.
+    /// Patience: it is killed when it says nothing for so long.
     pub patience: Duration,
-    /// Of a child whose files others open after it: it has ended only when all its own children have.
+    /// Family of a child whose files others open after it: it has ended only when all its own children have.
     pub family: Option<PathBuf>,
 }
 
@@ -55,7 +55,7 @@ impl Pids {
         self.lock().get(name).copied().flatten()
     }
 
-    /// It has run, and does not run now.
+    /// Answers whether it has run, and does not run now.
     pub fn has_ended(&self, name: &str) -> bool {
         self.lock().get(name).is_some_and(Option::is_none)
     }
@@ -138,7 +138,7 @@ fn tell_why(child: &Child, log_before: u64, said: &mut Option<String>) {
     }
 }
 
-/// What [`crate::process::run`] wrote into the log last, behind `from`.
+/// Reads what [`crate::process::run`] wrote into the log last, behind `from`.
 fn last_words(log: &Path, from: u64) -> Option<String> {
     let mut file = std::fs::File::open(log).ok()?;
     let end = file.metadata().ok()?.len();

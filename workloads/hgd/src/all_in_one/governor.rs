@@ -26,7 +26,7 @@ const ANSWERS: Duration = Duration::from_secs(5);
 /// A switchover that cannot be made is given up.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// What a person asks for.
+/// Asked by a person.
 pub enum Asked {
     /// A switchover.
     Promote {
@@ -42,8 +42,8 @@ pub enum Asked {
     },
 }
 
-/// Who is taken for off, or would be: the master of a generation, or, while the register is missing, whoever does not
-/// answer.
+/// Fenced: who is taken for off, or would be. The master of a generation, or, while the register is missing, whoever
+/// does not answer.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Fenced {
@@ -52,7 +52,7 @@ pub struct Fenced {
     pub confirmed: bool,
 }
 
-/// What came of it.
+/// Switchover, and what came of it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Switchover {
@@ -67,7 +67,7 @@ pub struct Governor {
     pub instances: Vec<Target>,
     pub pids: Pids,
     pub policy: Policy,
-    /// What is told of a master that is not there.
+    /// Outlook: what is told of a master that is not there.
     pub outlook: watch::Sender<Outlook>,
 }
 
@@ -79,7 +79,7 @@ struct Lost {
     why: Option<Missing>,
     /// A person's word.
     word: bool,
-    /// It is there, and cannot be read.
+    /// Unreadable: it is there, and cannot be read.
     unreadable: bool,
 }
 
@@ -168,7 +168,7 @@ impl Governor {
         }
     }
 
-    /// Who is to be master, and who is.
+    /// Wishes: who is to be master, and who is.
     fn wish(
         &self,
         to: Option<InstanceName>,

@@ -27,7 +27,8 @@ pub async fn keep_bounded(log: &Path) -> Infallible {
     }
 }
 
-/// What was written a moment before the file is emptied may be lost, where the child writes at that moment.
+/// Rotates the log. What was written a moment before the file is emptied may be lost, where the child writes at that
+/// moment.
 fn rotate(log: &Path, most: u64) -> io::Result<()> {
     if fs::metadata(log).map_or(0, |file| file.len()) <= most {
         return Ok(());

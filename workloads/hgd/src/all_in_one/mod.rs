@@ -202,7 +202,7 @@ fn keep(data: &Path, plan: &Plan) -> io::Result<()> {
     std::fs::File::open(data)?.sync_all()
 }
 
-/// Who is master now, as far as the register says.
+/// Answers who is master now, as far as the register says.
 async fn master(data: &Path) -> Option<InstanceName> {
     let register = Register::file(&data.join("register.json")).ok()?;
     register.read().await.ok()??.value.master

@@ -1,5 +1,5 @@
-//! What is known of the master's place, for whoever asks while nobody answers as master: what is so, what is waited
-//! for, and until when.
+//! Outlook on the master's place, for whoever asks while nobody answers as master: what is so, what is waited for, and
+//! until when.
 
 use std::collections::BTreeSet;
 use std::time::Duration;

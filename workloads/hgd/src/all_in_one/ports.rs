@@ -32,14 +32,14 @@ pub struct Ports {
 }
 
 impl Ports {
-    /// What an earlier start chose is in `directory`; a damaged file is as good as none.
+    /// Loads what an earlier start chose, from `directory`; a damaged file is as good as none.
     pub fn load(directory: &Path) -> Ports {
         let file = directory.join("ports.json");
         let kept = std::fs::read(&file).ok().and_then(|text| serde_json::from_slice(&text).ok());
         Ports { file, kept: kept.unwrap_or_default(), held: Vec::new() }
     }
 
-    /// What was chosen for `name` by the one who runs, or ran last.
+    /// Answers what was chosen for `name` by the one who runs, or ran last.
     pub fn known(directory: &Path, name: &str) -> Option<SocketAddr> {
         let port = *Ports::load(directory).kept.get(name)?;
         Some(SocketAddr::from((Ipv4Addr::LOCALHOST, port)))

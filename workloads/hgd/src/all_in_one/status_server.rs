@@ -35,7 +35,7 @@ use crate::access::Access;
 const SWITCHOVER: Duration = Duration::from_secs(30);
 const UNDER_WAY: &str = "another switchover is under way";
 
-/// Who is asked, and what the supervisor itself knows.
+/// Asks: who is asked, and what the supervisor itself knows.
 pub struct Asks {
     pub client: Client,
     pub masters: Vec<Target>,
@@ -103,7 +103,7 @@ async fn status(State(server): State<Arc<Server>>) -> Json<Status> {
 }
 
 impl Server {
-    /// Who has repositories.
+    /// Lists who has repositories.
     fn holders(&self, status: &Status) -> Vec<Target> {
         let opened = |ssh: &&Target| !self.shared || status.master.as_ref() == Some(&ssh.name);
         let ssh = self.asks.masters.iter().filter(opened);
@@ -134,7 +134,7 @@ impl Server {
     }
 }
 
-/// What changes who is master, for whoever has the supervisor's certificate, which lies in the data directory.
+/// Starts what changes who is master, for whoever has the supervisor's certificate, which lies in the data directory.
 pub async fn start_admin(
     address: std::net::SocketAddr,
     identity: Identity,

@@ -1,4 +1,4 @@
-//! Who may log in: the Secret's `authorized_keys`, in all-in-one a file. Where there is none, it is made of the
+//! Users who may log in: the Secret's `authorized_keys`, in all-in-one a file. Where there is none, it is made of the
 //! person's own public keys, else of a key made for the purpose.
 
 use std::fs;
@@ -9,7 +9,7 @@ use ssh_server::{HostKeysError, make_user_key};
 
 pub struct Users {
     pub authorized_keys: PathBuf,
-    /// Whose name to show in examples.
+    /// User to show in examples.
     pub user: String,
     pub identity_file: PathBuf,
 }

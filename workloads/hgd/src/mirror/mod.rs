@@ -82,7 +82,7 @@ pub async fn run(config: PathBuf) -> Result<(), MirrorError> {
     serve(Start { role, peer, client, identity, masters, probes }, local, shutdown).await
 }
 
-/// What is known before anything of it is read from the disk.
+/// Start: what is known before anything of it is read from the disk.
 struct Start {
     role: MirrorRole,
     /// Where peers reach this mirror.

@@ -1,4 +1,4 @@
-//! Who else has the repositories: asked of the master every few seconds.
+//! Neighbours that have the repositories, too: asked of the master every few seconds.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +16,7 @@ const INTERVAL: Duration = Duration::from_secs(2);
 pub struct Neighbours {
     /// Public addresses of the other active mirrors.
     pub urls: watch::Receiver<Arc<Vec<Uri>>>,
-    /// Who may have blobs and repositories: the other mirrors, then standbys, then the master.
+    /// Sources that may have blobs and repositories: the other mirrors, then standbys, then the master.
     pub sources: watch::Receiver<Vec<Target>>,
 }
 

@@ -113,7 +113,7 @@ async fn put_repository(
     answer(master.ledger.put(path, settings).await.map(|offset| offset.0))
 }
 
-/// What holds for all repositories, from the next push on.
+/// Puts what holds for all repositories, from the next push on.
 async fn put_settings(State(master): State<Arc<Master>>, Json(settings): Json<MasterSettings>) -> Response {
     tracing::info!(?settings, "settings for all repositories");
     answer(master.ledger.put_settings(settings).await.map(|offset| offset.0))

@@ -1,4 +1,4 @@
-//! What has changed of the repositories' status: who asks again and again is not told everything each time.
+//! Changes of the repositories' status: who asks again and again is not told everything each time.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
@@ -15,9 +15,9 @@ pub struct Seen {
     /// With the change that made each what it is.
     known: HashMap<CreationId, (u64, RepositoryStatus)>,
     gone: VecDeque<(u64, RepositoryPath)>,
-    /// What has gone up to this change is not known any more.
+    /// Forgotten: what has gone up to this change is not known any more.
     forgotten: u64,
-    /// What may differ from what is known, beside the lanes that have changed after `lanes`.
+    /// Touched: what may differ from what is known, beside the lanes that have changed after `lanes`.
     touched: HashSet<CreationId>,
     lanes: u64,
 }
@@ -28,7 +28,7 @@ impl Seen {
         self.touched.extend(ids);
     }
 
-    /// What may have changed since this was asked the last time.
+    /// Lists what may have changed since this was asked the last time.
     pub fn touched(&mut self, table: &LaneTable) -> HashSet<CreationId> {
         let (newest, lanes) = table.changed_since(self.lanes);
         self.lanes = newest;
@@ -69,7 +69,7 @@ impl Seen {
         (repositories, Changes { cursor, whole, gone })
     }
 
-    /// What has changed, and what is gone; None: it is not known any more.
+    /// Lists what has changed, and what is gone; None: it is not known any more.
     fn since(&self, change: u64) -> Option<(Vec<RepositoryStatus>, Vec<RepositoryPath>)> {
         if change < self.forgotten || change > self.newest {
             return None;

@@ -1,5 +1,5 @@
-//! What this instance is, by the register. A register that is asked over a network is asked until it answers: a pod
-//! that ended instead would come back later and later.
+//! Claims what this instance is, by the register. A register that is asked over a network is asked until it answers: a
+//! pod that ended instead would come back later and later.
 
 use std::time::Duration;
 

@@ -26,7 +26,7 @@ const HELLO_WAIT: Duration = Duration::from_secs(10);
 
 type Reader = MessageReader<FromFollower, Body>;
 
-/// What the stream needs of the master.
+/// Following: what the stream needs of the master.
 pub struct Following {
     pub name: InstanceName,
     pub generation: Generation,
@@ -34,7 +34,7 @@ pub struct Following {
     pub publication: Log,
     /// Standbys that are connected and have acknowledged something.
     pub standbys: watch::Sender<Standbys>,
-    /// Whose acknowledgement counts.
+    /// Requirement: whose acknowledgement counts.
     pub requirement: watch::Receiver<Requirement>,
     pub publisher: mpsc::Sender<Input>,
     /// Mirrors that release waits for.
@@ -51,14 +51,14 @@ pub struct Following {
 
 pub type Standbys = BTreeMap<InstanceName, StandbySeen>;
 
-/// What a standby has said on the connection that it has now.
+/// Seen of a standby: what it has said on the connection that it has now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StandbySeen {
     pub connection: u64,
     pub disk: DiskId,
     /// How far each log is on its disk.
     pub stored: [Offset; 2],
-    /// It is about to end.
+    /// Leaving: it is about to end.
     pub leaving: bool,
 }
 
@@ -291,7 +291,7 @@ async fn read_standby(
     }
 }
 
-/// What a standby has said on this connection; None once it has a newer one.
+/// Sees what a standby has said on this connection; None once it has a newer one.
 fn seen<'a>(
     standbys: &'a mut Standbys,
     name: &InstanceName,

@@ -1,4 +1,4 @@
-//! What an SSH instance has, whatever its role: so much is told of repositories while there is no master.
+//! Held by an SSH instance, whatever its role: so much is told of repositories while there is no master.
 
 use std::sync::Arc;
 
@@ -43,7 +43,7 @@ async fn held(State(holder): State<Arc<Holder>>) -> Json<Held> {
     Json(Held { instance, repositories })
 }
 
-/// What the one whose progress this is has set aside.
+/// Lists what the one whose progress this is has set aside.
 pub fn quarantined(registry: &Registry, progress: Option<&Progress>) -> Vec<RepositoryPath> {
     let lanes = progress.into_iter().flat_map(|progress| &progress.lanes).filter(|lane| lane.quarantined);
     lanes.filter_map(|lane| Some(registry.get(lane.repository)?.path.clone())).collect()

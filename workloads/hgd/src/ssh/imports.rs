@@ -27,9 +27,9 @@ const USER: &str = "hg-operator";
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Source {
-    /// Of a repository on a Mercurial server.
+    /// Repository on a Mercurial server.
     Url(String),
-    /// Of a file that `hg bundle` has made.
+    /// File that `hg bundle` has made.
     BundleUrl(String),
 }
 
@@ -143,7 +143,7 @@ impl Imports {
     }
 }
 
-/// What would reach other parts of the server, or would put a password into logs, is refused.
+/// Checks a source: what would reach other parts of the server, or would put a password into logs, is refused.
 fn check(url: &str) -> Result<(), String> {
     let wrong = || format!("'{}' is not a URL to import from: http://... or https://... is allowed", shorten(url));
     if url.len() > MAX_URL_BYTES || url.bytes().any(|byte| !byte.is_ascii_graphic()) {

@@ -22,7 +22,7 @@ const TICK: Duration = Duration::from_millis(100);
 /// After a write of the register that failed.
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// Whom commits need now.
+/// Requirement: whom commits need now.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Requirement {
     pub members: Members,
@@ -30,7 +30,7 @@ pub struct Requirement {
     pub in_sync: BTreeSet<InstanceName>,
     /// False: nobody but this instance would have a push.
     pub enough: bool,
-    /// What all instances have, which has a word of its own (`witness`).
+    /// Volume that all instances have, which has a word of its own (`witness`).
     pub volume: Option<DiskId>,
 }
 
@@ -40,7 +40,7 @@ impl Requirement {
         Requirement { members, in_sync, enough: keeper.enough(), volume }
     }
 
-    /// What this standby says is on its disk counts for commits.
+    /// Answers whether what this standby says is on its disk counts for commits.
     pub fn counts(&self, name: &InstanceName, disk: &DiskId) -> bool {
         self.members.get(name).is_some_and(|meant| meant.as_ref() == Some(disk))
     }
@@ -60,7 +60,7 @@ pub struct Keep {
     pub logs: [Log; 2],
     pub standbys: watch::Receiver<Standbys>,
     pub requirement: watch::Sender<Requirement>,
-    /// What was in the logs when this reign began. Any of it may have been acknowledged in an earlier one.
+    /// Inherited logs: what was in them when this reign began. Any of it may have been acknowledged in an earlier one.
     pub inherited: [Offset; 2],
     pub own: Arc<Own>,
     pub keeper: Keeper,
@@ -196,7 +196,8 @@ fn failure(error: &WriteError) -> Outcome {
     }
 }
 
-/// What the register says before anything is decided. A volume that all instances have needs no standby to be strict.
+/// Keeper by what the register says before anything is decided. A volume that all instances have needs no standby to
+/// be strict.
 pub fn keeper(role: &SshRole, opened: Versioned<State>) -> Keeper {
     let strict = role.log.durability == config::Durability::Strict && role.shared.is_none();
     Keeper::new(role.name.clone(), opened, strict)

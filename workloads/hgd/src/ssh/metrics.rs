@@ -1,4 +1,5 @@
-//! What an SSH instance counts, beside its SSH front and its push gate. Labels are roles, logs and states: no names.
+//! Metrics of an SSH instance, beside those of its SSH front and its push gate. Labels are roles, logs and states: no
+//! names.
 
 use aggregator::Core;
 use log::Log;
@@ -116,7 +117,7 @@ impl Collector for Instance {
     }
 }
 
-/// What the master knows of the mirrors; set by the publisher, several times a second.
+/// Mirrors as the master knows them; set by the publisher, several times a second.
 #[derive(Clone)]
 pub struct Mirrors {
     states: IntGaugeVec,

@@ -101,13 +101,13 @@ pub enum SshError {
 }
 
 impl SshError {
-    /// It ends this life of the process only.
+    /// Answers whether an error ends only this life of the process, which then begins again.
     fn begins_again(&self) -> bool {
         matches!(self, SshError::Deposed { .. } | SshError::Sealed { .. } | SshError::BegunAnew)
     }
 }
 
-/// What an SSH instance has, whatever its role.
+/// Base of an SSH instance, whatever its role.
 pub(crate) struct Base {
     role: SshRole,
     replication: Log,
@@ -119,7 +119,7 @@ pub(crate) struct Base {
     own: Arc<Own>,
     /// Where all instances have one volume.
     tenure: Option<Tenure>,
-    /// What only a master answers.
+    /// Master: what only it answers.
     master: watch::Sender<Option<Router>>,
     reign: watch::Sender<metrics::Reign>,
 }
@@ -247,7 +247,7 @@ async fn open(
     Ok(Base { role, replication, publication, blobs, local, client, probes, own, tenure, master, reign })
 }
 
-/// What is served on the admin port: what every SSH instance answers, and while there is a reign, what a master does.
+/// Routes the admin port: what every SSH instance answers, and while there is a reign, what a master does.
 fn router(base: &Base) -> Router {
     let master = base.master.subscribe();
     let as_master = move |request: Request| {
@@ -329,8 +329,8 @@ async fn left(base: &Base, register: &Register, leaving: &watch::Sender<bool>, s
     let _missed_then = tokio::time::timeout(LEAVE, is_out).await;
 }
 
-/// What this standby needs next is neither in the master's logs nor in its own. The latter when an earlier beginning
-/// ended before the logs were reset.
+/// Answers whether what this standby needs next is neither in the master's logs nor in its own. The latter when an
+/// earlier beginning ended before the logs were reset.
 fn is_out_of_range(error: &SshError) -> bool {
     let own = match error {
         SshError::Standby(StandbyError::OutOfRange { .. }) => return true,
@@ -340,8 +340,8 @@ fn is_out_of_range(error: &SshError) -> bool {
     matches!(own, log::SubscribeError::OutOfRange { .. })
 }
 
-/// What the master's logs do not hold any more is taken from its registry, and repositories from peers, at the next
-/// start. What is here of them spares what still fits. False: no master has answered.
+/// Begins anew: takes from the master's registry what its logs do not hold any more, and at the next start
+/// repositories from peers. A copy that is here and still fits is not fetched again. False: no master has answered.
 async fn begin_anew(role: &SshRole, client: &Client, logs: [&Log; 2]) -> Result<bool, SshError> {
     for master in peers(role) {
         let beginning = match client.get_json::<Beginning>(&master, "/v1/settled").await {

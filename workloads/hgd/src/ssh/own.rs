@@ -1,5 +1,4 @@
-//! What an SSH instance says of itself, whatever its role, and what it is told: to seal itself, to look at the
-//! register.
+//! Own word of an SSH instance, whatever its role, and what it is told: to seal itself, to look at the register.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,7 +24,7 @@ pub const REGISTER_LOOK: Duration = Duration::from_secs(1);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Leading {
     pub generation: Generation,
-    /// It takes pushes.
+    /// Open: it takes pushes.
     pub open: bool,
 }
 

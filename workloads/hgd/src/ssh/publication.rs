@@ -35,7 +35,7 @@ const RECONNECT: Duration = Duration::from_secs(10);
 /// How long retention is held at most for a newcomer that took a snapshot.
 const NEWCOMER_HOLD: Duration = Duration::from_secs(3600);
 
-/// What is told to, or asked of, the publisher.
+/// Input of the publisher: what it is told or asked.
 pub enum Input {
     Connected {
         name: InstanceName,
@@ -79,18 +79,18 @@ pub struct PublisherOptions {
     pub replication: Log,
     pub publication: Log,
     pub table: Arc<LaneTable>,
-    /// Of this instance's own lanes.
+    /// Progress of this instance's own lanes.
     pub progress: watch::Receiver<Option<Progress>>,
     pub mirrors: config::Mirrors,
     /// The other SSH instances, with volumes of their own.
     pub peers: BTreeMap<InstanceName, config::Address>,
     /// Those that would open this one's volume next, and then have what is here.
     pub waiting: Vec<InstanceName>,
-    /// Of these, who listens now.
+    /// Connected: who of these listens now.
     pub connected: watch::Receiver<Standbys>,
     pub requirement: watch::Receiver<Requirement>,
     pub active: watch::Sender<BTreeSet<InstanceName>>,
-    /// What a mirror that connects now has to see of the publication log before it is ready.
+    /// Welcome: what a mirror that connects now has to see of the publication log before it is ready.
     pub welcome: watch::Sender<Offset>,
     pub refuses: watch::Receiver<Option<Refusal>>,
     pub unable: watch::Receiver<Option<String>>,
@@ -107,7 +107,7 @@ struct Mirror {
 /// A mirror that took a snapshot: both logs are kept from there on, until its own checkpoints keep them.
 struct Newcomer {
     until: Instant,
-    /// It has told how far it is since.
+    /// Heard: it has told how far it is since.
     heard: bool,
     _kept: [Hold; 2],
 }
@@ -189,7 +189,8 @@ impl Publisher {
         }
     }
 
-    /// What was in the logs before this reign is taken first: it says what was decided already.
+    /// Answers whether what was in the logs before this reign is taken; that comes first: it says what was decided
+    /// already.
     fn knows_the_logs(&self) -> bool {
         let (taken, decided) = self.core.position();
         taken >= self.ends[0] && decided >= self.ends[1]

@@ -37,7 +37,7 @@ const FAREWELL: Duration = Duration::from_millis(1_500);
 /// How long a master that is asked to end waits to be succeeded.
 const HAND_OVER: Duration = Duration::from_secs(2);
 
-/// What there is for as long as this instance is master.
+/// Reign: what there is for as long as this instance is master.
 struct Reign {
     master: Arc<Master>,
     opener: Arc<front::Opener>,

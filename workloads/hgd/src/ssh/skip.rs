@@ -16,7 +16,7 @@ pub struct SkipRequest {
     pub lose: bool,
 }
 
-/// What is lost with the record; an error says why it is not to be given up.
+/// Tells what is lost with the record; an error says why it is not to be given up.
 pub async fn lost(
     ledger: &Ledger,
     table: &LaneTable,

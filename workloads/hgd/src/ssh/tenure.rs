@@ -1,4 +1,4 @@
-//! For how long this master may write to a volume that others can open, too.
+//! Tenure: for how long this master may write to a volume that others can open, too.
 
 use std::sync::Arc;
 use std::time::Duration;

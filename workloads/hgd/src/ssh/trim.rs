@@ -15,13 +15,13 @@ use super::settled::Settled;
 
 const EVERY: Duration = Duration::from_secs(10);
 
-/// What a standby starts from whose log is below the master's start: `GET /v1/settled`.
+/// Beginning of a standby whose log is below the master's start: `GET /v1/settled`.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Beginning {
     /// Every record before the replication log's start, folded.
     pub registry: Registry,
     pub publication_start: Offset,
-    /// Of the records before the two starts; 0 where it is not known.
+    /// Generations of the records before the two starts; 0 where it is not known.
     pub before: [Generation; 2],
 }
 

@@ -18,7 +18,7 @@ const PAUSE: Duration = Duration::from_millis(200);
 pub struct Witness {
     pub log: Log,
     pub generation: Generation,
-    /// Of the volume.
+    /// Disk of the volume.
     pub disk: DiskId,
     pub data: PathBuf,
     pub tenure: Tenure,

@@ -29,7 +29,7 @@ const PROVE: Duration = Duration::from_secs(1);
 /// So many fail in a row before pushes are said to fail: one may have met a Mercurial that was just starting again.
 const FAILED_PROOFS: u32 = 2;
 
-/// What the newest proofs say.
+/// Proofs, the newest of each kind.
 #[derive(Default)]
 struct Proofs {
     failed: u32,
@@ -119,8 +119,8 @@ pub fn watch(
     seen
 }
 
-/// What the status says, until nobody asks any more. A log that cannot be written for less time than a push waits for
-/// it refuses none.
+/// Refuses: what the status says, until nobody asks any more. A log that cannot be written for less time than a push
+/// waits for it refuses none.
 pub fn refuses(
     view: watch::Receiver<View>,
     data: PathBuf,

@@ -11,7 +11,7 @@ const MAX_BATCH_BYTES: usize = 4 * 1024 * 1024;
 /// One write on its way to the file.
 #[derive(Debug, Default)]
 pub(super) struct Batch {
-    /// Of each record, in order.
+    /// Generations of each record, in order.
     pub generations: Vec<Generation>,
     /// Each with its last offset.
     pub appends: Vec<(Ticket, Offset)>,

@@ -1,4 +1,4 @@
-//! What goes into the core and what comes out.
+//! Messages into the core and out of it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -116,7 +116,7 @@ pub enum Command {
     },
 }
 
-/// What everybody else may know of the log; published after each step.
+/// View of the log for everybody else; published after each step.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct View {
     pub generations: Arc<Generations>,

@@ -1,4 +1,4 @@
-//! What a master must know to commit: its generation, and how far each standby has stored.
+//! Reign: what a master must know to commit. Its generation, and how far each standby has stored.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

@@ -168,7 +168,7 @@ fn overtaken(path: &Path, next: &Path, begins: Offset) -> Option<Offset> {
     (!next.starts_anew && next.generation > this.generation).then_some(begins)
 }
 
-/// Of a segment that another has overtaken, nothing is read from `until` on.
+/// Reads a segment. Of one that another has overtaken, nothing is read from `until` on.
 fn read_segment(
     path: &Path,
     name: LogName,

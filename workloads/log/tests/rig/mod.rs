@@ -1,4 +1,4 @@
-//! What the tests of the log are made of.
+//! Rig that the tests of the log are made of.
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used)]
 
 use std::collections::BTreeSet;

@@ -44,7 +44,7 @@ impl World {
         World { data, log, ledger, sessions }
     }
 
-    /// What a child is answered that pushes a bookmark.
+    /// Pushes a bookmark, and answers what the child is told.
     async fn pushes(&self, repository: CreationId) -> Value {
         let push = json!({
             "changesets": 0, "tip": null, "headsAdded": [], "headsRemoved": [], "heads": 1, "bookmarks": [],
@@ -70,7 +70,7 @@ impl World {
     }
 }
 
-/// It may have reached the next master, or not.
+/// Reaches the next master, or not.
 #[tokio::test]
 async fn a_push_that_a_deposed_master_has_not_answered_has_an_unknown_outcome_and_the_next_is_refused() {
     let world = World::new().await;

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::TakeError;
 
-/// What becomes of the next write.
+/// Fate of the next write.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Fate {
     #[default]

@@ -1,6 +1,6 @@
-//! Who of those that connect is served, who waits, and who has to leave, so that nobody keeps the others out. As
-//! OpenSSH's `MaxStartups` and `PerSourceMaxStartups` (sshd_config(5)), with one difference: not the newest is refused
-//! when places are taken, but who has taken longest and shown least.
+//! Decides who of those that connect is served, who waits, and who has to leave, so that nobody keeps the others out.
+//! As OpenSSH's `MaxStartups` and `PerSourceMaxStartups` (sshd_config(5)), with one difference: not the newest is
+//! refused when places are taken, but who has taken longest and shown least.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
@@ -30,7 +30,7 @@ impl From<IpAddr> for Source {
     }
 }
 
-/// What a connection that is not logged in has shown. While others wait for its place it may take only so long.
+/// Stage that a connection which is not logged in has shown. While others wait for its place it may take only so long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Stage {
     /// Nothing: an SSH client speaks at once.
@@ -62,7 +62,7 @@ pub(crate) struct Shares {
     pub(crate) logged_in_per_account: usize,
 }
 
-/// What is to be done, in this order.
+/// Order of what is to be done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Order {
     Serve(Place),
@@ -110,7 +110,7 @@ impl Crowd {
         (place, orders)
     }
 
-    /// What a connection has shown; it never shows less than before.
+    /// Notes what a connection has shown; it never shows less than before.
     pub(crate) fn shown(&mut self, place: Place, shown: Stage) {
         if let Some(Guest { state: State::Arriving(stage), .. }) = self.guests.get_mut(&place) {
             *stage = shown.max(*stage);
@@ -206,7 +206,7 @@ impl Crowd {
         taken
     }
 
-    /// Who has taken too long, and of those who has shown least, and for longest.
+    /// Finds who has taken too long, and of those who has shown least, and for longest.
     fn overdue(&self, now: Duration, of: impl Fn(Source) -> bool) -> Option<Place> {
         let late = self.guests.iter().filter(|(_, guest)| of(guest.source)).filter_map(|(place, guest)| {
             let State::Arriving(stage) = guest.state else { return None };
@@ -222,7 +222,7 @@ impl Crowd {
         waiting.saturating_sub(half) as f64 / (self.shares.waiting - half).max(1) as f64
     }
 
-    /// Of the address of which most wait.
+    /// Finds the longest waiting of the address of which most wait.
     fn longest_waiting(&self) -> Option<Place> {
         let waiting = || self.guests.iter().filter(|(_, guest)| matches!(guest.state, State::Waiting));
         let mut counts: BTreeMap<Source, usize> = BTreeMap::new();

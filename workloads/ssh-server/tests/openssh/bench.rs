@@ -25,7 +25,7 @@ pub struct Bench {
     pub server: Option<tokio::task::JoinHandle<()>>,
 }
 
-/// What was asked of the one who runs Mercurial.
+/// Served: what was asked of the one who runs Mercurial.
 #[derive(Default)]
 pub struct Served {
     pub requests: Mutex<Vec<OpenRequest>>,

@@ -1,4 +1,4 @@
-//! What can be asked for, and what is said to everything else.
+//! Commands that can be asked for, and what is said to everything else.
 
 use crate::bench::{Bench, output, text};
 

@@ -1,4 +1,4 @@
-//! What one client cannot take from the others.
+//! Limits: what one client cannot take from the others.
 
 use std::process::Stdio;
 use std::time::{Duration, Instant};

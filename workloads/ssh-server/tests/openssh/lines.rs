@@ -1,4 +1,4 @@
-//! What is logged and counted.
+//! Lines that are logged, and what is counted.
 
 use std::io::Write;
 use std::sync::{Arc, Mutex};

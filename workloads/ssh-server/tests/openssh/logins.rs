@@ -1,4 +1,4 @@
-//! Who gets in.
+//! Logins: who gets in.
 
 use protocol::proxy_line::{self, Ends};
 use tokio::io::AsyncWriteExt;
@@ -22,7 +22,7 @@ async fn the_right_key_lets_in_and_says_who_it_is() {
     assert!(requests.iter().all(|request| request.client.ip().is_loopback()));
 }
 
-/// What a balancer does for one connection: its port.
+/// Balances one connection, and answers its port.
 async fn balance(to: u16, ends: Ends) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();

@@ -62,7 +62,7 @@ async fn ten_thousand_messages_both_ways_while_the_request_is_open() {
     println!("round trip {round_trip:?}, {MESSAGES} messages both ways in {:?}", started.elapsed());
 }
 
-/// What HTTP/2 and the channel may hold for one stream: window, send buffer, channel, one message each side.
+/// Most that HTTP/2 and the channel may hold for one stream: window, send buffer, channel, one message each side.
 const MAX_HELD_BYTES: u64 = 16 * 1024 * 1024;
 const MESSAGE_BYTES: u64 = 64 * 1024;
 

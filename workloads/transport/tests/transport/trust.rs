@@ -1,4 +1,4 @@
-//! Who may speak with whom.
+//! Trust: who may speak with whom.
 
 use std::sync::Arc;
 

@@ -63,7 +63,7 @@ impl World {
         self.observed.answers.insert(name(who), (self.now, report));
     }
 
-    /// It has opened nothing of the volume.
+    /// Waits: it has opened nothing of the volume.
     fn waits(&mut self, who: &str) {
         self.answers(who, |report| report.released = true);
     }

@@ -215,7 +215,7 @@ fn who_has_asked_often_enough_may_take_what_is_left_here() {
     bench.expect_nothing();
 }
 
-/// Of each mode: the record that nobody can apply, and what the lane does when a person gives it up.
+/// Shows in each mode the record that nobody can apply, and what the lane does when a person gives it up.
 #[test]
 fn a_record_that_was_given_up_is_passed_over() {
     let mut bench = opened(Mode::TwoStep);
