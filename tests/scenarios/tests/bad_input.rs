@@ -103,6 +103,21 @@ fn a_data_directory_of_a_newer_version_is_left_alone() {
     assert_eq!(std::fs::read_to_string(data.join("instance.json")).unwrap(), r#"{"version":7,"shape":"new"}"#);
 }
 
+/// No start goes better until somebody has changed it.
+#[test]
+fn a_hgrc_that_cannot_be_ends_the_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let (data, file) = (folder.path().join("data"), folder.path().join("mine.yaml"));
+    std::fs::write(&file, quickstart()).unwrap();
+    std::fs::create_dir(&data).unwrap();
+    std::fs::write(data.join("hgrc"), "[extensions]\nlargefiles =\n").unwrap();
+    let said = all_in_one(&data, &file).stdin(Stdio::null()).output().unwrap();
+    let text = String::from_utf8(said.stderr).unwrap();
+    assert_eq!(said.status.code(), Some(78), "{text}");
+    let sentence = text.lines().last().unwrap();
+    assert!(sentence.starts_with("hgd: ") && sentence.contains("largefiles"), "{text}");
+}
+
 #[test]
 fn damage_on_disk_is_told_where_the_person_looks_and_mended_as_told() {
     let server = mercurials().remove(0);

@@ -71,6 +71,13 @@ pub enum LocalError {
     Log(SubscribeError),
 }
 
+impl LocalError {
+    /// Another start fares no better until somebody has changed the hgrc.
+    pub fn is_of_configuration(&self) -> bool {
+        matches!(self, LocalError::Mercurial(mercurial::StartError::Refused { .. }))
+    }
+}
+
 pub struct Local {
     options: LocalOptions,
     mercurial: Mercurial,

@@ -10,7 +10,7 @@ use register::Register;
 use tokio::net::TcpListener;
 use transport::{CancellationToken, Client, Target};
 
-use crate::process;
+use crate::process::{self, Fault};
 
 #[derive(Debug, thiserror::Error)]
 pub enum BalancerError {
@@ -24,6 +24,12 @@ pub enum BalancerError {
     Register(#[from] register::ReadError),
     #[error("{0}")]
     Io(#[from] std::io::Error),
+}
+
+impl Fault for BalancerError {
+    fn is_of_configuration(&self) -> bool {
+        matches!(self, BalancerError::Config(_))
+    }
 }
 
 pub async fn run(config: PathBuf) -> Result<(), BalancerError> {

@@ -220,7 +220,7 @@ pub fn run() -> ExitCode {
     let cli = Cli::parse();
     process::prepare();
     match cli.command {
-        Command::AllInOne(options) => process::run(all_in_one::run(options)),
+        Command::AllInOne(options) => process::run_role(all_in_one::run(options)),
         Command::Ssh(role) => start(role, ssh::run),
         Command::Mirror(role) => start(role, mirror::run),
         Command::Balancer(role) => start(role, balancer::run),
@@ -237,7 +237,7 @@ pub fn run() -> ExitCode {
 fn start<F, E>(role: Role, run: impl FnOnce(PathBuf) -> F) -> ExitCode
 where
     F: Future<Output = Result<(), E>>,
-    E: std::fmt::Display,
+    E: process::Fault,
 {
     if let Some(Err(error)) = role.parent.map(process::die_with) {
         eprintln!("hgd: {error}");
@@ -245,7 +245,7 @@ where
     }
     let supervised = role.parent.is_some();
     let role = run(role.config);
-    process::run(async move {
+    process::run_role(async move {
         if supervised {
             tokio::spawn(pulse::beat());
         }

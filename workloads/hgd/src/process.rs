@@ -44,11 +44,39 @@ pub fn identity(tls: &config::Tls) -> Result<Identity, IdentityError> {
     }
 }
 
-/// Runs a role to its end and turns its error into one line and exit code 1.
-pub fn run<F, E>(role: F) -> ExitCode
+/// With which a process ends whose next start fares no better until a person has changed something: `EX_CONFIG` of
+/// sysexits.h.
+pub const MISCONFIGURED: u8 = 78;
+
+/// Why a role has ended.
+pub trait Fault: Display {
+    fn is_of_configuration(&self) -> bool {
+        false
+    }
+}
+
+/// Runs a role to its end and turns its error into one line and exit code 1, or [`MISCONFIGURED`].
+pub fn run_role<F, E>(role: F) -> ExitCode
 where
     F: Future<Output = Result<(), E>>,
-    E: std::fmt::Display,
+    E: Fault,
+{
+    run_to(role, |error| if error.is_of_configuration() { ExitCode::from(MISCONFIGURED) } else { ExitCode::FAILURE })
+}
+
+/// Runs a command to its end and turns its error into one line and exit code 1.
+pub fn run<F, E>(command: F) -> ExitCode
+where
+    F: Future<Output = Result<(), E>>,
+    E: Display,
+{
+    run_to(command, |_| ExitCode::FAILURE)
+}
+
+fn run_to<F, E>(work: F, code: impl FnOnce(&E) -> ExitCode) -> ExitCode
+where
+    F: Future<Output = Result<(), E>>,
+    E: Display,
 {
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -57,11 +85,11 @@ where
             return ExitCode::FAILURE;
         }
     };
-    match runtime.block_on(role) {
+    match runtime.block_on(work) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("hgd: {error}");
-            ExitCode::FAILURE
+            code(&error)
         }
     }
 }

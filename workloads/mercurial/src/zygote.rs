@@ -25,6 +25,10 @@ const READY_SECONDS: u64 = 60;
 const RESTART_WAIT_SECONDS: u64 = 15;
 const FIRST_BACKOFF_MILLISECONDS: u64 = 50;
 const MAX_BACKOFF_MILLISECONDS: u64 = 10_000;
+/// The exit code of one that cannot run with this hgrc, as `zygote.py` has it.
+const REFUSED: i32 = 78;
+/// From its last word to its end.
+const END: Duration = Duration::from_secs(1);
 /// A zygote that lived this long has not failed at starting.
 const SOUND_SECONDS: u64 = 60;
 const STDERR_LINES_KEPT: usize = 20;
@@ -40,6 +44,9 @@ pub enum StartError {
     Slow { said: String },
     #[error("Mercurial ended before it was ready; it said: {said}")]
     Ended { said: String },
+    /// What the hgrc says cannot be; the sentence names what, and where.
+    #[error("{said}")]
+    Refused { said: String },
     #[error("the thread that watches Mercurial cannot be started: {0}")]
     Thread(io::Error),
 }
@@ -165,6 +172,7 @@ fn repeat(error: &StartError) -> StartError {
         StartError::Spawn { python, error } => StartError::Spawn { python: python.clone(), error: again(error) },
         StartError::Slow { said } => StartError::Slow { said: said.clone() },
         StartError::Ended { said } => StartError::Ended { said: said.clone() },
+        StartError::Refused { said } => StartError::Refused { said: said.clone() },
         StartError::Thread(error) => StartError::Thread(again(error)),
     }
 }
@@ -230,8 +238,11 @@ impl Supervisor {
         let (ready, stdout) = match ready {
             Ok(Some(ready)) => ready,
             Ok(None) => {
+                let status = timeout(END, child.wait()).await;
                 let _ = child.kill().await;
-                return Err(StartError::Ended { said: lines(&said) });
+                let said = lines(&said);
+                let refused = matches!(status, Ok(Ok(status)) if status.code() == Some(REFUSED));
+                return Err(if refused { StartError::Refused { said } } else { StartError::Ended { said } });
             }
             Err(_) => {
                 let _ = child.kill().await;

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::log_files;
-use crate::process::program;
+use crate::process::{MISCONFIGURED, program};
 use crate::pulse::{self, Pulse};
 use crate::ssh::family;
 use protocol::InstanceName;
@@ -70,41 +70,60 @@ impl Pids {
 }
 
 /// All children by name, each with its own word to stop.
-pub struct Children(BTreeMap<String, (watch::Sender<bool>, JoinHandle<()>)>);
+pub struct Children {
+    running: BTreeMap<String, (watch::Sender<bool>, JoinHandle<()>)>,
+    misconfigured: watch::Receiver<Option<String>>,
+}
 
 impl Children {
     pub fn start(children: &[Child], pids: &Pids) -> Children {
+        let (said, misconfigured) = watch::channel(None);
         let start = |child: &Child| {
             let (stop, stopping) = watch::channel(false);
-            (child.name.clone(), (stop, tokio::spawn(run(child.clone(), pids.clone(), stopping))))
+            let task = run(child.clone(), pids.clone(), said.clone(), stopping);
+            (child.name.clone(), (stop, tokio::spawn(task)))
         };
-        Children(children.iter().map(start).collect())
+        Children { running: children.iter().map(start).collect(), misconfigured }
+    }
+
+    /// Waits until a child has ended with [`MISCONFIGURED`]; answers its sentence.
+    pub async fn misconfigured(&self) -> String {
+        let mut said = self.misconfigured.clone();
+        match said.wait_for(Option::is_some).await.ok().and_then(|sentence| sentence.clone()) {
+            Some(sentence) => sentence,
+            None => std::future::pending().await,
+        }
     }
 
     /// The master first and alone: pushes that are being made need a standby to be committed.
     pub async fn stop(mut self, master: Option<InstanceName>) {
-        if let Some((stop, ended)) = master.and_then(|name| self.0.remove(name.as_str())) {
+        if let Some((stop, ended)) = master.and_then(|name| self.running.remove(name.as_str())) {
             stop.send_replace(true);
             let _its_end_is_enough = ended.await;
         }
-        for (stop, _) in self.0.values() {
+        for (stop, _) in self.running.values() {
             stop.send_replace(true);
         }
-        for (_, ended) in self.0.into_values() {
+        for (_, ended) in self.running.into_values() {
             let _its_end_is_enough = ended.await;
         }
     }
 }
 
-async fn run(child: Child, pids: Pids, stop: watch::Receiver<bool>) {
+async fn run(child: Child, pids: Pids, misconfigured: watch::Sender<Option<String>>, stop: watch::Receiver<bool>) {
     tokio::select! {
-        () = supervise(&child, &pids, stop) => {}
+        () = supervise(&child, &pids, &misconfigured, stop) => {}
         never = log_files::keep_bounded(&child.log) => match never {},
     }
 }
 
 /// Keeps one child running until `stop` turns true, then asks it to drain. Ends when the child has ended.
-async fn supervise(child: &Child, pids: &Pids, mut stop: watch::Receiver<bool>) {
+async fn supervise(
+    child: &Child,
+    pids: &Pids,
+    misconfigured: &watch::Sender<Option<String>>,
+    mut stop: watch::Receiver<bool>,
+) {
     let mut backoff = FIRST_BACKOFF;
     let mut said = None;
     while !*stop.borrow() {
@@ -117,7 +136,11 @@ async fn supervise(child: &Child, pids: &Pids, mut stop: watch::Receiver<bool>) 
             }
             Ok(status) => {
                 tracing::warn!(child = child.name, %status, "ended; it is started again");
-                tell_why(child, log_before, &mut said);
+                let of_configuration = status.code() == Some(MISCONFIGURED.into());
+                tell_why(child, log_before, of_configuration, &mut said);
+                if of_configuration {
+                    misconfigured.send_replace(said.clone());
+                }
             }
             Err(error) => tracing::error!(child = child.name, %error, "cannot be started; it is tried again"),
         }
@@ -130,10 +153,11 @@ async fn supervise(child: &Child, pids: &Pids, mut stop: watch::Receiver<bool>) 
 }
 
 /// Repeats on the supervisor's own output the sentence with which a child ended, once until it says another.
-fn tell_why(child: &Child, log_before: u64, said: &mut Option<String>) {
+fn tell_why(child: &Child, log_before: u64, of_configuration: bool, said: &mut Option<String>) {
     let sentence = last_words(&child.log, log_before);
     if let Some(sentence) = sentence.filter(|sentence| said.as_ref() != Some(sentence)) {
-        eprintln!("hgd: {} cannot run and is tried again: {sentence}", child.name);
+        let again = if of_configuration { "" } else { " and is tried again" };
+        eprintln!("hgd: {} cannot run{again}: {sentence}", child.name);
         *said = Some(sentence);
     }
 }

@@ -68,6 +68,14 @@ pub enum AllInOneError {
     Name(String),
     #[error(transparent)]
     Apply(#[from] apply::ApplyError),
+    #[error("{0}")]
+    Misconfigured(String),
+}
+
+impl process::Fault for AllInOneError {
+    fn is_of_configuration(&self) -> bool {
+        matches!(self, AllInOneError::Misconfigured(_))
+    }
 }
 
 pub async fn run(options: AllInOne) -> Result<(), AllInOneError> {
@@ -112,14 +120,16 @@ pub async fn run(options: AllInOne) -> Result<(), AllInOneError> {
 
     let outcome = tokio::select! {
         () = process::asked(&mut shutdown) => Ok(()),
-        ready = make_ready(&options, &data, &plan, &resources, &users, &client, &targets) => match ready {
-            Ok(()) => tokio::select! {
-                () = process::asked(&mut shutdown) => Ok(()),
-                never = settings::follow(&client, &targets, &options.files, &resources) => match never {},
-            },
-            Err(error) => Err(error),
-        },
+        ready = make_ready(&options, &data, &plan, &resources, &users, &client, &targets) => ready,
+        // Once all runs, those that run go on.
+        sentence = children.misconfigured() => Err(AllInOneError::Misconfigured(sentence)),
     };
+    if outcome.is_ok() {
+        tokio::select! {
+            () = process::asked(&mut shutdown) => {}
+            never = settings::follow(&client, &targets, &options.files, &resources) => match never {},
+        }
+    }
     eprintln!("hgd: stopping");
     // Who is stopped now has not died.
     governor.abort();

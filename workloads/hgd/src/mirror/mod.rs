@@ -50,6 +50,16 @@ pub enum MirrorError {
     Io(#[from] std::io::Error),
 }
 
+impl process::Fault for MirrorError {
+    fn is_of_configuration(&self) -> bool {
+        match self {
+            MirrorError::Config(_) => true,
+            MirrorError::Local(error) => error.is_of_configuration(),
+            _ => false,
+        }
+    }
+}
+
 pub async fn run(config: PathBuf) -> Result<(), MirrorError> {
     let mut shutdown = process::shutdown_on_signal()?;
     let role: MirrorRole = config::load(&config)?;

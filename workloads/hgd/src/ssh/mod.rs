@@ -100,6 +100,16 @@ pub enum SshError {
     BegunAnew,
 }
 
+impl process::Fault for SshError {
+    fn is_of_configuration(&self) -> bool {
+        match self {
+            SshError::Config(_) => true,
+            SshError::Local(error) => error.is_of_configuration(),
+            _ => false,
+        }
+    }
+}
+
 impl SshError {
     /// Answers whether an error ends only this life of the process, which then begins again.
     fn begins_again(&self) -> bool {

@@ -21,6 +21,8 @@ BACKLOG_CONNECTIONS = 256
 # What a standby applies is read by nobody: on a machine that it shares, masters and mirrors go first.
 BACKGROUND_NICENESS = 10
 _PR_SET_PDEATHSIG = 1
+# `EX_CONFIG` of sysexits.h: the next start fares no better until somebody has changed the hgrc.
+REFUSED = 78
 
 # Imported by the first child that needs them otherwise, which every child would then repeat.
 _PRELOADED = """
@@ -64,7 +66,7 @@ def load(config):
         baseui.setconfig(section, name, value, b"hg-operator")
     refusal = foreign.refusal(baseui)
     if refusal is not None:
-        sys.exit(refusal)
+        refuse(refusal)
     # The first to be loaded: others derive filters from what they find. What is set again stands last.
     for name, path in baseui.configitems(b"extensions"):
         if name != b"hg_operator":
@@ -79,6 +81,11 @@ def load(config):
 
     locking.install()
     return baseui
+
+
+def refuse(sentence):
+    print(sentence, file=sys.stderr)
+    sys.exit(REFUSED)
 
 
 def mistake(failure):
@@ -211,7 +218,7 @@ def main():
         sentence = mistake(failure)
         if sentence is None:
             raise
-        sys.exit(sentence)
+        refuse(sentence)
     touch_repository(baseui)
     listener = listen(config["socket"])
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
