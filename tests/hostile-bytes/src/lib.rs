@@ -1,5 +1,5 @@
-//! Bodies of what is done with hostile bytes, for each parser that gets them. Run by the fuzz targets (`fuzz/`), and by
-//! this crate's test on the stable toolchain.
+//! Bodies of what is done with hostile bytes, for each parser that gets them. Run by the fuzz targets (`fuzz/`), and
+//! by this crate's test on the stable toolchain.
 
 use std::io::BufReader;
 

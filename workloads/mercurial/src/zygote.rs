@@ -44,7 +44,7 @@ pub enum StartError {
     Slow { said: String },
     #[error("Mercurial ended before it was ready; it said: {said}")]
     Ended { said: String },
-    /// What the hgrc says cannot be; the sentence names what, and where.
+    /// Refused hgrc: the sentence names what cannot be, and where.
     #[error("{said}")]
     Refused { said: String },
     #[error("the thread that watches Mercurial cannot be started: {0}")]
