@@ -47,6 +47,24 @@ fn names_and_subresources_are_as_designed() {
     assert_eq!(names, expected.map(|(short, columns, scale)| (short.to_owned(), columns.to_owned(), scale)));
 }
 
+/// README.md shows what `kubectl get hg` prints; the values there are of one run.
+#[test]
+fn the_readme_shows_the_columns() {
+    let readme = std::fs::read_to_string(generated::root().join("README.md")).unwrap();
+    let words = |line: &str| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+    for definition in crds::definitions().unwrap() {
+        let columns = definition.spec.versions[0].additional_printer_columns.iter().flatten();
+        let shown = columns.filter(|column| column.priority.unwrap_or_default() == 0).map(|c| c.name.to_uppercase());
+        let header: Vec<_> = std::iter::once("NAME".to_owned()).chain(shown).collect();
+        let mut below = readme.lines().skip_while(|line| words(line) != header).skip(1);
+        let kind = format!("{}.hg-operator.dev/", definition.spec.names.singular.unwrap());
+        assert!(
+            below.next().is_some_and(|row| row.starts_with(&kind)),
+            "README.md is to show {kind} below {header:?}"
+        );
+    }
+}
+
 /// Every field says what it is, every text, list, map and number of a spec is bounded, and no item of a list has a
 /// default, which server-side apply would own by accident.
 #[test]

@@ -12,7 +12,7 @@ use protocol::endpoints::{Endpoints, ServingReport};
 use serde_json::json;
 use tokio::time::Instant;
 
-use super::gate::decide::{Gate, Seen, Turn};
+use super::gate::decide::{Gate, MirrorSeen, Turn};
 use super::{Shared, Surroundings, is_of};
 use crate::events::EventReason;
 use crate::metrics;
@@ -78,7 +78,7 @@ async fn write(around: &Surroundings, pod: &Pod, turn: &Turn) -> Result<Pod, kub
 }
 
 /// All mirrors of this installation that have a pod, or that a Service still sends readers to.
-fn seen(world: &World, master: &Name) -> Vec<Seen> {
+fn seen(world: &World, master: &Name) -> Vec<MirrorSeen> {
     let pools = world.pools.find(|pool| is_of(pool, &pool.spec.master_ref.name, master));
     let mut seen = BTreeMap::new();
     for pool in pools {
@@ -89,7 +89,7 @@ fn seen(world: &World, master: &Name) -> Vec<Seen> {
             }
         }
         for name in in_service {
-            let gone = Seen { name: name.clone(), open: false, in_service: true, ended: false, leaving: true };
+            let gone = MirrorSeen { name: name.clone(), open: false, in_service: true, ended: false, leaving: true };
             seen.entry(name).or_insert(gone);
         }
     }
@@ -113,7 +113,7 @@ fn pods(world: &World, pool: &MirrorPool) -> Vec<Arc<Pod>> {
     world.pods.find(|pod| pod.namespace() == namespace && is_selected(Some(pod.labels()), Component::Mirror, &name))
 }
 
-fn mirror(pool: &MirrorPool, pod: &Pod, in_service: &[InstanceName]) -> Option<Seen> {
+fn mirror(pool: &MirrorPool, pod: &Pod, in_service: &[InstanceName]) -> Option<MirrorSeen> {
     let (name, pool_name) = (pod.name_any().parse::<InstanceName>().ok()?, pool.name_any());
     let workload = Workload { component: Component::Mirror, namespace: "", name: &pool_name };
     let ordinal = workload.ordinal(name.as_str())?;
@@ -124,7 +124,7 @@ fn mirror(pool: &MirrorPool, pod: &Pod, in_service: &[InstanceName]) -> Option<S
     let ended = containers.is_some_and(|all| {
         !all.is_empty() && all.iter().all(|one| one.state.as_ref().is_some_and(|state| state.terminated.is_some()))
     });
-    Some(Seen {
+    Some(MirrorSeen {
         open,
         in_service: in_service.contains(&name),
         ended,

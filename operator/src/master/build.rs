@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
-use config::{Address, Directory, Lease, MaxLag, Mirrors, Register, SshRole, Tls};
+use config::{Address, Directory, LeaseName, MaxLag, Mirrors, Register, SshRole, Tls};
 use crds::conditions::Reason;
 use crds::{Durability, SshMasterSpec, StorageMode};
 use k8s_openapi::api::apps::v1::StatefulSet;
@@ -142,7 +142,7 @@ fn role(
     SshRole {
         name: name.clone(),
         data_directory: DATA_FOLDER.into(),
-        shared: shared.then(|| config::Shared {
+        shared: shared.then(|| config::SharedVolume {
             run_directory: RUN_FOLDER.into(),
             lease_seconds: spec.failover.lease.duration.seconds,
             renew_deadline_seconds: spec.failover.lease.renew_deadline.seconds,
@@ -161,7 +161,7 @@ fn role(
             .collect(),
         in_sync,
         register: Register::Lease {
-            lease: Lease { namespace: workload.namespace.to_owned(), name: workload.name.to_owned() },
+            lease: LeaseName { namespace: workload.namespace.to_owned(), name: workload.name.to_owned() },
         },
         python: "/usr/bin/python3".into(),
         site_hgrc: None,

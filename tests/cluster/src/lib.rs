@@ -14,7 +14,7 @@ pub use faults::{Blocked, Frozen, FrozenPod, NoApiServer, Unplugged};
 pub use reader::{Reader, Seen};
 pub use testbed::{Built, Cluster};
 pub use view::{Condition, Pod};
-pub use writer::{Writer, Writing, Written};
+pub use writer::{Stretch, Writer, Writing};
 
 use std::time::{Duration, Instant};
 

@@ -52,9 +52,9 @@ pub struct Writing {
     thread: Option<JoinHandle<()>>,
 }
 
-/// Written in one stretch.
+/// Stretch of writing: what it came to.
 #[derive(Debug)]
-pub struct Written {
+pub struct Stretch {
     /// How many were acknowledged.
     pub pushes: usize,
     /// The longest time between two of them, the first and the last included.
@@ -108,7 +108,7 @@ fn attempt(line: &str) -> Attempt {
     }
 }
 
-impl Written {
+impl Stretch {
     #[track_caller]
     pub fn stood_still_within(&self, most: Duration) {
         assert!(self.longest_gap <= most, "pushes stood still for {:?}: at most {most:?}", self.longest_gap);
@@ -133,7 +133,7 @@ impl Writing {
 
     /// Ends it, after some more pushes were acknowledged.
     #[track_caller]
-    pub fn end(mut self, writer: &mut Writer) -> Written {
+    pub fn end(mut self, writer: &mut Writer) -> Stretch {
         self.goes_on();
         self.orders = None;
         self.thread.take().unwrap().join().unwrap();
@@ -149,7 +149,7 @@ impl Writing {
         let last = attempts.last().filter(|attempt| attempt.said.is_some());
         writer.unknown = last.map(|attempt| attempt.node.clone());
         writer.acknowledged.extend(well.iter().map(|attempt| attempt.node.clone()));
-        let written = Written { pushes: well.len(), longest_gap: Duration::from_secs_f64(longest) };
+        let written = Stretch { pushes: well.len(), longest_gap: Duration::from_secs_f64(longest) };
         eprintln!("  writer: {} pushes, {} attempts more, longest gap {longest:.2} s", written.pushes, badly.len());
         written
     }

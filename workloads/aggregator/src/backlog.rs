@@ -6,7 +6,7 @@ use protocol::{CreationId, Offset, OffsetSet};
 
 use crate::Committed;
 
-type Lanes = BTreeMap<CreationId, BTreeSet<Offset>>;
+type ByRepository = BTreeMap<CreationId, BTreeSet<Offset>>;
 
 #[derive(Default)]
 pub(crate) struct Backlog {
@@ -14,8 +14,8 @@ pub(crate) struct Backlog {
     pub committed: Offset,
     /// Not published, with or without a release.
     waiting: BTreeMap<Offset, Committed>,
-    pub unreleased: Lanes,
-    pub unpublished: Lanes,
+    pub unreleased: ByRepository,
+    pub unpublished: ByRepository,
     /// Released and not published, with the place of the release in the publication log. Also of records that the
     /// replay of the replication log has not reached.
     released: BTreeMap<Offset, Offset>,
@@ -123,7 +123,7 @@ impl Backlog {
     }
 }
 
-fn remove(lanes: &mut Lanes, repository: CreationId, offset: Offset) {
+fn remove(lanes: &mut ByRepository, repository: CreationId, offset: Offset) {
     if let Some(offsets) = lanes.get_mut(&repository) {
         offsets.remove(&offset);
         if offsets.is_empty() {

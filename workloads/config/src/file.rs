@@ -117,7 +117,7 @@ mod tests {
         ];
         let text = changes.iter().fold(SSH.to_owned(), |text, (before, after)| text.replace(before, after));
         let ssh: SshRole = parse(&text).unwrap();
-        let lease = crate::Lease { namespace: "hg".into(), name: "main".into() };
+        let lease = crate::LeaseName { namespace: "hg".into(), name: "main".into() };
         assert_eq!(ssh.register, crate::Register::Lease { lease });
         assert_eq!(ssh.tls.name, Some("ssh-0".parse().unwrap()));
         assert_eq!(ssh.probe_listen, Some("0.0.0.0:7001".parse().unwrap()));

@@ -17,6 +17,6 @@ pub use address::{Address, AddressError};
 pub use balancer::{BalancerRole, SshFront};
 pub use file::{LoadError, load, print, save};
 pub use mirror::{MirrorRole, Web};
-pub use register::{Lease, Register};
+pub use register::{LeaseName, Register};
 pub use shared::Tls;
-pub use ssh::{Directory, Durability, Log, MaxLag, Mirrors, Retention, Shared, SshRole};
+pub use ssh::{Directory, Durability, Log, MaxLag, Mirrors, Retention, SharedVolume, SshRole};

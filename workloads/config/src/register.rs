@@ -13,12 +13,12 @@ pub enum Register {
     /// A file that all SSH instances of this machine share (all-in-one).
     File(PathBuf),
     /// A `coordination.k8s.io` Lease, in the cluster that this process runs in.
-    Lease { lease: Lease },
+    Lease { lease: LeaseName },
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Lease {
+pub struct LeaseName {
     pub namespace: String,
     pub name: String,
 }
@@ -47,7 +47,7 @@ impl<'de> Visitor<'de> for Either {
         #[derive(Deserialize)]
         #[serde(deny_unknown_fields)]
         struct Object {
-            lease: Lease,
+            lease: LeaseName,
         }
         let Object { lease } = Object::deserialize(MapAccessDeserializer::new(map))?;
         Ok(Register::Lease { lease })

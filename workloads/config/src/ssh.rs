@@ -16,7 +16,7 @@ pub struct SshRole {
     pub data_directory: PathBuf,
     /// Some: the data directory is on a volume that all SSH instances have.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub shared: Option<Shared>,
+    pub shared: Option<SharedVolume>,
     pub ssh_listen: SocketAddr,
     /// True: a balancer on this machine says in a first line whose a connection is (PROXY protocol), and is believed.
     /// Left out, whoever connects is the client.
@@ -60,10 +60,10 @@ pub struct SshRole {
     pub read_only_reason: Option<String>,
 }
 
-/// Shared volume: what an instance needs whose data directory others may open, too.
+/// Volume that is shared: what an instance needs whose data directory others may open, too.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Shared {
+pub struct SharedVolume {
     /// For sockets and what is only for the life of a process; this instance's own, on this machine.
     pub run_directory: PathBuf,
     /// Seen unrenewed for this long, the register of a master that is gone is taken over.

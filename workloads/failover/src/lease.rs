@@ -12,14 +12,14 @@ const MARGIN: Duration = Duration::from_secs(1);
 const AGAIN: Duration = Duration::from_millis(500);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Lease {
+pub struct LeaseTimes {
     /// Without a renewal for this long the master refuses writes.
     pub renew_deadline: Duration,
     /// Between two renewals.
     pub retry_period: Duration,
 }
 
-impl Lease {
+impl LeaseTimes {
     /// Until when the master may write, by a renewal that succeeded and was sent then. When its answer came says
     /// nothing: it may have been under way for any time.
     pub fn good_until(&self, sent: Duration) -> Duration {
@@ -53,11 +53,11 @@ mod tests {
     #[test]
     fn a_renewal_counts_from_its_sending_and_ends_before_the_lease_does() {
         let seconds = Duration::from_secs;
-        let lease = Lease { renew_deadline: seconds(10), retry_period: seconds(2) };
+        let lease = LeaseTimes { renew_deadline: seconds(10), retry_period: seconds(2) };
         assert_eq!(lease.good_until(seconds(100)), seconds(109));
         assert_eq!(lease.next(seconds(100), true), seconds(102));
         assert_eq!(lease.next(seconds(100), false), Duration::from_millis(100_500));
-        let hasty = Lease { renew_deadline: MARGIN, retry_period: Duration::from_millis(100) };
+        let hasty = LeaseTimes { renew_deadline: MARGIN, retry_period: Duration::from_millis(100) };
         assert_eq!(hasty.good_until(seconds(100)), seconds(100), "never before it was sent");
         assert_eq!(hasty.next(seconds(100), false), Duration::from_millis(100_100));
     }

@@ -18,6 +18,6 @@ mod report;
 
 pub use decide::{Memory, Observed, Policy, Proof, Step, Wish, decide};
 pub use keeper::Keeper;
-pub use lease::{Lease, Renewals};
+pub use lease::{LeaseTimes, Renewals};
 pub use lost::{Lost, Missing, remake};
 pub use report::{Drained, InstanceReport, LogEnd};

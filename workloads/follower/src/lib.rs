@@ -23,6 +23,6 @@ pub use driver::Input;
 pub use local::{Kind, Local, LocalError, LocalOptions};
 pub use mirror::{MirrorFeed, MirrorFeedError};
 pub use standby::{Heard, Standby, StandbyError};
-pub use table::{LaneTable, LaneView};
+pub use table::{LaneRow, LaneTable};
 pub use unsynced::{Changing, Unsynced};
 pub use verification::Verification;

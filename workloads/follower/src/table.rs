@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 /// One repository on this instance.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct LaneView {
+pub struct LaneRow {
     pub applied: Offset,
     pub shown: Offset,
     pub tip: Option<ChangesetId>,
@@ -26,9 +26,9 @@ pub struct LaneView {
 }
 
 #[derive(Debug, Default)]
-struct Lanes {
+struct Rows {
     /// With the change that made each what it is.
-    views: BTreeMap<CreationId, (u64, LaneView)>,
+    views: BTreeMap<CreationId, (u64, LaneRow)>,
     /// By that change.
     changes: BTreeMap<u64, CreationId>,
     newest: u64,
@@ -36,7 +36,7 @@ struct Lanes {
 
 #[derive(Debug)]
 pub struct LaneTable {
-    lanes: Mutex<Lanes>,
+    lanes: Mutex<Rows>,
     /// Grows with every change.
     ticks: watch::Sender<u64>,
 }
@@ -48,14 +48,14 @@ impl Default for LaneTable {
 }
 
 impl LaneTable {
-    pub fn get(&self, id: CreationId) -> Option<LaneView> {
+    pub fn get(&self, id: CreationId) -> Option<LaneRow> {
         self.lock().views.get(&id).map(|(_, view)| view.clone())
     }
 
     /// Changes one lane's view, making it if it is new, and wakes all who wait.
-    pub fn update(&self, id: CreationId, change: impl FnOnce(&mut LaneView)) {
+    pub fn update(&self, id: CreationId, change: impl FnOnce(&mut LaneRow)) {
         let mut lanes = self.lock();
-        let Lanes { views, changes, newest } = &mut *lanes;
+        let Rows { views, changes, newest } = &mut *lanes;
         *newest += 1;
         let (when, view) = views.entry(id).or_default();
         changes.remove(when);
@@ -88,7 +88,7 @@ impl LaneTable {
     }
 
     /// Waits until the lane is as asked; false when the deadline passed first.
-    pub async fn wait(&self, id: CreationId, deadline: Instant, is: impl Fn(&LaneView) -> bool) -> bool {
+    pub async fn wait(&self, id: CreationId, deadline: Instant, is: impl Fn(&LaneRow) -> bool) -> bool {
         let mut ticks = self.watch();
         loop {
             ticks.mark_unchanged();
@@ -102,7 +102,7 @@ impl LaneTable {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Lanes> {
+    fn lock(&self) -> MutexGuard<'_, Rows> {
         // Nothing panics while it is held, and a view is a copy of what the repositories say themselves.
         self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
     }

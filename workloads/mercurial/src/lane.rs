@@ -82,8 +82,8 @@ impl LanePool {
 
     async fn exchange<T: DeserializeOwned>(&self, directory: &Path, frame: Frame) -> Result<T, LaneError> {
         let unavailable = |error: ConnectError| worker(&error);
-        let mut lease = self.workers.lease(directory.to_owned(), false).await.map_err(unavailable)?;
-        let Some(connection) = lease.connection() else { return Err(worker(&"the worker is gone")) };
+        let mut loan = self.workers.lend(directory.to_owned(), false).await.map_err(unavailable)?;
+        let Some(connection) = loan.connection() else { return Err(worker(&"the worker is gone")) };
         let exchange = async {
             connection.send(frame).await?;
             connection.receive().await?.parse()
@@ -91,7 +91,7 @@ impl LanePool {
         let hangs = |_| worker(&format!("no answer within {REQUEST_SECONDS} seconds"));
         let answer = timeout(Duration::from_secs(REQUEST_SECONDS), exchange).await.map_err(hangs)?;
         let answer = answer.map_err(|error: std::io::Error| worker(&error))?;
-        lease.give_back();
+        loan.give_back();
         match answer {
             Answer::Ok(value) => Ok(value),
             Answer::Error(error) => Err(error),

@@ -15,7 +15,7 @@ use crate::frame::Frame;
 use crate::room::{Room, RoomBounds};
 use crate::web_body::WebBody;
 use crate::wire_commands::WireCommands;
-use crate::workers::{Lease, Queue, Workers};
+use crate::workers::{Loan, Queue, Workers};
 use crate::zygote::Mercurial;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -154,26 +154,26 @@ pub struct WebLoad {
 
 #[derive(Clone)]
 pub struct WebPool {
-    light: Arc<Lanes>,
-    heavy: Arc<Lanes>,
+    light: Arc<Pool>,
+    heavy: Arc<Pool>,
     options: WebOptions,
     /// Room of answers that their clients have not taken yet.
     room: Room,
     folder: PathBuf,
 }
 
-struct Lanes {
+struct Pool {
     workers: Workers,
     queue: Arc<Queue>,
 }
 
 impl WebPool {
     pub fn new(mercurial: Mercurial, options: WebOptions) -> WebPool {
-        let lanes = |limit| {
+        let pool = |limit| {
             let workers = Workers::new(mercurial.clone(), "web", limit);
-            Arc::new(Lanes { workers, queue: Arc::default() })
+            Arc::new(Pool { workers, queue: Arc::default() })
         };
-        let (light, heavy, room) = (lanes(options.light), lanes(options.heavy), Room::new("answers", options.room));
+        let (light, heavy, room) = (pool(options.light), pool(options.heavy), Room::new("answers", options.room));
         WebPool { light, heavy, options, room, folder: mercurial.folder().to_owned() }
     }
 
@@ -188,10 +188,10 @@ impl WebPool {
     }
 
     async fn try_request(&self, request: &WebRequest, class: Class, fresh: bool) -> Result<WebAnswer, WebError> {
-        let lanes = self.lanes(class);
-        let mut lease = lanes.lease(&request.directory, fresh, &self.options).await?;
+        let pool = self.pool(class);
+        let mut loan = pool.lend(&request.directory, fresh, &self.options).await?;
         let gone = || std::io::Error::other("the worker is gone");
-        let connection = lease.connection().ok_or_else(gone)?;
+        let connection = loan.connection().ok_or_else(gone)?;
         let exchange = async {
             connection.send(request.frame()?).await?;
             connection.receive().await?.parse::<Head>()
@@ -199,12 +199,12 @@ impl WebPool {
         let silence = self.options.silence;
         match timeout(silence, exchange).await.map_err(|_| WebError::Silent(silence))?? {
             Head::Unknown { unknown } => {
-                lease.give_back();
+                loan.give_back();
                 Ok(WebAnswer::Unknown(unknown))
             }
             Head::Response { status, reason, headers } => {
                 let place = self.room.enter(&request.remote);
-                let body = WebBody::new(lease, &self.folder, place, lanes.queue.clone(), silence);
+                let body = WebBody::new(loan, &self.folder, place, pool.queue.clone(), silence);
                 Ok(WebAnswer::Response(WebResponse { status, reason, headers, body }))
             }
         }
@@ -216,11 +216,11 @@ impl WebPool {
     }
 
     pub fn load(&self, class: Class) -> WebLoad {
-        let lanes = self.lanes(class);
-        WebLoad { busy: lanes.workers.busy(), workers: lanes.workers.limit(), waiting: lanes.queue.waiting() }
+        let pool = self.pool(class);
+        WebLoad { busy: pool.workers.busy(), workers: pool.workers.limit(), waiting: pool.queue.waiting() }
     }
 
-    fn lanes(&self, class: Class) -> &Lanes {
+    fn pool(&self, class: Class) -> &Pool {
         match class {
             Class::Light => &self.light,
             Class::Heavy => &self.heavy,
@@ -228,15 +228,15 @@ impl WebPool {
     }
 }
 
-impl Lanes {
-    async fn lease(&self, directory: &Path, fresh: bool, options: &WebOptions) -> Result<Lease, WebError> {
+impl Pool {
+    async fn lend(&self, directory: &Path, fresh: bool, options: &WebOptions) -> Result<Loan, WebError> {
         let waiting = self.queue.enter();
         // Those who find a free worker are counted for a moment too.
         if waiting.before >= options.queue_max && self.workers.busy() >= self.workers.limit() {
             return Err(WebError::Full { waiting: waiting.before });
         }
-        let lease = timeout(options.queue_wait, self.workers.lease(directory.to_owned(), fresh));
-        Ok(lease.await.map_err(|_| WebError::Busy(options.queue_wait))??)
+        let loan = timeout(options.queue_wait, self.workers.lend(directory.to_owned(), fresh));
+        Ok(loan.await.map_err(|_| WebError::Busy(options.queue_wait))??)
     }
 }
 

@@ -19,7 +19,7 @@ use crate::frame::Frame;
 use crate::room::Place;
 use crate::spool::Spool;
 use crate::web::WebError;
-use crate::workers::{Lease, Queue};
+use crate::workers::{Loan, Queue};
 
 /// How long a worker whose answer is complete may take to say so.
 const END_MILLISECONDS: u64 = 1000;
@@ -44,10 +44,10 @@ struct Part {
 }
 
 impl WebBody {
-    pub(crate) fn new(lease: Lease, folder: &Path, place: Place, queue: Arc<Queue>, silence: Duration) -> WebBody {
+    pub(crate) fn new(loan: Loan, folder: &Path, place: Place, queue: Arc<Queue>, silence: Duration) -> WebBody {
         let (to, parts) = mpsc::channel(1);
         let spool = Spool::new(folder, place);
-        let carrying = Carrying { lease: Some(lease), spool, to, queue, silence, held: None };
+        let carrying = Carrying { loan: Some(loan), spool, to, queue, silence, held: None };
         tokio::spawn(carrying.run());
         WebBody { parts, ended: false }
     }
@@ -76,7 +76,7 @@ impl Stream for WebBody {
 
 struct Carrying {
     /// None when the worker has answered.
-    lease: Option<Lease>,
+    loan: Option<Loan>,
     spool: Spool,
     to: Sender<Result<Option<Bytes>, WebError>>,
     queue: Arc<Queue>,
@@ -92,9 +92,9 @@ impl Carrying {
             () = given_up.cancelled() => Err(WebError::TakenTooSlowly),
             carried = self.carry() => carried,
         };
-        let Carrying { lease, spool, to, .. } = self;
+        let Carrying { loan, spool, to, .. } = self;
         // Both are free before a client that takes nothing hears of it.
-        drop((lease, spool));
+        drop((loan, spool));
         let last = carried.map(|()| None);
         let _nobody_listens_any_more = to.send(last).await;
     }
@@ -102,11 +102,11 @@ impl Carrying {
     async fn carry(&mut self) -> Result<(), WebError> {
         let to = self.to.clone();
         let mut quiet = Instant::now() + self.silence;
-        while self.lease.is_some() || !self.spool.is_empty() {
+        while self.loan.is_some() || !self.spool.is_empty() {
             let full = self.spool.is_full();
             let held_until = self.held.filter(|_| full).map(|(since, _)| since + HELD_WINDOW);
             tokio::select! {
-                frame = next_frame(&mut self.lease), if !full => {
+                frame = next_frame(&mut self.loan), if !full => {
                     quiet = Instant::now() + self.silence;
                     self.take(frame?).await?;
                 }
@@ -122,7 +122,7 @@ impl Carrying {
                     }
                 }
                 () = to.closed() => return self.leave().await,
-                () = sleep_until(quiet), if self.lease.is_some() && !full => {
+                () = sleep_until(quiet), if self.loan.is_some() && !full => {
                     return Err(WebError::Silent(self.silence));
                 }
                 () = maybe_until(held_until) => self.check_held()?,
@@ -137,8 +137,8 @@ impl Carrying {
             return Err(WebError::Aborted(why));
         }
         if part.end {
-            if let Some(lease) = self.lease.take() {
-                lease.give_back();
+            if let Some(loan) = self.loan.take() {
+                loan.give_back();
             }
             return Ok(());
         }
@@ -167,22 +167,22 @@ impl Carrying {
     }
 
     /// A server that has sent as many bytes as `Content-Length` promised does not ask for the end; the worker has said
-    /// it, or says it at once. Anything else means that the answer is not wanted: the worker dies with the lease.
+    /// it, or says it at once. Anything else means that the answer is not wanted: the worker dies with the loan.
     async fn leave(&mut self) -> Result<(), WebError> {
         if self.spool.is_empty()
-            && let Ok(Ok(frame)) = timeout(Duration::from_millis(END_MILLISECONDS), next_frame(&mut self.lease)).await
+            && let Ok(Ok(frame)) = timeout(Duration::from_millis(END_MILLISECONDS), next_frame(&mut self.loan)).await
             && frame.parse::<Part>().is_ok_and(|part| part.end)
-            && let Some(lease) = self.lease.take()
+            && let Some(loan) = self.loan.take()
         {
-            lease.give_back();
+            loan.give_back();
         }
         Ok(())
     }
 }
 
 /// Safe to drop and call again; waits for ever when there is no worker.
-async fn next_frame(lease: &mut Option<Lease>) -> io::Result<Frame> {
-    match lease.as_mut().and_then(Lease::connection) {
+async fn next_frame(loan: &mut Option<Loan>) -> io::Result<Frame> {
+    match loan.as_mut().and_then(Loan::connection) {
         Some(connection) => connection.receive().await,
         None => pending().await,
     }

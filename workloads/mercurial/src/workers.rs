@@ -68,7 +68,7 @@ impl Drop for Waiting<'_> {
     }
 }
 
-pub(crate) struct Lease {
+pub(crate) struct Loan {
     /// None only after it was given back.
     worker: Option<Worker>,
     workers: Workers,
@@ -95,7 +95,7 @@ impl Workers {
 
     /// A worker for a request about the repository in `directory`; a new one when `fresh`, because whatever killed one
     /// may be killing all that are idle now.
-    pub(crate) async fn lease(&self, directory: PathBuf, fresh: bool) -> Result<Lease, ConnectError> {
+    pub(crate) async fn lend(&self, directory: PathBuf, fresh: bool) -> Result<Loan, ConnectError> {
         let closed = |_| ConnectError::NotRunning("its workers are closed".to_owned());
         let permit = self.inner.permits.clone().acquire_owned().await.map_err(closed)?;
         if fresh {
@@ -112,7 +112,7 @@ impl Workers {
         };
         worker.requests += 1;
         worker.directory = directory;
-        Ok(Lease { worker: Some(worker), workers: self.clone(), _permit: permit })
+        Ok(Loan { worker: Some(worker), workers: self.clone(), _permit: permit })
     }
 
     /// The one that knows the repository, else the one used last. Those that died meanwhile are dropped.
@@ -141,7 +141,7 @@ impl Workers {
     }
 }
 
-impl Lease {
+impl Loan {
     /// None only after it was given back.
     pub(crate) fn connection(&mut self) -> Option<&mut Connection> {
         self.worker.as_mut().map(|worker| &mut *worker.connection)
@@ -155,7 +155,7 @@ impl Lease {
     }
 }
 
-impl Drop for Lease {
+impl Drop for Loan {
     fn drop(&mut self) {
         if let Some(worker) = &self.worker {
             worker.connection.child().kill();

@@ -21,7 +21,7 @@ pub struct FileRegister {
 }
 
 #[derive(Serialize, Deserialize)]
-struct Written {
+struct RegisterFile {
     /// Grows by one at each write.
     version: u64,
     #[serde(flatten)]
@@ -47,7 +47,7 @@ impl FileRegister {
             Ok(_) => {}
         }
         let text = std::fs::read(&self.path).map_err(failed)?;
-        let written: Written = serde_json::from_slice(&text).map_err(|error| damaged(error.to_string()))?;
+        let written: RegisterFile = serde_json::from_slice(&text).map_err(|error| damaged(error.to_string()))?;
         Ok(Some(Versioned { version: Version::File(written.version), value: written.state }))
     }
 
@@ -62,7 +62,7 @@ impl FileRegister {
             Version::None | Version::Lease(_) => 1,
         };
         let path = || self.path.clone();
-        let text = serde_json::to_vec(&Written { version, state })
+        let text = serde_json::to_vec(&RegisterFile { version, state })
             .map_err(|error| WriteError::Io { path: path(), source: error.into() })?;
         match durable::replace(&self.path, &text) {
             Ok(()) => Ok(Version::File(version)),

@@ -55,7 +55,7 @@ pub enum OpenError {
 }
 
 #[derive(Serialize, Deserialize)]
-struct Written {
+struct InstanceFile {
     version: u32,
     id: DiskId,
     name: InstanceName,
@@ -82,11 +82,11 @@ pub fn renew(directory: &Path) -> Result<Instance, OpenError> {
     }
     let mut text = String::new();
     (&file).take(MAX_FILE_BYTES).read_to_string(&mut text).map_err(failed)?;
-    let Written { version, name, .. } = parse(directory, &path, &text)?;
+    let InstanceFile { version, name, .. } = parse(directory, &path, &text)?;
     if name.as_str() == SHARED {
         return Err(OpenError::Shared(directory.to_owned()));
     }
-    let made = Written { version, id: new_id(), name };
+    let made = InstanceFile { version, id: new_id(), name };
     fill(&mut file, &path, &made).map_err(failed)?;
     Ok(Instance { directory: directory.to_owned(), name: made.name, id: made.id, _held: Some(file) })
 }
@@ -104,7 +104,7 @@ fn open_with(directory: &Path, name: &InstanceName, alone: bool) -> Result<Insta
     (&file).take(MAX_FILE_BYTES).read_to_string(&mut text).map_err(failed)?;
     let written = if text.is_empty() {
         // Also after a crash between making the file and filling it: nothing else was in the directory then.
-        let made = Written { version: FORMAT_VERSION, id: new_id(), name: name.clone() };
+        let made = InstanceFile { version: FORMAT_VERSION, id: new_id(), name: name.clone() };
         fill(&mut file, &path, &made).and_then(|()| durable::sync_parent(directory)).map_err(failed)?;
         made
     } else {
@@ -117,7 +117,7 @@ fn open_with(directory: &Path, name: &InstanceName, alone: bool) -> Result<Insta
     Ok(Instance { directory: directory.to_owned(), name: written.name, id: written.id, _held: alone.then_some(file) })
 }
 
-fn check(directory: &Path, path: &Path, text: &str, wanted: &InstanceName) -> Result<Written, OpenError> {
+fn check(directory: &Path, path: &Path, text: &str, wanted: &InstanceName) -> Result<InstanceFile, OpenError> {
     let written = parse(directory, path, text)?;
     if written.name != *wanted {
         return Err(OpenError::WrongName {
@@ -129,7 +129,7 @@ fn check(directory: &Path, path: &Path, text: &str, wanted: &InstanceName) -> Re
     Ok(written)
 }
 
-fn parse(directory: &Path, path: &Path, text: &str) -> Result<Written, OpenError> {
+fn parse(directory: &Path, path: &Path, text: &str) -> Result<InstanceFile, OpenError> {
     /// Read first: a newer format may differ in everything else.
     #[derive(Deserialize)]
     struct Head {
@@ -143,7 +143,7 @@ fn parse(directory: &Path, path: &Path, text: &str) -> Result<Written, OpenError
     serde_json::from_str(text).map_err(damaged)
 }
 
-fn fill(file: &mut File, path: &Path, written: &Written) -> io::Result<()> {
+fn fill(file: &mut File, path: &Path, written: &InstanceFile) -> io::Result<()> {
     let mut text = serde_json::to_vec(written)?;
     text.push(b'\n');
     file.rewind()?;

@@ -34,7 +34,7 @@ pub struct Seal {
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Written {
+struct SealFile {
     generation: Generation,
 }
 
@@ -57,7 +57,7 @@ impl Seal {
         match std::fs::read(&path) {
             Err(missing) if missing.kind() == io::ErrorKind::NotFound => Ok(Generation(0)),
             Err(source) => Err(SealError::Io { path, source }),
-            Ok(text) => match serde_json::from_slice::<Written>(&text) {
+            Ok(text) => match serde_json::from_slice::<SealFile>(&text) {
                 Ok(written) => Ok(written.generation),
                 Err(error) => Err(SealError::Damaged { path, reason: error.to_string() }),
             },
@@ -73,7 +73,7 @@ impl Seal {
             return Ok(certain);
         }
         let failed = |source| SealError::Io { path: self.path.clone(), source };
-        let text = serde_json::to_vec(&Written { generation }).map_err(|error| failed(error.into()))?;
+        let text = serde_json::to_vec(&SealFile { generation }).map_err(|error| failed(error.into()))?;
         let written = durable::replace(&self.path, &text);
         self.take(generation, written).map_err(failed)
     }

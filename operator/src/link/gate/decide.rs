@@ -16,7 +16,7 @@ pub const MAX_CONNECTION_AGE: Duration = Duration::from_secs(30);
 
 /// One mirror's pod as the API server shows it. Pods that are gone but still in the EndpointSlices are told too.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Seen {
+pub struct MirrorSeen {
     pub name: InstanceName,
     /// The gate's condition is true.
     pub open: bool,
@@ -76,7 +76,7 @@ pub struct Turn {
 
 impl Gate {
     /// Takes what the API server shows of all mirrors now.
-    pub fn see(&mut self, now: Duration, seen: &[Seen]) {
+    pub fn see(&mut self, now: Duration, seen: &[MirrorSeen]) {
         let names: BTreeSet<&InstanceName> = seen.iter().map(|seen| &seen.name).collect();
         for (name, mirror) in &mut self.mirrors {
             if !names.contains(name) {
@@ -171,8 +171,8 @@ mod tests {
         "web-mirror-0".parse().unwrap()
     }
 
-    fn seen(open: bool, in_service: bool) -> Seen {
-        Seen { name: name(), open, in_service, ended: false, leaving: false }
+    fn seen(open: bool, in_service: bool) -> MirrorSeen {
+        MirrorSeen { name: name(), open, in_service, ended: false, leaving: false }
     }
 
     fn wanted() -> Vec<Endpoint> {
@@ -248,11 +248,11 @@ mod tests {
     #[test]
     fn a_mirror_that_is_to_go_leaves_first_and_one_whose_container_has_ended_has_no_clients() {
         let mut gate = Gate::default();
-        gate.see(at(0), &[Seen { leaving: true, ..seen(true, true) }]);
+        gate.see(at(0), &[MirrorSeen { leaving: true, ..seen(true, true) }]);
         let report = gate.report(at(0));
         gate.answered(&report, &wanted());
         assert_eq!(gate.turns(), [Turn { name: name(), open: false }]);
-        gate.see(at(1), &[Seen { ended: true, ..seen(false, false) }]);
+        gate.see(at(1), &[MirrorSeen { ended: true, ..seen(false, false) }]);
         assert_eq!(told(&mut gate, at(1)), None);
         gate.see(at(2), &[]);
         assert!(!gate.is_used(at(2), &name()));

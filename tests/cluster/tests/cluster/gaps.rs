@@ -77,7 +77,7 @@ fn cut_off<'a>(cluster: &'a Cluster, _old: &str, node: &str) -> Option<Unplugged
     Some(cluster.unplug(node))
 }
 
-fn seconds(written: cluster::Written) -> f64 {
+fn seconds(written: cluster::Stretch) -> f64 {
     written.longest_gap.as_secs_f64()
 }
 

@@ -142,7 +142,7 @@ impl Maker<'_> {
         SshRole {
             name: name.clone(),
             data_directory: self.volume.map_or_else(|| self.data.join(name.as_str()), Path::to_owned),
-            shared: self.volume.map(|_| config::Shared {
+            shared: self.volume.map(|_| config::SharedVolume {
                 run_directory: self.data.join(name.as_str()).join("run"),
                 lease_seconds: master.failover.lease.duration.seconds,
                 renew_deadline_seconds: master.failover.lease.renew_deadline.seconds,

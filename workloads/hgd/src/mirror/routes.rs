@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use follower::{LaneView, Local};
+use follower::{LaneRow, Local};
 use http_mirror::{Route, Routes};
 use protocol::Offset;
 use tokio::sync::watch;
@@ -48,7 +48,7 @@ pub fn watch(local: &Local) -> watch::Receiver<Arc<Routes>> {
 
 /// Whether a repository of the registry is not shown here now. None: as far as this mirror may know there is no such
 /// repository yet, because its creation is not released.
-fn is_away(lane: Option<&LaneView>) -> Option<bool> {
+fn is_away(lane: Option<&LaneRow>) -> Option<bool> {
     match lane {
         Some(lane) if lane.routable => Some(false),
         Some(lane) if lane.opened && !lane.quarantined && lane.shown == Offset::ZERO => None,
@@ -63,12 +63,12 @@ mod tests {
 
     #[test]
     fn only_a_repository_whose_creation_is_not_released_does_not_exist() {
-        let lane = |opened, routable, quarantined, shown| LaneView {
+        let lane = |opened, routable, quarantined, shown| LaneRow {
             opened,
             routable,
             quarantined,
             shown: Offset(shown),
-            ..LaneView::default()
+            ..LaneRow::default()
         };
         assert_eq!(is_away(None), Some(true), "after a start nothing is read yet");
         assert_eq!(is_away(Some(&lane(false, false, false, 0))), Some(true));

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::routing::get;
 use axum::{Json, Router};
-use follower::{LaneTable, LaneView, Local};
+use follower::{LaneRow, LaneTable, Local};
 use protocol::status::{Held, InstanceStatus, PushStatus, RepositoryStatus, Role};
 use protocol::stream::Progress;
 use protocol::{Offset, Registry, Repository, RepositoryPath};
@@ -50,7 +50,7 @@ pub fn quarantined(registry: &Registry, progress: Option<&Progress>) -> Vec<Repo
 }
 
 pub fn repository(table: &LaneTable, repository: &Repository, published: Offset) -> RepositoryStatus {
-    let LaneView { tip, heads, changesets, .. } = table.get(repository.id).unwrap_or_default();
+    let LaneRow { tip, heads, changesets, .. } = table.get(repository.id).unwrap_or_default();
     let (newest, path) = (repository.last, repository.path.clone());
     let pushed = repository.pushed.as_ref();
     let last_push =

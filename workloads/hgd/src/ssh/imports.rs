@@ -130,7 +130,7 @@ impl Imports {
     async fn fetch(&self, request: &FetchRequest) -> Result<Fetched, mercurial::ConnectError> {
         let _place = self.places.acquire().await;
         // One that was created this moment may still be in the making.
-        let made = |lane: &follower::LaneView| lane.applied > Offset::ZERO;
+        let made = |lane: &follower::LaneRow| lane.applied > Offset::ZERO;
         if !self.opener.table.wait(request.repository, Instant::now() + MAKING, made).await {
             return Ok(Fetched::Failed("the repository is not ready on the server yet".to_owned()));
         }

@@ -36,7 +36,7 @@ struct Waiting {
 
 pub async fn run(
     role: SshRole,
-    settings: config::Shared,
+    settings: config::SharedVolume,
     probes: Probes,
     mut shutdown: Shutdown,
 ) -> Result<(), SshError> {
@@ -92,7 +92,7 @@ pub async fn run(
 /// Nobody of an earlier life of this instance is left, and the register is known.
 async fn begin(
     role: &SshRole,
-    settings: &config::Shared,
+    settings: &config::SharedVolume,
     probes: &Probes,
 ) -> Result<(family::Family, Register), SshError> {
     let family = family::begin(&settings.run_directory).await?;

@@ -3,21 +3,21 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use failover::Lease;
+use failover::LeaseTimes;
 use rustix::time::{ClockId, clock_gettime};
 use tokio::sync::watch;
 
 #[derive(Clone, Debug)]
 pub struct Tenure {
-    lease: Lease,
+    lease: LeaseTimes,
     /// By [`boot_time`].
     until: Arc<watch::Sender<Duration>>,
 }
 
 impl Tenure {
     /// Over already: the opening that takes the first generation renews it.
-    pub fn new(settings: &config::Shared) -> Tenure {
-        let lease = Lease {
+    pub fn new(settings: &config::SharedVolume) -> Tenure {
+        let lease = LeaseTimes {
             renew_deadline: Duration::from_secs(settings.renew_deadline_seconds),
             retry_period: Duration::from_secs(settings.retry_period_seconds),
         };

@@ -85,7 +85,7 @@ mod tests {
         /// A log that is led in generation 7 on a volume that is sealed so.
         async fn new() -> World {
             let folder = tempfile::tempdir().unwrap();
-            let settings = config::Shared {
+            let settings = config::SharedVolume {
                 run_directory: PathBuf::new(),
                 lease_seconds: 15,
                 renew_deadline_seconds: 10,
