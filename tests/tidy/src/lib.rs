@@ -17,6 +17,7 @@ pub mod purity;
 #[cfg(test)]
 mod samples;
 pub mod tree;
+mod variables;
 mod words;
 
 /// One file of the repository.
@@ -58,6 +59,7 @@ pub const RULES: &[(&str, Rule)] = &[
     ("licence of the extension", hygiene::licences),
     ("no machine's paths", places::paths),
     ("no registries", places::registries),
+    ("environment variables", variables::documented),
 ];
 
 impl Source<'_> {

@@ -33,3 +33,19 @@ fn the_map_names_what_is_there() {
     let gone: Vec<&str> = purity::listed().filter(|listed| !is_there(listed)).collect();
     assert!(gone.is_empty(), "docs/architecture.md lists among what decides what is not there: {gone:?}");
 }
+
+#[test]
+fn links_of_the_docs_lead_somewhere() {
+    let root = tree::root();
+    let mut dead = Vec::new();
+    for (path, text) in tree::files(&root).unwrap().iter().filter(|(path, _)| path.ends_with(".md")) {
+        let folder = root.join(path).parent().unwrap().to_owned();
+        for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            let file = link.split('#').next().unwrap();
+            if !link.contains("://") && !file.is_empty() && !folder.join(file).exists() {
+                dead.push(format!("{path}: {link}"));
+            }
+        }
+    }
+    assert!(dead.is_empty(), "{dead:#?}");
+}
