@@ -5,6 +5,7 @@ import re
 LINES = "## Lines that we add"
 ANSWERS = "## Answers that differ"
 NULL = "0" * 40
+FILTERED_HASH = re.compile(r"filtered revision '[0-9a-f]{40}'")
 
 
 def heads_of_nothing(question, ours, plain):
@@ -17,6 +18,13 @@ def hidden_is_unknown(question, ours, plain):
     if isinstance(ours, dict):
         return "{ssh}" not in question and ours["code"] == plain["code"] and ours["err"] == as_unknown(plain["err"])
     return ours == as_unknown(plain)
+
+
+def hidden_by_full_hash(question, ours, plain):
+    """A mirror gives a hidden changeset to whoever names all of its hash; what that leaves is compared as ever."""
+    if isinstance(ours, dict):
+        return "{ssh}" not in question and any(FILTERED_HASH.search(line) for line in plain["err"])
+    return any(FILTERED_HASH.search(line) and ours == ["1 " + question.split()[1]] for line in plain)
 
 
 def no_remote_changegroup(question, ours, plain):
@@ -34,7 +42,7 @@ def as_unknown(lines):
 
 RULES = {
     "heads-of-nothing": heads_of_nothing, "hidden-is-unknown": hidden_is_unknown,
-    "no-remote-changegroup": no_remote_changegroup,
+    "hidden-by-full-hash": hidden_by_full_hash, "no-remote-changegroup": no_remote_changegroup,
 }
 
 

@@ -1,8 +1,9 @@
 """Does what chance wants against two servers and compares: `sameness.py JSON`.
 
-JSON: `{"folder", "page", "seeds": [n...], "steps", "ours": PLACES, "plain": PLACES, "repositories": [path...]}`, one
-repository for each seed; PLACES: `{"ssh", "sshUrl", "mirrors": [url...], "status"?}`. Says for each
-`{"seed", "step": how far it came, "differs": [what...], "steps": [what was done last...]}`.
+JSON: `{"folder", "page", "seeds": [n...], "steps", "ours": PLACES, "plain": PLACES, "repositories": [path...],
+"markers": [bool...]}`, one repository for each seed, which exchanges markers or not; PLACES: `{"ssh", "sshUrl",
+"mirrors": [url...], "status"?}`. Says for each `{"seed", "step": how far it came, "differs": [what...], "steps":
+[what was done last...]}`.
 """
 
 import json
@@ -24,20 +25,18 @@ SHOWN_STEPS = 8
 
 
 class Sequence:
-    def __init__(self, seed, order, path, differences):
+    def __init__(self, seed, order, path, markers, differences):
         self.dice = random.Random(seed)
         self.differences = differences
         self.folder = os.path.join(order["folder"], "sequence-%d" % seed)
         self.worlds = [World(name, self.folder, order[name], path) for name in ("ours", "plain")]
-        self.steps = stepping.Steps(self.dice, self.worlds[1])
+        self.steps = stepping.Steps(self.dice, self.worlds[1], markers)
         self.known = {}
         self.trace = []
 
     def run(self, count):
         """Answers what differs, and after how many steps."""
-        begun = self.steps.first()
-        for number in range(count + len(begun)):
-            actions = begun[number] if number < len(begun) else self.steps.next()
+        for number, actions in enumerate(self.steps.all(count)):
             self.trace.append(json.dumps(actions, ensure_ascii=False))
             found = self.step(number, actions)
             if found:
@@ -145,8 +144,8 @@ def main():
     extensions.loadall(uimod.ui.load())
     install_hooks()
     differences = Differences(order["page"])
-    for seed, path in zip(order["seeds"], order["repositories"]):
-        sequence = Sequence(seed, order, path, differences)
+    for seed, path, markers in zip(order["seeds"], order["repositories"], order["markers"]):
+        sequence = Sequence(seed, order, path, markers, differences)
         try:
             number, found = sequence.run(order["steps"])
         except Exception:

@@ -92,6 +92,7 @@ impl Sequences {
             "seeds": seeds,
             "steps": steps,
             "repositories": seeds.iter().map(|seed| path(*seed)).collect::<Vec<_>>(),
+            "markers": seeds.iter().map(|seed| kind(*seed).obsolescence).collect::<Vec<_>>(),
             "ours": {
                 "ssh": ours.ssh_command(), "sshUrl": ours.ssh_url, "mirrors": ready.mirrors, "status": ready.status,
             },

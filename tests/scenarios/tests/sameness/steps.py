@@ -28,18 +28,34 @@ AGES = [
 
 
 class Steps:
-    def __init__(self, dice, world):
+    def __init__(self, dice, world, markers):
         self.dice = dice
         self.world = world
+        # Whether the servers exchange markers.
+        self.markers = markers
         self.number = 0
         self.clones = 0
 
-    def first(self):
-        """The clients, and a history to begin with."""
-        steps = [[{"client": None, "hg": ["clone", "-q", "{ssh}", "{in:%s}" % name]} for name in CLIENTS]]
-        steps.append([action for _ in range(3) for action in self.writes("alice")])
-        steps.append([self.hg("alice", ["push", "{ssh}"])])
-        return steps
+    def all(self, count):
+        """The clients, a history to begin with, and so many steps that chance wants, each made when it is its turn."""
+        yield [{"client": None, "hg": ["clone", "-q", "{ssh}", "{in:%s}" % name]} for name in CLIENTS]
+        yield [action for _ in range(3) for action in self.writes("alice")]
+        yield [self.hg("alice", ["push", "{ssh}"])]
+        if self.markers:
+            yield from self.pruned_elsewhere()
+        for _ in range(count):
+            yield self.next()
+
+    def pruned_elsewhere(self):
+        """A client that learns phases by `listkeys` pulls after its own draft was hidden by somebody else."""
+        # On what is public, so that it is a root of drafts.
+        begin = [self.hg("alice", ["push", "--publish", "{ssh}"]), self.hg("old", ["pull", "-q", "-u", "{ssh}"])]
+        yield [*begin, *self.writes("old"), self.hg("old", ["push", "{ssh}"])]
+        draft = self.world.repo("old")[b"tip"].hex().decode()
+        words = ["debugobsolete", "--record-parents", draft]
+        yield [self.hg("alice", words) for words in (["pull", "{ssh}"], words, ["push", "{ssh}"])]
+        legacy = ["--config", "devel.legacy.exchange=phases"]
+        yield [self.hg("old", [*legacy, "pull", url]) for url in ("{0}", "{1}")]
 
     def next(self):
         client = self.dice.choice(CLIENTS)
