@@ -27,8 +27,11 @@ from reader import Reader
 
 from mercurial import exchange, extensions, hg, ui as uimod
 
-# After a fault, so that the next one is another.
+# After a fault: while one fails at a time, when all is as before it.
 BETWEEN_FAULTS_SECONDS = (4, 7)
+PAUSE_SECONDS = (1, 3)
+# Longer only when a fault has left something behind for ever.
+OVER_WITHIN_SECONDS = 60
 LAST_WORD_WITHIN_SECONDS = 120
 SHOWN_SENTENCES = 12
 
@@ -90,6 +93,7 @@ class Run:
         self.writers = [Writing(number, pythons[number % len(pythons)], order) for number in range(4)]
         self.faults = Faults(self.dice, order, self.tell)
         self.reader = Reader(random.Random(order["seed"]), order["paths"], order["ready"])
+        self.left = []
         self.use(order)
 
     def tell(self, sentence):
@@ -105,19 +109,23 @@ class Run:
         """One fault at a time for half of it, then several, with everything at once in between."""
         self.reader.start()
         wait, end = threading.Event(), self.begun + self.order["seconds"]
-        middle = self.begun + self.order["seconds"] / 2
-        self.several_from = None
+        self.singly(wait, self.begun + self.order["seconds"] / 2)
+        self.several_from, self.reader.one_fails = time.time(), False
         rounds = 0
         while time.monotonic() < end:
             wait.wait(self.dice.uniform(*BETWEEN_FAULTS_SECONDS))
-            if time.monotonic() < middle:
-                self.dice.choice([self.faults.one] * 5 + [self.faults.switchover])()
-                continue
-            self.several_from = self.several_from or time.time()
             kinds = [self.kill_all, self.faults.several, self.faults.all_frozen, self.faults.several, self.faults.one]
             kinds[rounds % len(kinds)]()
             rounds += 1
         self.faults.over()
+
+    def singly(self, wait, end):
+        while time.monotonic() < end:
+            wait.wait(self.dice.uniform(*PAUSE_SECONDS))
+            self.dice.choice([self.faults.one] * 5 + [self.faults.switchover])()
+            left = self.faults.passes(OVER_WITHIN_SECONDS)
+            if left:
+                self.left.append("%d s after a fault: %s" % (OVER_WITHIN_SECONDS, left))
 
     def kill_all(self):
         self.tell("kill -9 of everything")
@@ -132,10 +140,11 @@ class Run:
         states = [writer.last_word(until) for writer in self.writers]
         self.reader.stop()
         numbers = [writer.numbers for writer in self.writers]
-        found = [*self.reader.found, *self.reader.went_back({key: n for some in numbers for key, n in some.items()})]
+        found = [*self.left, *self.reader.found]
+        found += self.reader.went_back({key: n for some in numbers for key, n in some.items()})
         found += ["%s was never acknowledged: %s" % (writer.name, writer.failed[-1:])
                   for writer, state in zip(self.writers, states) if state is None]
-        singly = [[at for at in writer.pushed if at < (self.several_from or at)] for writer in self.writers]
+        singly = [[at for at in writer.pushed if at < self.several_from] for writer in self.writers]
         sentences = {}
         for writer in self.writers:
             for _begin, _end, sentence in writer.failed:
@@ -148,6 +157,7 @@ class Run:
             "gapOfOne": round(max(gaps(row) for row in singly), 1),
             "gapWithSeveral": round(gaps([at for writer in self.writers for at in writer.pushed]), 1),
             "reads": self.reader.asked, "failedReads": self.reader.failed, "failedTwice": self.reader.twice,
+            "failedTwiceWithSeveral": self.reader.twice_with_several,
             "failures": self.reader.failures, "sentences": dict(most), "found": found,
         }
 

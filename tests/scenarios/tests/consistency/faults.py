@@ -1,9 +1,11 @@
 """What is done to the processes of an installation."""
 
+import json
 import os
 import signal
 import subprocess
 import threading
+import time
 
 FREEZE_SECONDS = (0.5, 6)
 
@@ -52,6 +54,8 @@ class Faults:
         self.dice, self.say = dice, say
         self.supervisor, self.data, self.hgd = order["supervisor"], order["data"], order["hgd"]
         self.frozen = []
+        # What runs while nothing fails.
+        self.usual = self.running()
 
     def some(self, kinds):
         """One process, each kind as likely as any other."""
@@ -93,6 +97,36 @@ class Faults:
         done = subprocess.run(command, capture_output=True, text=True, timeout=60)
         if done.returncode:
             self.say("switchover: " + done.stderr.strip().replace("\n", " / "))
+
+    def lasts(self):
+        """What is left to be seen of the last fault; None when all is as before it."""
+        if any(timer.is_alive() for timer, _pid in self.frozen):
+            return "a process is frozen"
+        missing = self.usual - self.running()
+        if missing:
+            return "not running: %s" % ", ".join(sorted(missing))
+        asked = subprocess.run([self.hgd, "status", "--data-dir", self.data, "-o", "json"], capture_output=True,
+                               text=True, timeout=60)
+        if asked.returncode:
+            return asked.stderr.strip()
+        status = json.loads(asked.stdout)
+        if status["master"] is None:
+            return "no master"
+        late = [one["name"] for one in status["instances"] if not one["inSync"]]
+        late += [one["name"] for one in status["mirrors"] if one["state"] != "Active"]
+        return "not as far as the others: %s" % ", ".join(late) if late else None
+
+    def running(self):
+        return {name for name in processes(self.supervisor).values() if not name.startswith("hg of ")}
+
+    def passes(self, seconds):
+        """Waits until the last fault is over; what is left of it when that is too long."""
+        until = time.monotonic() + seconds
+        left = self.lasts()
+        while left and time.monotonic() < until:
+            threading.Event().wait(0.2)
+            left = self.lasts()
+        return left
 
     def over(self):
         for timer, pid in self.frozen:

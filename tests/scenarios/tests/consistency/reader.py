@@ -21,7 +21,11 @@ class Reader(threading.Thread):
         # (mirror, path, bookmark) -> hashes in the order in which that mirror showed them.
         self.shown = {}
         self.seen = {path: [] for path in paths}
-        self.asked = self.failed = self.twice = 0
+        # One process at a time, and nothing more.
+        self.one_fails = True
+        self.asked = self.failed = self.twice_with_several = 0
+        # What the second try of a read met while one process at a time failed.
+        self.twice = []
         self.failures = {}
         self.found = []
 
@@ -45,8 +49,11 @@ class Reader(threading.Thread):
         self.stopped.wait(RETRY_AFTER_SECONDS)
         try:
             self.ask("balancer", base, path)
-        except (OSError, http.client.HTTPException, ValueError):
-            self.twice += not self.outage
+        except (OSError, http.client.HTTPException, ValueError) as again:
+            if self.one_fails:
+                self.twice.append("%r, then %r" % (why, again))
+            else:
+                self.twice_with_several += not self.outage
 
     def ask(self, name, base, path):
         self.asked += 1
