@@ -22,11 +22,13 @@ const BALANCER: &str = "balancer";
 enum Caller {
     Supervisor,
     SshInstance,
+    /// The SSH instance that is asked: a command beside it, run by whoever can read its key and its disk.
+    Itself,
     Mirror,
     Balancer,
 }
 
-use Caller::{Balancer, Mirror, SshInstance, Supervisor};
+use Caller::{Balancer, Itself, Mirror, SshInstance, Supervisor};
 
 struct Endpoint {
     method: Method,
@@ -64,7 +66,7 @@ static ENDPOINTS: [Endpoint; 25] = [
     endpoint(Method::GET, "/v1/registry", &[Supervisor]),
     endpoint(Method::GET, "/v1/registry/{*}", &[Supervisor]),
     endpoint(Method::PUT, "/v1/registry/{*}", &[Supervisor]),
-    endpoint(Method::POST, "/v1/registry/{*}", &[Supervisor]),
+    endpoint(Method::POST, "/v1/registry/{*}", &[Supervisor, Itself]),
     endpoint(Method::DELETE, "/v1/registry/{*}", &[Supervisor]),
     endpoint(Method::POST, "/v1/endpoints", &[Supervisor, Balancer]),
     endpoint(Method::POST, "/v1/promote", &[Supervisor]),
@@ -78,6 +80,8 @@ static ENDPOINTS: [Endpoint; 25] = [
 /// Access: what an admin port knows of those who ask, and of what they ask for.
 #[derive(Clone)]
 pub struct Access {
+    /// The name of who is asked, where that may ask itself.
+    own: Option<InstanceName>,
     ssh_instances: Arc<BTreeSet<InstanceName>>,
     /// None: whoever listens there has no repositories.
     registry: Option<watch::Receiver<Arc<Registry>>>,
@@ -88,7 +92,12 @@ impl Access {
         ssh_instances: impl IntoIterator<Item = InstanceName>,
         registry: Option<watch::Receiver<Arc<Registry>>>,
     ) -> Access {
-        Access { ssh_instances: Arc::new(ssh_instances.into_iter().collect()), registry }
+        Access { own: None, ssh_instances: Arc::new(ssh_instances.into_iter().collect()), registry }
+    }
+
+    /// `own`, one of the SSH instances, is asked.
+    pub fn of(self, own: InstanceName) -> Access {
+        Access { own: Some(own), ..self }
     }
 
     /// `router` behind the table.
@@ -99,6 +108,7 @@ impl Access {
     fn caller(&self, name: &InstanceName) -> Caller {
         match name.as_str() {
             SUPERVISOR => Supervisor,
+            _ if self.own.as_ref() == Some(name) => Itself,
             _ if self.ssh_instances.contains(name) => SshInstance,
             BALANCER => Balancer,
             _ => Mirror,
@@ -126,7 +136,8 @@ async fn check(State(access): State<Access>, peer: Option<Extension<Peer>>, requ
 fn allows(method: &Method, path: &str, caller: Caller, is_public: impl Fn(CreationId) -> bool) -> bool {
     let asked = ENDPOINTS.iter().find(|endpoint| endpoint.method == *method && matches(endpoint.path, path));
     asked.is_some_and(|endpoint| {
-        endpoint.callers.contains(&caller)
+        let is_named = endpoint.callers.contains(&caller);
+        (is_named || caller == Itself && endpoint.callers.contains(&SshInstance))
             && (!endpoint.public_only.contains(&caller) || creation_id(path).is_some_and(is_public))
     })
 }
@@ -169,6 +180,7 @@ mod tests {
             text += &format!("| `{} {}` |", endpoint.method, path.replace("{}", "{id}"));
             for caller in &CALLERS {
                 text += match (endpoint.callers.contains(caller), endpoint.public_only.contains(caller)) {
+                    (false, _) if *caller == SshInstance && endpoint.callers.contains(&Itself) => " of itself |",
                     (false, _) => " |",
                     (true, false) => " yes |",
                     (true, true) => " of public repositories |",
@@ -259,5 +271,19 @@ mod tests {
         let of = |name: &str| access.caller(&name.parse().unwrap());
         let named = ["supervisor", "ssh-0", "ssh-1", "mirror-0", "balancer"].map(of);
         assert_eq!(named, [Supervisor, SshInstance, Mirror, Mirror, Balancer]);
+    }
+
+    #[test]
+    fn an_instance_asks_itself_for_what_others_ask_it_and_for_changes_of_repositories() {
+        let access =
+            Access::new(["ssh-0", "ssh-1"].map(|name| name.parse().unwrap()), None).of("ssh-0".parse().unwrap());
+        let callers = ["ssh-0", "ssh-1"].map(|name| access.caller(&name.parse().unwrap()));
+        assert_eq!(callers, [Itself, SshInstance]);
+        for endpoint in &ENDPOINTS {
+            let path = endpoint.path.replace("{*}", "a/b/skip").replace("{}", "1");
+            let [itself, other] = callers.map(|caller| allows(&endpoint.method, &path, caller, |_| false));
+            let changes = endpoint.method == Method::POST && endpoint.path == "/v1/registry/{*}";
+            assert_eq!(itself, other || changes, "{} {path}", endpoint.method);
+        }
     }
 }

@@ -94,6 +94,16 @@ pub struct Running {
     pub data_dir: PathBuf,
 }
 
+/// How to find the master, and what to show it.
+#[derive(Debug, Args)]
+pub struct Master {
+    #[command(flatten)]
+    pub running: Running,
+    /// The configuration of the SSH instance beside which this runs, such as in the master's pod, instead.
+    #[arg(long, value_name = "FILE", conflicts_with = "data_dir")]
+    pub config: Option<PathBuf>,
+}
+
 /// Shows master, standby, mirrors, lag and repositories.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  hgd status --data-dir data\n  hgd status --data-dir data -o json")]
@@ -121,7 +131,7 @@ pub struct Verify {
 )]
 pub struct Strip {
     #[command(flatten)]
-    pub running: Running,
+    pub master: Master,
     /// The repository's path.
     pub repository: String,
     /// Full hashes (40 digits).
@@ -190,7 +200,7 @@ pub enum LogCommand {
 #[derive(Debug, Args)]
 pub struct Skip {
     #[command(flatten)]
-    pub running: Running,
+    pub master: Master,
     /// The repository's path.
     pub repository: String,
     /// Of the record, as `hgd log dump` and the instances' error lines have it.

@@ -15,12 +15,12 @@ pub fn skip(options: &Skip) -> ExitCode {
         let user = std::env::var("USER").unwrap_or_else(|_| "operator".into());
         let url = format!("/v1/registry/{path}/skip");
         let ask = |lose: bool| serde_json::json!({ "offset": offset, "user": user, "lose": lose });
-        let said = change(&options.running.data_dir, &url, &ask(false)).await?;
+        let said = change(&options.master, &url, &ask(false)).await?;
         println!("lost with record {offset} of {path}: {}", said["lost"].as_str().unwrap_or_default());
         if !options.lose {
-            return Err(ChangeError::Refused("nothing is lost yet; give the record up with --lose".to_owned()));
+            return Err(ChangeError::NotLost);
         }
-        let done = change(&options.running.data_dir, &url, &ask(true)).await?;
+        let done = change(&options.master, &url, &ask(true)).await?;
         println!("record {offset} is given up: {}", done["offset"]);
         Ok::<(), ChangeError>(())
     })

@@ -1,5 +1,6 @@
 //! `hgd strip`: asks the master itself, with the supervisor's certificate.
 
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -18,8 +19,14 @@ pub(super) enum ChangeError {
     Hash(#[from] protocol::ParseHashError),
     #[error("{directory} is not the data directory of an hgd all-in-one: {why}")]
     Directory { directory: String, why: String },
+    #[error(transparent)]
+    Config(#[from] config::LoadError),
+    #[error(transparent)]
+    Identity(#[from] transport::IdentityError),
     #[error("no master took the request: {0}")]
     Refused(String),
+    #[error("nothing is lost yet; give the record up with --lose")]
+    NotLost,
 }
 
 pub fn strip(options: &cli::Strip) -> ExitCode {
@@ -35,18 +42,19 @@ async fn request(options: &cli::Strip) -> Result<String, ChangeError> {
     let changesets: Vec<ChangesetId> = options.changesets.iter().map(|text| text.parse()).collect::<Result<_, _>>()?;
     let user = std::env::var("USER").unwrap_or_else(|_| "operator".into());
     let body = serde_json::json!({ "changesets": changesets, "user": user });
-    let answer = change(&options.running.data_dir, &format!("/v1/registry/{path}/strip"), &body).await?;
+    let answer = change(&options.master, &format!("/v1/registry/{path}/strip"), &body).await?;
     Ok(answer["offset"].to_string())
 }
 
 /// Has the master change something, whoever is it.
-pub(super) async fn change(data: &Path, url: &str, body: &Value) -> Result<Value, ChangeError> {
-    let directory = |why: String| ChangeError::Directory { directory: data.display().to_string(), why };
-    let identity =
-        Identity::open(&data.join("pki").join("supervisor")).map_err(|error| directory(error.to_string()))?;
+pub(super) async fn change(master: &cli::Master, url: &str, body: &Value) -> Result<Value, ChangeError> {
+    let (identity, targets) = match &master.config {
+        Some(config) => own(config)?,
+        None => supervised(&master.running.data_dir)?,
+    };
     let client = Client::new(identity);
     let mut last = "no SSH instance is configured".to_owned();
-    for master in masters(data).map_err(directory)? {
+    for master in targets {
         match client.post_json(&master, url, body).await {
             Ok(answer) => return Ok(answer),
             // Who is not the master says 503; any other answer is the master's.
@@ -57,6 +65,24 @@ pub(super) async fn change(data: &Path, url: &str, body: &Value) -> Result<Value
         }
     }
     Err(ChangeError::Refused(last))
+}
+
+/// The certificate of all-in-one's supervisor, and all SSH instances.
+fn supervised(data: &Path) -> Result<(Identity, Vec<Target>), ChangeError> {
+    let directory = |why: String| ChangeError::Directory { directory: data.display().to_string(), why };
+    let identity =
+        Identity::open(&data.join("pki").join("supervisor")).map_err(|error| directory(error.to_string()))?;
+    Ok((identity, masters(data).map_err(directory)?))
+}
+
+/// The certificate of an SSH instance, and itself: each may ask itself.
+fn own(config: &Path) -> Result<(Identity, Vec<Target>), ChangeError> {
+    let role: SshRole = config::load(config)?;
+    let mut address = role.admin_listen;
+    if address.ip().is_unspecified() {
+        address.set_ip(if address.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() });
+    }
+    Ok((process::identity(&role.tls)?, vec![Target::new(role.name, address.to_string())]))
 }
 
 /// The SSH instances of the installation, from the configurations that the supervisor wrote.

@@ -277,7 +277,7 @@ fn router(base: &Base) -> Router {
 }
 
 fn access(role: &SshRole, registry: Option<watch::Receiver<Arc<Registry>>>) -> Access {
-    Access::new(role.peers.keys().cloned().chain([role.name.clone()]), registry)
+    Access::new(role.peers.keys().cloned().chain([role.name.clone()]), registry).of(role.name.clone())
 }
 
 async fn listen(address: std::net::SocketAddr) -> Result<TcpListener, SshError> {

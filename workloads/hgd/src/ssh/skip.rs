@@ -2,9 +2,11 @@
 
 use axum::http::StatusCode;
 use follower::LaneTable;
-use protocol::{ChangesetId, Offset, Record, Repository, RepositoryPath, UserName};
+use protocol::{ChangesetId, Offset, Record, Repository, RepositoryPath, Timestamp, UserName};
 use push_gate::Ledger;
 use serde::Deserialize;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 use super::imports::Refusal;
 
@@ -50,9 +52,9 @@ pub async fn lost(
 fn sentence(record: &Record, offset: Offset, last: Offset) -> String {
     let what = match record {
         Record::Push(push) => format!(
-            "a push of {} at {} s since 1970: {} changesets{}, {} bookmarks moved, {} heads made public{}",
+            "a push of {} at {}: {} changesets{}, {} bookmarks moved, {} heads made public{}",
             push.user,
-            push.time.seconds(),
+            written(push.time),
             push.changesets,
             push.tip.map_or_else(String::new, |tip: ChangesetId| format!(" up to {tip}")),
             push.bookmarks.len(),
@@ -66,6 +68,13 @@ fn sentence(record: &Record, offset: Offset, last: Offset) -> String {
         false => String::new(),
     };
     format!("{what}{later}")
+}
+
+/// As RFC 3339 has it, in whole seconds.
+fn written(time: Timestamp) -> String {
+    let whole =
+        i64::try_from(time.seconds()).ok().and_then(|seconds| OffsetDateTime::from_unix_timestamp(seconds).ok());
+    whole.and_then(|time| time.format(&Rfc3339).ok()).unwrap_or_else(|| format!("{} s since 1970", time.seconds()))
 }
 
 #[cfg(test)]
@@ -82,5 +91,6 @@ mod tests {
         assert_eq!(sentence(&strip, Offset(5), Offset(5)), "a Strip");
         let later = "a Strip; records after it, up to 7, that build on it cannot be applied either";
         assert_eq!(sentence(&strip, Offset(5), Offset(7)), later);
+        assert_eq!(written(Timestamp(1_469_000_000_123_456)), "2016-07-20T07:33:20Z");
     }
 }
