@@ -112,6 +112,7 @@ fn role(
     Ok(MirrorRole {
         data_directory: DATA_FOLDER.into(),
         http_listen: everywhere(HTTP_PORT),
+        behind_balancer: false,
         advertised_url: format!("http://{}:{HTTP_PORT}", workload.host(name.as_str())),
         admin_listen: everywhere(ADMIN_PORT),
         probe_listen: Some(everywhere(PROBE_PORT)),

@@ -15,6 +15,10 @@ pub struct MirrorRole {
     pub name: InstanceName,
     pub data_directory: PathBuf,
     pub http_listen: SocketAddr,
+    /// True: a balancer on this machine says in a first line whose a connection is (PROXY protocol), and is believed.
+    /// Left out, whoever connects is the client.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub behind_balancer: bool,
     /// Where clients (or the balancer) reach `httpListen`; without `/` at its end.
     pub advertised_url: String,
     pub admin_listen: SocketAddr,

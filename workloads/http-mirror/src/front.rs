@@ -94,6 +94,8 @@ pub struct Front {
     pub limits: Limits,
     pub scheme: Scheme,
     pub completeness: Completeness,
+    /// A balancer on this machine says whose a connection is.
+    pub behind_balancer: bool,
     bodies: Room,
     pub(crate) heads: Room,
 }
@@ -114,7 +116,20 @@ impl Front {
     ) -> Front {
         let (bodies, heads) = (Room::new("request bodies", BODIES), Room::new("headers", HEADS));
         let (limits, scheme, completeness) = (Limits::default(), Scheme::Http, Completeness::default());
-        Front { routes, applied, readiness, peers, web, metrics, limits, scheme, completeness, bodies, heads }
+        Front {
+            routes,
+            applied,
+            readiness,
+            peers,
+            web,
+            metrics,
+            limits,
+            scheme,
+            completeness,
+            behind_balancer: false,
+            bodies,
+            heads,
+        }
     }
 
     /// One request, from its header to the beginning of its answer.

@@ -92,9 +92,12 @@ impl Connection {
         // hg waits for small answers one after the other: Nagle's algorithm would cost 40 ms for each.
         let _ = stream.set_nodelay(true);
         front.metrics.connections.inc();
-        let ends = timeout(front.limits.header_wait, proxied::ends(&mut stream, client));
-        let ended = match ends.await {
-            Ok(Ok(ends)) => carry(stream, ends.client, &front, &builder, &shutdown).await,
+        let whose = async {
+            if front.behind_balancer { Ok(proxied::ends(&mut stream, client).await?.client) } else { Ok(client) }
+        };
+        let whose: Result<io::Result<SocketAddr>, _> = timeout(front.limits.header_wait, whose).await;
+        let ended = match whose {
+            Ok(Ok(client)) => carry(stream, client, &front, &builder, &shutdown).await,
             // It said nothing, or has gone.
             Ok(Err(_)) | Err(_) => Ok(()),
         };

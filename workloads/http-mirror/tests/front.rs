@@ -395,10 +395,13 @@ async fn addresses_that_a_library_refuses_are_answered_and_its_refusals_have_a_s
     assert_eq!(answer.status, 431);
     assert!(answer.text().contains("262144 bytes"), "{}", answer.text());
     // The balancer's first line is not part of the request.
-    let line = b"PROXY TCP4 192.0.2.1 127.0.0.1 1 2\r\nGET /a/b/raw-file/tip/one HTTP/1.0\r\n\r\n";
-    assert_eq!(mirror::send(mirror.address, line, b"").await.text(), "1");
+    let proxied = b"PROXY TCP4 192.0.2.1 127.0.0.1 1 2\r\nGET /a/b/raw-file/tip/one HTTP/1.0\r\n\r\n";
+    assert_eq!(mirror::send(mirror.address, proxied, b"").await.text(), "1");
     let metrics = mirror.admin("/metrics").await.1;
     for line in ["{class=\"refused\",status=\"400\"} 3", "{class=\"refused\",status=\"431\"} 1"] {
         assert!(metrics.contains(&format!("hg_operator_http_requests_total{line}")), "{line} is not in {metrics}");
     }
+    // Where there is no balancer, nobody says that he is somebody else.
+    let alone = Mirror::without_balancer(&pythons()[0]).await;
+    assert_eq!(mirror::send(alone.address, proxied, b"").await.status, 400);
 }

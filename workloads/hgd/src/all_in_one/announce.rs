@@ -27,7 +27,8 @@ struct Ssh {
     host: String,
     port: u16,
     user: String,
-    identity_file: PathBuf,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    identity_file: Option<PathBuf>,
 }
 
 impl Ready {
@@ -60,8 +61,8 @@ pub fn text(ready: &Ready, resources: &Resources, data: &Path) -> String {
     };
     let path = &first.spec.path;
     let Ssh { host, port, user, identity_file } = &ready.ssh;
-    let identity = identity_file.display();
-    let ssh = format!("ssh -i {identity} -o StrictHostKeyChecking=accept-new");
+    let identity = identity_file.as_ref().map(|file| format!("-i {} ", file.display())).unwrap_or_default();
+    let ssh = format!("ssh {identity}-o StrictHostKeyChecking=accept-new");
     let clone = path.as_str().rsplit('/').next().unwrap_or_default();
     let (http, data) = (&ready.http, data.display());
     format!(

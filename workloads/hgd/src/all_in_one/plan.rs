@@ -196,6 +196,7 @@ impl Maker<'_> {
             name: name.clone(),
             data_directory: self.data.join(name.as_str()),
             http_listen,
+            behind_balancer: true,
             advertised_url: format!("http://{http_listen}"),
             admin_listen,
             probe_listen: None,

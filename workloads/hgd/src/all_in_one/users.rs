@@ -11,7 +11,8 @@ pub struct Users {
     pub authorized_keys: PathBuf,
     /// User to show in examples.
     pub user: String,
-    pub identity_file: PathBuf,
+    /// None: ssh is to find it, as it finds those that stand in the file already.
+    pub identity_file: Option<PathBuf>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -46,7 +47,7 @@ pub fn prepare(data: &Path, secret: &str) -> Result<Users, UsersError> {
     let text = fs::read_to_string(&authorized_keys).map_err(io(&authorized_keys))?;
     let user = text.lines().filter(|line| !line.trim_start().starts_with('#')).find_map(user_of);
     let user = user.ok_or_else(|| UsersError::Empty(authorized_keys.display().to_string()))?.to_owned();
-    let identity_file = if own_key.exists() { own_key } else { own_identity().unwrap_or(own_key) };
+    let identity_file = if own_key.exists() { Some(own_key) } else { own_identity() };
     Ok(Users { authorized_keys, user, identity_file })
 }
 

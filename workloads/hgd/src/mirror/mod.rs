@@ -121,6 +121,7 @@ async fn serve(start: Start, local: Local, mut shutdown: Shutdown) -> Result<(),
     );
     let (completeness, questions) = Completeness::channel();
     front.completeness = completeness;
+    front.behind_balancer = role.behind_balancer;
     let answered = completeness::answer(client.clone(), known_master.clone(), local.progress(), questions);
     let _ends_with_the_front = tokio::spawn(answered);
     let (public, internal) = (listen(role.http_listen).await?, listen(role.admin_listen).await?);

@@ -43,6 +43,15 @@ impl Mirror {
     }
 
     pub async fn start_with(python: &Path, limits: Limits, web: WebOptions) -> Mirror {
+        Mirror::begin(python, limits, web, true).await
+    }
+
+    /// Nobody tells it whose a connection is.
+    pub async fn without_balancer(python: &Path) -> Mirror {
+        Mirror::begin(python, Limits::default(), WebOptions { light: 2, heavy: 2, ..Default::default() }, false).await
+    }
+
+    async fn begin(python: &Path, limits: Limits, web: WebOptions, behind_balancer: bool) -> Mirror {
         let site = Site::start(python, Role::Mirror).await;
         let web = WebPool::new(site.mercurial.clone(), web);
         let (routes, watched_routes) = watch::channel(Arc::new(route(&site, false)));
@@ -68,6 +77,7 @@ impl Mirror {
         front.limits = limits;
         let (completeness, mut questions) = Completeness::channel();
         front.completeness = completeness;
+        front.behind_balancer = behind_balancer;
         let (complete, is_complete) = watch::channel(false);
         tokio::spawn(async move {
             while let Some(question) = questions.recv().await {
