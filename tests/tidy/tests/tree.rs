@@ -49,3 +49,22 @@ fn links_of_the_docs_lead_somewhere() {
     }
     assert!(dead.is_empty(), "{dead:#?}");
 }
+
+#[test]
+fn make_knows_what_the_docs_tell_to_make() {
+    let files = tree::files(&tree::root()).unwrap();
+    let makefile = &files.iter().find(|(path, _)| path == "Makefile").unwrap().1;
+    let is_target = |name: &str| makefile.lines().any(|line| line.split(':').next() == Some(name));
+    let mut unknown = Vec::new();
+    for (path, text) in files.iter().filter(|(path, _)| path.ends_with(".md")) {
+        let told = text
+            .match_indices("make ")
+            .filter(|(place, _)| ["`", "```\n"].iter().any(|before| text[..*place].ends_with(before)));
+        let names = told.map(|(place, said)| {
+            let rest = &text[place + said.len()..];
+            &rest[..rest.find(|c: char| !c.is_ascii_lowercase() && c != '-').unwrap_or(rest.len())]
+        });
+        unknown.extend(names.filter(|name| !is_target(name)).map(|name| format!("{path}: make {name}")));
+    }
+    assert!(unknown.is_empty(), "{unknown:#?}");
+}
