@@ -10,7 +10,7 @@ use serde::Serialize;
 use serde_json::json;
 use tokio::time::Instant;
 
-use crate::apply::{Applicable, Written, refused};
+use crate::apply::{Applicable, Writes, refused};
 use crate::events::Events;
 use crate::governor::Notes;
 use crate::link::{Link, Surroundings};
@@ -28,7 +28,7 @@ pub struct Context {
     pub world: World,
     pub queue: Queue<Key>,
     pub events: Events,
-    pub written: Written,
+    pub written: Writes,
     pub maker: Maker,
     /// Notes that promotions leave to be told.
     pub notes: Notes,
@@ -43,7 +43,7 @@ impl Context {
             world,
             queue,
             events,
-            written: Written::default(),
+            written: Writes::default(),
             maker,
             notes: Notes::default(),
             links: Arc::default(),

@@ -136,22 +136,22 @@ impl Owner {
 /// Hash of what was written, and the version that the API server made of it: while that version stands, writing the
 /// same again changes nothing, whatever the server has made of our words (`0.5Gi` becomes `512Mi`).
 #[derive(Clone)]
-pub struct Written {
+pub struct Writes {
     objects: Arc<Mutex<HashMap<(String, Name), Wrote>>>,
     contests: Arc<Mutex<Contests>>,
     start: Instant,
 }
 
-impl Default for Written {
-    fn default() -> Written {
-        Written { objects: Arc::default(), contests: Arc::default(), start: Instant::now() }
+impl Default for Writes {
+    fn default() -> Writes {
+        Writes { objects: Arc::default(), contests: Arc::default(), start: Instant::now() }
     }
 }
 
 /// The hash, and the version.
 type Wrote = (String, String);
 
-impl Written {
+impl Writes {
     fn stands(&self, kind: &str, name: &Name, hash: &str, version: Option<String>) -> bool {
         let written = self.objects.lock().unwrap_or_else(PoisonError::into_inner);
         let known = written.get(&(kind.to_owned(), name.clone()));
@@ -185,7 +185,7 @@ impl Written {
 pub struct Hand<'a> {
     client: &'a Client,
     events: &'a Events,
-    written: &'a Written,
+    written: &'a Writes,
     pub owner: &'a Owner,
     is_current: OnceCell<()>,
     /// An object that somebody else changes again and again.

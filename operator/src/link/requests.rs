@@ -35,7 +35,7 @@ enum Ask<'a> {
 
 /// A change of the registry, in the log.
 #[derive(Deserialize)]
-struct Written {
+struct Recorded {
     offset: Offset,
 }
 
@@ -130,7 +130,7 @@ impl Link {
     ) -> Result<Offset, AskError> {
         let (shared, path) = (&self.shared, &repository.spec.path);
         let url = format!("/v1/registry/{path}");
-        let Written { offset } = shared.any(world, Ask::Put(&url, &value(settings))).await?;
+        let Recorded { offset } = shared.any(world, Ask::Put(&url, &value(settings))).await?;
         let ObjectMeta { uid, generation, .. } = &repository.metadata;
         let mut told = shared.told();
         told.put_for.insert(path.clone(), (uid.clone(), *generation));
@@ -144,7 +144,7 @@ impl Link {
 
     /// Puts what holds for all repositories; answers when that is committed.
     pub async fn put_settings(&self, world: &World, settings: &MasterSettings) -> Result<(), AskError> {
-        self.shared.any::<Written>(world, Ask::Put("/v1/settings", &value(settings))).await?;
+        self.shared.any::<Recorded>(world, Ask::Put("/v1/settings", &value(settings))).await?;
         self.shared.expects.notify_one();
         Ok(())
     }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use failover::Keeper;
-use failover::keeper::{Members, Outcome, Seen, Standby, Step};
+use failover::keeper::{MasterView, Members, Outcome, Standby, Step};
 use log::core::Event;
 use protocol::{DiskId, Generation, LogName, Offset};
 use register::{State, Version, Versioned};
@@ -96,7 +96,7 @@ impl World {
         self.ssh[index].up.as_mut()?.reign.as_mut().map(|reign| &mut reign.keeper)
     }
 
-    fn seen(&self, index: usize) -> Option<Seen> {
+    fn seen(&self, index: usize) -> Option<MasterView> {
         let up = self.ssh[index].up.as_ref()?;
         let reign = up.reign.as_ref()?;
         let views = up.logs.each_ref().map(log::core::Core::view);
@@ -106,7 +106,7 @@ impl World {
             _ => reign.begun,
         };
         let committed = [views[0].committed.max(begun[0]), views[1].committed.max(begun[1])];
-        Some(Seen { standbys: reign.standbys.clone(), ends, committed })
+        Some(MasterView { standbys: reign.standbys.clone(), ends, committed })
     }
 
     fn read_for_keeper(&mut self, index: usize) {

@@ -21,9 +21,9 @@ pub struct Standby {
     pub leaving: bool,
 }
 
-/// Seen by the master.
+/// View that the master has of its standbys and logs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Seen {
+pub struct MasterView {
     pub standbys: BTreeMap<InstanceName, Standby>,
     /// Last record of each log here.
     pub ends: [Offset; 2],
@@ -163,7 +163,7 @@ impl Keeper {
     }
 
     /// Call it again after each step was carried out, with what is seen after that, and when something changes.
-    pub fn decide(&mut self, now: Duration, seen: &Seen) -> Step {
+    pub fn decide(&mut self, now: Duration, seen: &MasterView) -> Step {
         self.note_late(now, seen);
         if self.deposed {
             return Step::Deposed;
@@ -200,7 +200,7 @@ impl Keeper {
     }
 
     /// Another set than the register holds: without who is late, with who has caught up, with disks as they are.
-    fn next(&self, now: Duration, seen: &Seen) -> Option<State> {
+    fn next(&self, now: Duration, seen: &MasterView) -> Option<State> {
         let state = &self.known.value;
         let (mut members, mut changed) = (Members::new(), false);
         for name in &state.in_sync {
@@ -231,7 +231,7 @@ impl Keeper {
     }
 
     /// A standby outside of the set that has caught up is waited for from now on.
-    fn invite(&mut self, now: Duration, seen: &Seen) -> Step {
+    fn invite(&mut self, now: Duration, seen: &MasterView) -> Step {
         let may = |name: &InstanceName| {
             !self.known.value.in_sync.contains(name) && self.resting.get(name).is_none_or(|until| *until <= now)
         };
@@ -247,7 +247,7 @@ impl Keeper {
 
     /// One that stalls before it is a member must not stall pushes. After a write that may name it, only another write
     /// can end that.
-    fn give_up_joining(&mut self, now: Duration, seen: &Seen) {
+    fn give_up_joining(&mut self, now: Duration, seen: &MasterView) {
         let Some(Joining { name, disk, since }) = &self.joining else { return };
         let here = seen.standbys.get(name).is_some_and(|standby| standby.disk == *disk && !standby.leaving);
         let stalls = !here || now.saturating_sub(*since) >= PATIENCE;
@@ -261,7 +261,7 @@ impl Keeper {
         self.late.get(name).is_some_and(|(_, since)| now.saturating_sub(*since) >= PATIENCE)
     }
 
-    fn note_late(&mut self, now: Duration, seen: &Seen) {
+    fn note_late(&mut self, now: Duration, seen: &MasterView) {
         let state = &self.known.value;
         self.late.retain(|name, _| state.in_sync.contains(name));
         for name in &state.in_sync {

@@ -17,7 +17,7 @@ struct World {
     now: Duration,
     register: Versioned<State>,
     keeper: Keeper,
-    seen: Seen,
+    seen: MasterView,
 }
 
 impl World {
@@ -27,7 +27,7 @@ impl World {
         let value = opened.opened(&name("ssh-0"), &disk("zero")).with_set(&[(name("ssh-1"), disk("one"))].into());
         let register = Versioned { version: Version::File(1), value };
         let keeper = Keeper::new(name("ssh-0"), register.clone(), strict);
-        let seen = Seen { ends: [Offset(5); 2], committed: [Offset(5); 2], ..Seen::default() };
+        let seen = MasterView { ends: [Offset(5); 2], committed: [Offset(5); 2], ..MasterView::default() };
         let mut world = World { now: seconds(10), register, keeper, seen };
         world.stores("ssh-1", "one", 5);
         assert_eq!(world.decide(), Step::Nothing);

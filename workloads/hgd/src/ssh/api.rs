@@ -58,7 +58,7 @@ pub struct StripRequest {
 }
 
 #[derive(Debug, Serialize)]
-struct Written {
+struct Recorded {
     offset: u64,
 }
 
@@ -164,7 +164,7 @@ fn read<T: DeserializeOwned>(body: &Bytes) -> Result<T, Refusal> {
 
 fn answer(result: Result<u64, LedgerError>) -> Response {
     let error = match result {
-        Ok(offset) => return Json(Written { offset }).into_response(),
+        Ok(offset) => return Json(Recorded { offset }).into_response(),
         Err(error) => error,
     };
     let status = match &error {

@@ -10,7 +10,7 @@ use protocol::{CreationId, Generation, RepositoryPath};
 const GONE: usize = 1_000;
 
 #[derive(Default)]
-pub struct Seen {
+pub struct KnownRepositories {
     newest: u64,
     /// With the change that made each what it is.
     known: HashMap<CreationId, (u64, RepositoryStatus)>,
@@ -22,7 +22,7 @@ pub struct Seen {
     lanes: u64,
 }
 
-impl Seen {
+impl KnownRepositories {
     /// These may have changed.
     pub fn touch(&mut self, ids: impl IntoIterator<Item = CreationId>) {
         self.touched.extend(ids);
@@ -114,7 +114,7 @@ mod tests {
 
     #[test]
     fn whoever_asks_again_is_told_what_has_changed_since() {
-        let mut seen = Seen::default();
+        let mut seen = KnownRepositories::default();
         seen.take([one(1, "a", 1), one(2, "b", 1)]);
         assert_eq!(seen.after(0).len(), 2);
         let first = seen.newest;
@@ -134,7 +134,7 @@ mod tests {
 
     #[test]
     fn what_went_long_ago_is_not_told_one_by_one() {
-        let mut seen = Seen::default();
+        let mut seen = KnownRepositories::default();
         let count = GONE as u64 + 10;
         seen.take((0..count).map(|number| one(number, &format!("r{number}"), 1)));
         let first = seen.newest;

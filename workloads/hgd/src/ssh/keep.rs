@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use config::SshRole;
 use failover::Keeper;
-use failover::keeper::{Members, Outcome, Seen, Standby, Step};
+use failover::keeper::{MasterView, Members, Outcome, Standby, Step};
 use log::Log;
 use protocol::{DiskId, Generation, InstanceName, Offset};
 use register::{Register, State, Version, Versioned, WriteError};
@@ -120,14 +120,14 @@ impl Keep {
         next
     }
 
-    fn seen(&self) -> Seen {
+    fn seen(&self) -> MasterView {
         let current = self.standbys.borrow();
         let standbys = current.iter().map(|(name, standby)| {
             let StandbySeen { disk, stored, leaving, .. } = standby.clone();
             (name.clone(), Standby { disk, stored, leaving })
         });
         let positions = self.logs.each_ref().map(Log::positions);
-        Seen {
+        MasterView {
             standbys: standbys.collect::<BTreeMap<_, _>>(),
             ends: positions.map(|log| log.end),
             committed: [0, 1].map(|log| positions[log].committed.max(self.inherited[log])),

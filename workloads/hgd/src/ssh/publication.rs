@@ -18,7 +18,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, interval};
 
 use super::api::PeerAddress;
-use super::changes::Seen;
+use super::changes::KnownRepositories;
 use super::follow::Standbys;
 use super::held;
 use super::keep::Requirement;
@@ -124,7 +124,7 @@ pub struct Publisher {
     /// Where both logs ended when this reign began.
     ends: [Offset; 2],
     appending: JoinSet<Result<Offset, log::AppendError>>,
-    seen: Seen,
+    seen: KnownRepositories,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -150,7 +150,7 @@ impl Publisher {
         let core = Core::new(bounds, replication, publication, Duration::ZERO);
         let ends = [&options.replication, &options.publication].map(|log| log.positions().end);
         let registry = options.settled.registry().clone();
-        let mut seen = Seen::default();
+        let mut seen = KnownRepositories::default();
         seen.touch(registry.iter().map(|repository| repository.id));
         Publisher {
             registry,
