@@ -53,8 +53,8 @@ fn known<K: Resource>(object: &K) -> Known {
 }
 
 impl Owner {
-    /// Its spec, and whether it is being deleted, are what they were when it was observed: both change its generation.
-    /// So are its premises.
+    /// Refuses unless spec and deletion are as they were when it was observed: both change the generation.
+    /// The premises have to be the same, too.
     pub async fn must_be_current(&self, client: &Client) -> Result<(), Problem> {
         let (kind, name) = (&self.reference.kind, &self.reference.name);
         let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), &self.namespace, &self.kind);

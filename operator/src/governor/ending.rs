@@ -18,9 +18,9 @@ use crate::world::cache::Name;
 pub enum Ending {
     /// Runs, or nobody knows.
     Unknown,
-    /// Its container has ended.
+    /// Ended: the container has.
     Ended,
-    /// Its pod is not there. Whoever removes it by force, or calls its node out of service, has not seen it end.
+    /// Gone: the pod is not there. Whoever removes it by force, or calls its node out of service, has not seen it end.
     Gone,
 }
 

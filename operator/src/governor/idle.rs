@@ -44,8 +44,9 @@ impl Idle {
     }
 }
 
-/// Its container has ended and is not started again yet; or the pod was made in place of another and has not started
-/// its own. Where all were made anew, nobody was there before: the master may be back as soon as anybody else.
+/// Answers whether the container has ended and is not started again yet, or the pod was made in place of another and
+/// has not started its own. Where all were made anew, nobody was there before: the master may be back as soon as
+/// anybody else.
 fn is_idle(pod: &Pod, pods: &[Arc<Pod>]) -> bool {
     let made = pod.metadata.creation_timestamp.as_ref();
     let before = |other: &Arc<Pod>| {

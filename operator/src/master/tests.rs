@@ -385,7 +385,7 @@ fn a_log_that_refuses_pushes_is_told_with_its_reason_and_nobody_is_said_to_accep
     assert_eq!(conditions(log(None), false)[2], "LogWritable=Unknown MasterUnreachable");
 }
 
-/// Its pod is not ready for the same reason, which says less.
+/// Tells what fails; that the pod is not ready, for the same reason, says less.
 #[test]
 fn a_master_on_which_pushes_fail_is_told_with_what_fails() {
     let mut observed = observed(json!({}));

@@ -25,7 +25,7 @@ pub fn headless(workload: Workload<'_>) -> Wanted<Service> {
 pub struct Front<'a> {
     pub name: String,
     pub kind: ServiceType,
-    /// Its name is that of the container's port.
+    /// Port: the name that the container gives it, and the number.
     pub port: (&'static str, u16),
     pub node_port: Option<u16>,
     pub annotations: &'a BTreeMap<String, String>,

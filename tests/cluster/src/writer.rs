@@ -46,7 +46,7 @@ pub struct Writer {
 /// Writing that goes on until it is ended.
 pub struct Writing {
     process: Child,
-    /// Its end tells the process to end.
+    /// Orders to the process, which ends when they do.
     orders: Option<ChildStdin>,
     attempts: Arc<Mutex<Vec<Attempt>>>,
     thread: Option<JoinHandle<()>>,

@@ -102,7 +102,7 @@ impl Reign {
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Instance {
-    /// Its disk exists.
+    /// There: its disk exists.
     pub there: bool,
     pub log: Log,
     /// Entries that survive a power loss.

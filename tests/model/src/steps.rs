@@ -8,7 +8,7 @@ use crate::{Bug, Protocol};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fate {
     Answered,
-    /// Its writer gives up waiting; it takes place at once, later, or never.
+    /// Unanswered: the writer gives up waiting, and the write takes place at once, later, or never.
     Unanswered,
 }
 

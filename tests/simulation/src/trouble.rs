@@ -80,7 +80,7 @@ impl World {
         }
     }
 
-    /// Its own words may be lost on the same way.
+    /// Loses more than the answer: words of the node itself, on the same way.
     pub fn lose_more_than_the_answer(&mut self, by: Node) {
         if let Node::Ssh(index) = by
             && self.trouble == Trouble::LostAnswers

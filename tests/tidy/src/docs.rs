@@ -3,7 +3,7 @@
 use crate::{Finding, Source};
 
 /// First words that leave the reader to guess what is meant.
-const FIRST_WORDS: &[&str] = &["It", "What", "Who", "Whom", "Whose", "Which", "Of"];
+const FIRST_WORDS: &[&str] = &["It", "Its", "What", "Who", "Whom", "Whose", "Which", "Of"];
 /// Files whose doc comments are shown to people below the name of a field or an option.
 const SHOWN: &[&str] = &["JsonSchema", "clap"];
 

@@ -151,9 +151,9 @@ pub enum Proof {
     Sealed(InstanceName),
     /// The instance itself answers that it has let go of the volume.
     Released(InstanceName),
-    /// Its process is seen to have ended.
+    /// Ended: the process is seen to have.
     Ended(InstanceName),
-    /// Its pod is said to be gone, and its lease has run out.
+    /// Gone: the pod is said to be, and the lease has run out.
     Gone(InstanceName),
     /// A person says so, and its lease has run out.
     Word(InstanceName),

@@ -35,7 +35,7 @@ pub struct Lost<'a> {
 pub enum Missing {
     /// These do not answer, and one of them may hold more than the others.
     Silent(BTreeSet<InstanceName>),
-    /// Its volume has been made anew beside others that hold something.
+    /// Empty: the volume has been made anew beside others that hold something.
     Empty(InstanceName),
     Shared,
 }

@@ -13,7 +13,7 @@ pub struct InstanceReport {
     pub role: Role,
     /// The generation that it writes, or that it follows. 0: neither.
     pub generation: Generation,
-    /// Its seal: every older generation is refused.
+    /// Seal: every older generation is refused.
     pub sealed: Generation,
     pub replication: LogEnd,
     pub publication: LogEnd,

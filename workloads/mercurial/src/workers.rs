@@ -147,7 +147,7 @@ impl Loan {
         self.worker.as_mut().map(|worker| &mut *worker.connection)
     }
 
-    /// Its answer was read to the end.
+    /// Gives the worker back, whose answer was read to the end.
     pub(crate) fn give_back(mut self) {
         if let Some(worker) = self.worker.take_if(|worker| worker.requests < MAX_REQUESTS_PER_WORKER) {
             self.workers.idle().push(worker);

@@ -19,7 +19,7 @@ pub enum LogName {
 impl LogName {
     pub const ALL: [LogName; 2] = [LogName::Replication, LogName::Publication];
 
-    /// Its folder below an instance's data directory.
+    /// Folder below an instance's data directory.
     pub fn directory(self) -> &'static str {
         match self {
             LogName::Replication => "replication",

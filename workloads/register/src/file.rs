@@ -13,7 +13,7 @@ use crate::{ReadError, State, Version, Versioned, WriteError};
 /// A larger file is not a register.
 const MAX_FILE_BYTES: u64 = 64 * 1024;
 
-/// Its methods block, for milliseconds: they read one small file, or write and sync it.
+/// Register in a file. Methods block, for milliseconds: they read one small file, or write and sync it.
 #[derive(Clone, Debug)]
 pub struct FileRegister {
     path: PathBuf,

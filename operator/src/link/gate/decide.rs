@@ -22,7 +22,7 @@ pub struct MirrorSeen {
     pub open: bool,
     /// Readers are sent there.
     pub in_service: bool,
-    /// Its container has ended: nobody is connected.
+    /// Ended: the container has, and nobody is connected.
     pub ended: bool,
     /// Leaving: the pool shrinks, or the pod is being deleted.
     pub leaving: bool,

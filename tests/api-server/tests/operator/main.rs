@@ -126,7 +126,7 @@ async fn conflicts_are_told_and_disturb_nobody(cluster: &Cluster) {
         .await;
 }
 
-/// Its SshMaster has no node to run on, and may never have one.
+/// Gives a deletion up whose SshMaster has no node to run on, and may never have one.
 async fn a_deletion_that_waits_can_be_given_up(cluster: &Cluster) {
     let held = json!({"path": "held", "masterRef": {"name": "hg"}, "deletionPolicy": "Delete"});
     cluster.apply("HgRepository", "held", held).await;

@@ -215,7 +215,7 @@ async fn a_push_is_told(running: &Running, client: &Client) {
         .await;
 }
 
-/// Its settings are the master's, which has them as the resource says; a private one leaves the mirrors and returns.
+/// Settings of a repository are the master's, as the resource says; a private one leaves the mirrors and returns.
 async fn a_repository_goes_there_and_back(cluster: &Cluster, client: &Client) {
     let (of_mirror, of_master) = (format!("{}/a", client.http), client.push_url("a"));
     let before = status(cluster, "HgRepository", "a").await;

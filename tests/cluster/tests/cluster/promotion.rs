@@ -52,7 +52,7 @@ pub fn two_masters_are_killed_in_a_row(cluster: &Cluster, developer: &mut Develo
     }
 }
 
-/// Its next pod finds no node before another one is master: it would be there within a second, and might still be it.
+/// Kills the master so that its next pod, which might still be it, finds no node before another one is master.
 fn is_killed_for_good(cluster: &Cluster, developer: &mut Developer) {
     at_once(cluster);
     let master = cluster.role("master").unwrap();

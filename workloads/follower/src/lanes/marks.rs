@@ -7,7 +7,7 @@ use protocol::{CreationId, Offset};
 /// One lane's part in the marks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Mark {
-    /// Its first record that is not applied here; None also in quarantine.
+    /// First record that is not applied here; None also in quarantine.
     pub unapplied: Option<Offset>,
     pub unshown: Option<Offset>,
     pub applied: Offset,

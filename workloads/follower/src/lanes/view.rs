@@ -26,7 +26,7 @@ pub struct LaneView {
     /// A mirror may serve it from its own copy.
     pub routable: bool,
     pub hidden: Option<Hidden>,
-    /// Its state is known, and locks of an earlier life are broken.
+    /// Opened: the state is known, and locks of an earlier life are broken.
     pub opened: bool,
     /// Waits for space on the disk.
     pub full: bool,

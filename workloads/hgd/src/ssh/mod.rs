@@ -413,7 +413,7 @@ fn peers(role: &SshRole) -> Vec<Target> {
 mod tests {
     use super::*;
 
-    /// Its checkpoint is the master's already, and its logs are the old ones still.
+    /// Begins again where the checkpoint is the master's already, and the logs are the old ones still.
     #[test]
     fn a_beginning_that_ended_half_way_is_begun_again() {
         let own = || log::SubscribeError::OutOfRange { start: Offset(1), end: Offset(5) };
