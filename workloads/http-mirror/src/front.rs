@@ -221,9 +221,10 @@ fn no_repository(
     access: &mut Access,
 ) -> Response<FrontBody> {
     let path = &*String::from_utf8_lossy(path);
-    if !is_command && let Some(below) = routes.below(path) {
+    let directory = index::directory(path);
+    if !is_command && let Some(below) = routes.below(directory) {
         access.kind = Kind::Index;
-        return index::answer(path, &below, parts.uri.query().unwrap_or_default(), &parts.headers);
+        return index::answer(directory, &below, parts.uri.query().unwrap_or_default(), &parts.headers);
     }
     let text = format!("there is no repository at {}", shown(path.as_bytes()));
     answers::not_known_here(answers::sentence(StatusCode::NOT_FOUND, &text))

@@ -1,4 +1,4 @@
-//! The list of repositories, for people (HTML) and programs (JSON in the form of hgweb's `index` template).
+//! The list of repositories, for people (HTML) and programs (JSON and raw, in the form of hgweb's `index` templates).
 
 use http::header::ACCEPT;
 use http::{HeaderMap, Response, StatusCode};
@@ -23,28 +23,60 @@ struct Entry<'a> {
     labels: [&'static str; 0],
 }
 
-pub(crate) fn answer(directory: &str, routes: &[&Route], query: &str, headers: &HeaderMap) -> Response<FrontBody> {
-    if wants_json(query, headers) {
-        return answers::page(StatusCode::OK, "application/json", json(routes));
-    }
-    answers::page(StatusCode::OK, "text/html; charset=utf-8", html(directory, routes))
+/// Said by hgweb of what nobody has written down.
+const UNKNOWN: &str = "unknown";
+
+/// Directory whose list is asked for at `path`; `index` below it is the same page, as with hgwebdir.
+pub(crate) fn directory(path: &str) -> &str {
+    let path = path.trim_matches('/');
+    path.strip_suffix("index").filter(|above| above.is_empty() || above.ends_with('/')).unwrap_or(path)
 }
 
-fn wants_json(query: &str, headers: &HeaderMap) -> bool {
-    match form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "style") {
-        Some((_, style)) => style == "json",
+pub(crate) fn answer(directory: &str, routes: &[&Route], query: &str, headers: &HeaderMap) -> Response<FrontBody> {
+    match style(query, headers) {
+        Style::Json => answers::page(StatusCode::OK, "application/json", json(directory, routes)),
+        Style::Raw => answers::page(StatusCode::OK, "text/plain; charset=utf-8", raw(routes)),
+        Style::Html => answers::page(StatusCode::OK, "text/html; charset=utf-8", html(directory, routes)),
+    }
+}
+
+#[derive(Debug, PartialEq)]
+enum Style {
+    Html,
+    Json,
+    Raw,
+}
+
+fn style(query: &str, headers: &HeaderMap) -> Style {
+    let asked = form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "style");
+    match asked.as_ref().map(|(_, style)| style.as_ref()) {
+        Some("json") => Style::Json,
+        Some("raw") => Style::Raw,
+        Some(_) => Style::Html,
         None => {
             let accepted = headers.get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
-            accepted.contains("application/json") && !accepted.contains("text/html")
+            let is_program = accepted.contains("application/json") && !accepted.contains("text/html");
+            if is_program { Style::Json } else { Style::Html }
         }
     }
 }
 
-fn json(routes: &[&Route]) -> String {
+/// Addresses, one a line.
+fn raw(routes: &[&Route]) -> String {
+    let addresses: String = routes.iter().map(|route| format!("/{}/\n", route.path)).collect();
+    format!("\n{addresses}\n")
+}
+
+/// Names are those below the directory.
+fn json(directory: &str, routes: &[&Route]) -> String {
+    let above = match directory.trim_matches('/') {
+        "" => 0,
+        directory => directory.len() + 1,
+    };
     let entries = routes.iter().map(|route| Entry {
-        name: route.path.as_str(),
-        description: &route.description,
-        contact: "",
+        name: route.path.as_str().get(above..).unwrap_or_default(),
+        description: if route.description.is_empty() { UNKNOWN } else { &route.description },
+        contact: UNKNOWN,
         lastchange: route.last_push.map(|seconds| [seconds, 0]),
         labels: [],
     });
@@ -98,17 +130,30 @@ mod tests {
         let page = html("<i>", &[&evil]);
         assert!(page.contains("&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt; &amp; &quot;more&quot;"), "{page}");
         assert!(page.contains("below &lt;i&gt;") && page.contains("<a href=\"/a/b/\">a/b</a>"));
-        let parsed: serde_json::Value = serde_json::from_str(&json(&[&evil])).unwrap();
+        let parsed: serde_json::Value = serde_json::from_str(&json("a", &[&evil])).unwrap();
+        assert_eq!(parsed["entries"][0]["name"], "b");
         assert_eq!(parsed["entries"][0]["description"], evil.description);
         assert_eq!(parsed["entries"][0]["lastchange"], serde_json::Value::Null);
     }
 
     #[test]
-    fn browsers_get_html_and_programs_json() {
+    fn browsers_get_html_and_programs_what_they_ask_for() {
         let accept = |value: &str| HeaderMap::from_iter([(ACCEPT, value.parse().unwrap())]);
-        assert!(!wants_json("", &accept("text/html,application/json;q=0.9")));
-        assert!(wants_json("", &accept("application/json")));
-        assert!(wants_json("style=json", &HeaderMap::new()));
-        assert!(!wants_json("style=paper", &accept("application/json")));
+        assert_eq!(style("", &accept("text/html,application/json;q=0.9")), Style::Html);
+        assert_eq!(style("", &accept("application/json")), Style::Json);
+        assert_eq!(style("style=json", &HeaderMap::new()), Style::Json);
+        assert_eq!(style("style=raw", &HeaderMap::new()), Style::Raw);
+        assert_eq!(style("style=paper", &accept("application/json")), Style::Html);
+    }
+
+    /// As hgwebdir of 6.3.2 and 7.2.4 has it.
+    #[test]
+    fn the_index_is_also_what_hgwebdir_calls_so() {
+        for (path, asked) in
+            [("/", ""), ("/index", ""), ("/team", "team"), ("/team/index/", "team/"), ("/windex", "windex")]
+        {
+            assert_eq!(directory(path), asked, "{path}");
+        }
+        assert_eq!(raw(&[&route("hello"), &route("team/a")]), "\n/hello/\n/team/a/\n\n");
     }
 }

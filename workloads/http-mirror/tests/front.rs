@@ -75,6 +75,9 @@ async fn what_is_not_a_repository_is_said_in_one_sentence() {
     assert!(index.text().contains("<a href=\"/a/b/\">a/b</a>") && index.text().contains("a &lt;b&gt; test"));
     assert!(index.header("content-security-policy").contains("default-src 'none'"));
     assert_eq!(index.header("x-content-type-options"), "nosniff");
+    assert_eq!(get(&mirror, "/index?style=raw", &[]).await.text(), "\n/a/b/\n\n");
+    assert_eq!(get(&mirror, "/a/index", &[]).await.status, 200);
+    assert_eq!(get(&mirror, "/b/index", &[]).await.status, 404);
     let json: serde_json::Value = serde_json::from_str(&get(&mirror, "/a/?style=json", &[]).await.text()).unwrap();
     assert_eq!(json["entries"][0]["name"], "a/b");
     assert_eq!(get(&mirror, "/a/b/nothing-such", &[]).await.status, 400, "hgweb's own answer");

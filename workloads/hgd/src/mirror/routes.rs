@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use follower::{LaneRow, Local};
 use http_mirror::{Route, Routes};
-use protocol::Offset;
+use protocol::{Offset, Repository};
 use tokio::sync::watch;
 
 /// Follows the registry and the lanes; makes new routes only when one of them differs.
@@ -13,20 +13,22 @@ pub fn watch(local: &Local) -> watch::Receiver<Arc<Routes>> {
     let mut lanes = table.watch();
     let (tell, told) = watch::channel(Arc::new(Routes::default()));
     tokio::spawn(async move {
-        let mut before = Vec::new();
+        let mut before = Vec::<Route>::new();
         loop {
             let now = registry.borrow_and_update().clone();
             lanes.mark_unchanged();
             let public = now.iter().filter(|repository| repository.is_public());
             let routes: Vec<Route> = public
                 .filter_map(|repository| {
+                    let lane = table.get(repository.id);
+                    let shown_before = || before.iter().find(|route| route.repository == repository.id)?.last_push;
                     Some(Route {
                         repository: repository.id,
                         path: repository.path.clone(),
                         directory: repositories.join(repository.id.directory()),
                         description: repository.settings.description.clone(),
-                        last_push: None,
-                        away: is_away(table.get(repository.id).as_ref())?,
+                        last_push: last_push(repository, lane.as_ref()).or_else(shown_before),
+                        away: is_away(lane.as_ref())?,
                     })
                 })
                 .collect();
@@ -44,6 +46,12 @@ pub fn watch(local: &Local) -> watch::Receiver<Arc<Routes>> {
         }
     });
     told
+}
+
+/// Seconds since 1970, once the newest push is shown here.
+fn last_push(repository: &Repository, lane: Option<&LaneRow>) -> Option<u64> {
+    let pushed = repository.pushed.as_ref().filter(|_| lane.is_some_and(|lane| lane.shown >= repository.last));
+    pushed.map(|pushed| pushed.time.seconds())
 }
 
 /// Whether a repository of the registry is not shown here now. None: as far as this mirror may know there is no such
