@@ -2,23 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use failover::Keeper;
 use failover::keeper::{MasterView, Members, Outcome, Standby, Step};
+use failover::{Keeper, requirement};
 use log::core::Event;
-use protocol::{DiskId, Generation, LogName, Offset};
+use protocol::{Generation, LogName, Offset};
 use register::{State, Version, Versioned};
 
 use crate::Bug;
 use crate::nodes::Node;
 use crate::ssh::{Meant, Reign};
 use crate::world::{World, note};
-
-/// As the logs know it. A member whose disk is not known is waited for under its name, which is no disk's id.
-fn disks(members: &Members) -> BTreeSet<DiskId> {
-    let disk =
-        |(name, disk): (&protocol::InstanceName, &Option<DiskId>)| disk.clone().or_else(|| name.as_str().parse().ok());
-    members.iter().filter_map(disk).collect()
-}
 
 impl World {
     /// An instance that reads in the register that it is master takes the next generation.
@@ -52,7 +45,7 @@ impl World {
         let keeper = Keeper::new(ssh.name.clone(), opened, false);
         let in_sync = match self.bug {
             Some(Bug::CommitAloneAfterPromotion) => BTreeSet::new(),
-            _ => disks(keeper.required()),
+            _ => requirement::disks(keeper.required()),
         };
         up.reign = Some(Reign::new(generation, keeper, ends, self.now));
         for log in LogName::ALL {
@@ -105,8 +98,8 @@ impl World {
             Some(Bug::ForgetWhatTheReignBeganWith) => [Offset::ZERO; 2],
             _ => reign.begun,
         };
-        let committed = [views[0].committed.max(begun[0]), views[1].committed.max(begun[1])];
-        Some(MasterView { standbys: reign.standbys.clone(), ends, committed })
+        let committed = views.each_ref().map(|view| view.committed);
+        Some(MasterView::new(reign.standbys.clone(), ends, committed, begun))
     }
 
     fn read_for_keeper(&mut self, index: usize) {
@@ -141,7 +134,7 @@ impl World {
     /// First the rule, then what was said before is counted by it.
     fn require(&mut self, index: usize, members: &Members) {
         note!(self, "ssh-{index} needs {:?}", members.keys().collect::<Vec<_>>());
-        let in_sync = disks(members);
+        let in_sync = requirement::disks(members);
         let Some(up) = &mut self.ssh[index].up else { return };
         let Some(reign) = &up.reign else { return };
         let (generation, standbys) = (reign.generation, reign.standbys.clone());
@@ -163,8 +156,7 @@ impl World {
         let Some(reign) = &mut up.reign else { return };
         reign.noted(&name, &disk).stored[log as usize] = through;
         let generation = reign.generation;
-        let counts = reign.keeper.required().get(&name).is_some_and(|meant| meant.as_ref() == Some(&disk));
-        if counts || self.bug == Some(Bug::ShrinkAfterCommit) {
+        if requirement::counts(reign.keeper.required(), &name, &disk) || self.bug == Some(Bug::ShrinkAfterCommit) {
             up.handle(log, Event::Acknowledged { generation, member: disk, through });
         }
         self.settle_ssh(master);

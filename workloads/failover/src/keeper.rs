@@ -32,6 +32,20 @@ pub struct MasterView {
     pub committed: [Offset; 2],
 }
 
+impl MasterView {
+    /// `begun`: what was in the logs when the reign began.
+    pub fn new(
+        standbys: BTreeMap<InstanceName, Standby>,
+        ends: [Offset; 2],
+        committed: [Offset; 2],
+        begun: [Offset; 2],
+    ) -> MasterView {
+        let [replication, publication] = committed;
+        let committed = [replication.max(begun[0]), publication.max(begun[1])];
+        MasterView { standbys, ends, committed }
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
     Nothing,

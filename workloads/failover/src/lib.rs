@@ -15,9 +15,11 @@ pub mod keeper;
 mod lease;
 mod lost;
 mod report;
+pub mod requirement;
 
 pub use decide::{Memory, Observed, Policy, Proof, Step, Wish, decide};
 pub use keeper::Keeper;
 pub use lease::{LeaseTimes, Renewals};
 pub use lost::{Lost, Missing, remake};
 pub use report::{Drained, InstanceReport, LogEnd};
+pub use requirement::Requirement;

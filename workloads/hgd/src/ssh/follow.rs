@@ -10,6 +10,7 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use failover::Requirement;
 use log::{Event, Level, Log, SubscribeError};
 use protocol::stream::{FollowerKind, FromFollower, FromMaster, HEARTBEAT_MILLISECONDS};
 use protocol::{DiskId, Generation, InstanceName, LogName, Offset, Timestamp};
@@ -18,7 +19,7 @@ use tokio::task::JoinSet;
 use transport::messages::{MessageReader, MessageSender, channel};
 use transport::{CancellationToken, Peer};
 
-use super::keep::{NOTHING_STORED, Requirement};
+use super::keep::NOTHING_STORED;
 use super::publication::Input;
 
 /// A follower that has not said `Hello` by then is sent away.

@@ -1,14 +1,14 @@
 //! Carries out what the keeper of the in-sync set decides, and learns when this reign is over.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use config::SshRole;
-use failover::Keeper;
-use failover::keeper::{MasterView, Members, Outcome, Standby, Step};
+use failover::keeper::{MasterView, Outcome, Standby, Step};
+use failover::{Keeper, Requirement};
 use log::Log;
-use protocol::{DiskId, Generation, InstanceName, Offset};
+use protocol::{Generation, InstanceName, Offset};
 use register::{Register, State, Version, Versioned, WriteError};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -21,38 +21,6 @@ use super::tenure::{Tenure, boot_time};
 const TICK: Duration = Duration::from_millis(100);
 /// After a write of the register that failed.
 const PAUSE: Duration = Duration::from_millis(500);
-
-/// Requirement: whom commits need now.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Requirement {
-    pub members: Members,
-    /// The set as the register is known to hold it.
-    pub in_sync: BTreeSet<InstanceName>,
-    /// False: nobody but this instance would have a push.
-    pub enough: bool,
-    /// Volume that all instances have, which has a word of its own (`witness`).
-    pub volume: Option<DiskId>,
-}
-
-impl Requirement {
-    pub fn of(keeper: &Keeper, volume: Option<DiskId>) -> Requirement {
-        let (members, in_sync) = (keeper.required().clone(), keeper.in_sync().clone());
-        Requirement { members, in_sync, enough: keeper.enough(), volume }
-    }
-
-    /// Answers whether what this standby says is on its disk counts for commits.
-    pub fn counts(&self, name: &InstanceName, disk: &DiskId) -> bool {
-        self.members.get(name).is_some_and(|meant| meant.as_ref() == Some(disk))
-    }
-
-    /// As the logs know it. A member whose disk the register does not know yet is waited for under its name, which is
-    /// no disk's id.
-    pub fn disks(&self) -> BTreeSet<DiskId> {
-        let disk =
-            |(name, disk): (&InstanceName, &Option<DiskId>)| disk.clone().or_else(|| name.as_str().parse().ok());
-        self.members.iter().filter_map(disk).chain(self.volume.clone()).collect()
-    }
-}
 
 pub struct Keep {
     pub register: Register,
@@ -127,11 +95,8 @@ impl Keep {
             (name.clone(), Standby { disk, stored, leaving })
         });
         let positions = self.logs.each_ref().map(Log::positions);
-        MasterView {
-            standbys: standbys.collect::<BTreeMap<_, _>>(),
-            ends: positions.map(|log| log.end),
-            committed: [0, 1].map(|log| positions[log].committed.max(self.inherited[log])),
-        }
+        let (ends, committed) = (positions.map(|log| log.end), positions.map(|log| log.committed));
+        MasterView::new(standbys.collect::<BTreeMap<_, _>>(), ends, committed, self.inherited)
     }
 
     /// First everybody counts by the new rule, then what was said before is counted by it.

@@ -2,6 +2,7 @@
 //! names.
 
 use aggregator::Core;
+use failover::Requirement;
 use log::Log;
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
@@ -13,7 +14,6 @@ use tokio::sync::watch;
 
 use super::Base;
 use super::follow::Standbys;
-use super::keep::Requirement;
 
 pub enum Reign {
     Standby,

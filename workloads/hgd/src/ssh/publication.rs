@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aggregator::{Committed, Core, Options};
+use failover::Requirement;
 use follower::LaneTable;
 use follower::lanes::Checkpoint;
 use log::{Event, Hold, Level, Log, SubscribeError, Subscription};
@@ -21,7 +22,6 @@ use super::api::PeerAddress;
 use super::changes::KnownRepositories;
 use super::follow::Standbys;
 use super::held;
-use super::keep::Requirement;
 use super::metrics::Mirrors;
 use super::settled::Settled;
 use super::trim::Beginning;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
+use failover::Requirement;
 use log::{Event, Level, Log};
 use protocol::record::GenerationStarted;
 use protocol::status::Refusal;
@@ -20,7 +21,7 @@ use super::claim;
 use super::drain::Drain;
 use super::follow::{Following, Standbys};
 use super::imports::Imports;
-use super::keep::{self, Keep, Requirement};
+use super::keep::{self, Keep};
 use super::metrics;
 use super::own::Leading;
 use super::publication::{Publisher, PublisherError, PublisherOptions};

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use failover::Requirement;
 use log::{Log, View, WriteFailure};
 use mercurial::Mercurial;
 use protocol::InstanceName;
@@ -14,7 +15,6 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::follow::Standbys;
-use super::keep::Requirement;
 use super::own::Own;
 use super::tenure::Tenure;
 
@@ -87,19 +87,13 @@ pub fn watch(
                 let there = |name: &InstanceName| {
                     connected.get(name).is_some_and(|standby| requirement.counts(name, &standby.disk))
                 };
-                if left.is_zero() {
-                    Writable::No(Refusal::LeaseOver)
-                } else if draining.is_some() {
-                    Writable::No(Refusal::Draining)
-                } else if !requirement.enough {
-                    Writable::No(Refusal::NoStandby)
-                } else if !requirement.members.keys().all(there) {
-                    Writable::No(Refusal::StandbyAway)
-                } else if requirement.members.is_empty() && has_standbys {
-                    Writable::Alone
-                } else {
-                    Writable::Yes
-                }
+                taken(&Now {
+                    lease_is_over: left.is_zero(),
+                    draining: draining.is_some(),
+                    enough: requirement.enough,
+                    all_there: requirement.members.keys().all(there),
+                    alone: requirement.members.is_empty() && has_standbys,
+                })
             };
             writable.send_if_modified(|before| std::mem::replace(before, now) != now);
             let again = if left.is_zero() { A_DAY } else { left };
@@ -117,6 +111,32 @@ pub fn watch(
         }
     });
     seen
+}
+
+/// Facts that decide whether pushes are taken now.
+struct Now {
+    /// Where all instances have one volume: the register was not renewed in time.
+    lease_is_over: bool,
+    /// Another master is to be named.
+    draining: bool,
+    /// False: nobody but this instance would have a push, and the durability is strict.
+    enough: bool,
+    /// Everybody whom a commit needs is connected.
+    all_there: bool,
+    /// There are standbys, and a commit needs none of them.
+    alone: bool,
+}
+
+/// Answers whether pushes are taken; of several reasons why not, the one that a person can do least about.
+fn taken(now: &Now) -> Writable {
+    match now {
+        Now { lease_is_over: true, .. } => Writable::No(Refusal::LeaseOver),
+        Now { draining: true, .. } => Writable::No(Refusal::Draining),
+        Now { enough: false, .. } => Writable::No(Refusal::NoStandby),
+        Now { all_there: false, .. } => Writable::No(Refusal::StandbyAway),
+        Now { alone: true, .. } => Writable::Alone,
+        Now { alone: false, .. } => Writable::Yes,
+    }
 }
 
 /// Refuses: what the status says, until nobody asks any more. A log that cannot be written for less time than a push
@@ -191,6 +211,22 @@ mod tests {
         assert_eq!(proofs.take(fails("no folder")).as_deref(), Some("no folder"));
         assert_eq!(proofs.take(Ok(())), None);
         assert_eq!(proofs.take(fails("no folder")), None);
+    }
+
+    #[test]
+    fn pushes_are_taken_while_everybody_is_there_whom_a_commit_needs() {
+        let well = || Now { lease_is_over: false, draining: false, enough: true, all_there: true, alone: false };
+        let table = [
+            (well(), Writable::Yes),
+            (Now { alone: true, ..well() }, Writable::Alone),
+            (Now { all_there: false, ..well() }, Writable::No(Refusal::StandbyAway)),
+            (Now { enough: false, all_there: false, ..well() }, Writable::No(Refusal::NoStandby)),
+            (Now { draining: true, enough: false, ..well() }, Writable::No(Refusal::Draining)),
+            (Now { lease_is_over: true, draining: true, ..well() }, Writable::No(Refusal::LeaseOver)),
+        ];
+        for (now, expected) in table {
+            assert_eq!(taken(&now), expected);
+        }
     }
 
     #[test]
