@@ -1,5 +1,5 @@
-//! Requirement: whom commits need now, as a master's keeper has decided it. For its logs, and for whoever asks whether a
-//! push can be taken.
+//! Requirement: whom commits need now, as a master's keeper has decided it. For its logs, and for whoever asks whether
+//! a push can be taken.
 
 use std::collections::BTreeSet;
 
