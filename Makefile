@@ -4,8 +4,8 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .ONESHELL:
 .DEFAULT_GOAL := run
-.PHONY: run build test soak bench setup cluster cluster-down cluster-setup cluster-images test-cluster \
-    install-packages test-testbed
+.PHONY: run build test check one soak bench setup cluster cluster-down cluster-setup cluster-images test-cluster \
+    install-packages
 
 # The newest Mercurial and the test runners live here; Debian's Mercurial is beside it as the older one.
 export HGOP_VENV ?= $(CURDIR)/target/venv
@@ -31,35 +31,39 @@ build: setup
 	@set -x
 	cargo build --release --workspace
 
-# In the order of what fails fastest.
-test: setup test-testbed
-	@set -x
+# clippy compiles what is ours, once, and each lint is an error; `cargo clippy` beside `cargo build` compiles twice.
+test check one soak test-cluster cluster-images: export RUSTC_WORKSPACE_WRAPPER := clippy-driver
+test check one soak test-cluster cluster-images: export CLIPPY_ARGS := -D__CLIPPY_HACKERY__warnings__CLIPPY_HACKERY__
+
+test: setup
+	@exec tests/all.sh
+
+# Before each commit: three minutes.
+check: setup
+	@export SIMULATION_SEEDS=2000
+	set -x
 	cargo fmt --all --check
-	cargo nextest run -p tidy
-	cargo deny --log-level warn check licenses bans sources
-	if cargo deny --log-level off fetch db; then
-		cargo deny --log-level warn check --disable-fetch advisories
-	else
-		echo "make test: the database of advisories cannot be fetched: nothing was checked against it" >&2
-	fi
-	# One Mercurial a core: they share nothing.
-	IFS=: read -ra pythons <<< "$$HG_PYTHONS"
-	running=()
-	for python in "$${pythons[@]}"; do
-		"$$python" -m unittest discover -s $(EXTENSION)/tests &
-		running+=($$!)
-	done
-	for tests in "$${running[@]}"; do
-		wait "$$tests"
-	done
-	cargo clippy --workspace --all-targets -- -D warnings
-	# helm and kubectl render the chart. Built once a machine; the tests would build them too, but silently.
-	tests/kubernetes/build.sh helm testbed
-	# The scenarios start a program that nextest does not build. All targets at once: each choice of packages has features
-	# of its own, and everything is compiled again for it.
 	cargo build --workspace --all-targets
-	# One more than there are cores: much of what scenarios and operators do is waiting.
-	cargo nextest run --workspace --test-threads "$$(($$(nproc) + 1))"
+	cargo nextest run --workspace -E 'package(tidy) | package(simulation) | kind(lib) | kind(bin)'
+
+# One test of any kind, by a part of its name: `make one T=a_silent_master`, `T=test_strip`, `T=TestLease`.
+one: setup
+	@: "$${T:?name a test: make one T=NAME}"
+	case "$$T" in
+	test_*)
+		IFS=: read -ra pythons <<< "$$HG_PYTHONS"
+		for python in "$${pythons[@]}"; do
+			(set -x; "$$python" -m unittest discover -s $(EXTENSION)/tests -k "$$T")
+		done ;;
+	Test*)
+		set -x
+		cd tests/kubernetes
+		go test -v -run "$$T" ./internal/... ;;
+	*)
+		set -x
+		cargo build --workspace --all-targets
+		cargo nextest run --workspace --no-capture -E "test($$T)" ;;
+	esac
 
 # The checkers of docs/checkers.md, for SOAK_SECONDS each; HGD_SOAK_SEED repeats a run.
 SOAK_SECONDS ?= 3600
@@ -70,7 +74,8 @@ soak: setup
 	set -x
 	cargo build --workspace --all-targets
 	cargo nextest run --workspace --profile soak --no-capture \
-		-E 'package(scenarios) & (binary(sameness) + binary(consistency) + binary(attacker))'
+		-E 'package(scenarios) & (binary(sameness) + binary(consistency) + binary(attacker))' \
+		-E 'package(api-server) & test(a_fault_at_any_write)'
 
 bench: setup
 	@set -x
@@ -114,15 +119,6 @@ cluster-images: setup cluster-setup
 test-cluster: cluster-images
 	@set -x
 	cargo test --workspace --test cluster -- --nocapture
-
-# The part of the test cluster that is plain Go: seconds, and nothing of Kubernetes is built.
-test-testbed:
-	@cd tests/kubernetes
-	unformatted=$$(gofmt -l .)
-	[ -z "$$unformatted" ] || { echo "gofmt -w $$unformatted" >&2; exit 1; }
-	set -x
-	go vet ./internal/... ./pause
-	go test ./internal/...
 
 cluster-down:
 	@if [ -n "$${KUBECONFIG:-}" ]; then

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use api_server::{ApiServer, Fault, Operator, Proxy};
 use futures::StreamExt;
@@ -29,13 +29,26 @@ async fn a_fault_at_any_write_is_made_good() {
     let (writes, expected) = stage.without_harm().await;
     assert!(writes > 30, "only {writes} writes");
     assert!(expected.len() > 20, "{expected:#?}");
-    for fault in [Fault::Silence, Fault::LostAnswer, Fault::Refused(500), Fault::Refused(409)] {
-        let each = futures::stream::iter(1..=writes).map(|at| stage.with_harm(at, fault, &expected));
-        let struck: Vec<bool> = each.buffer_unordered(AT_ONCE).collect().await;
-        let missed = struck.iter().filter(|struck| !**struck).count();
-        // Now and then one status tells what two did before.
-        assert!(missed <= writes / 10, "{fault:?}: {missed} of {writes} writes were not struck");
-    }
+    let each = futures::stream::iter(chosen(writes)).map(|(at, fault)| stage.with_harm(at, fault, &expected));
+    let struck: Vec<bool> = each.buffer_unordered(AT_ONCE).collect().await;
+    let missed = struck.iter().filter(|struck| !**struck).count();
+    // Now and then one status tells what two did before.
+    assert!(missed <= struck.len() / 10, "{missed} of {} writes were not struck", struck.len());
+}
+
+/// Every write with one of the faults, another one each day; with all of them in `make soak`.
+fn chosen(writes: usize) -> Vec<(usize, Fault)> {
+    const FAULTS: [Fault; 4] = [Fault::Silence, Fault::LostAnswer, Fault::Refused(500), Fault::Refused(409)];
+    let today = || SystemTime::UNIX_EPOCH.elapsed().unwrap().as_secs() / 86_400;
+    let seed = std::env::var("HGD_SOAK_SEED").map_or_else(|_| today(), |text| text.parse().unwrap());
+    println!("HGD_SOAK_SEED={seed}");
+    let all = std::env::var_os("HGD_SOAK_SECONDS").is_some();
+    let first = usize::try_from(seed % FAULTS.len() as u64).unwrap();
+    let of = |at: usize| {
+        let one = FAULTS[(at + first) % FAULTS.len()];
+        FAULTS.into_iter().filter(move |fault| all || *fault == one).map(move |fault| (at, fault))
+    };
+    (1..=writes).flat_map(of).collect()
 }
 
 struct Stage<'a> {

@@ -125,18 +125,19 @@ class Requests(MirrorCase):
             self.assertIn('a search', text)
 
     def test_a_strip_at_work_is_waited_for(self):
-        worker = Worker('[hg-operator]', 'stream-wait = 1')
+        impatient, patient = (Worker('[hg-operator]', 'stream-wait = %d' % seconds) for seconds in (1, 60))
         self.repo.show(4, applied=9, stripping=[self.later])
         try:
-            head, _data = worker.request(self.repo.path, 'x', '', 'cmd=heads')
+            head, _data = impatient.request(self.repo.path, 'x', '', 'cmd=heads')
             self.assertEqual((head['status'], dict(head['headers'])['Retry-After']), (503, '2'))
             timer = threading.Timer(0.3, self.repo.show, [4])
             timer.start()
-            self.assertEqual(worker.request(self.repo.path, 'x', '', 'cmd=heads')[0]['status'], 200)
+            self.assertEqual(patient.request(self.repo.path, 'x', '', 'cmd=heads')[0]['status'], 200)
             timer.join()
         finally:
             self.repo.show(4)
-            worker.close()
+            impatient.close()
+            patient.close()
 
     def test_kept_answers_are_of_the_same_request_and_state(self):
         for _time in range(2):
