@@ -79,7 +79,7 @@ async fn what_is_not_a_repository_is_said_in_one_sentence() {
     assert_eq!(get(&mirror, "/a/index", &[]).await.status, 200);
     assert_eq!(get(&mirror, "/b/index", &[]).await.status, 404);
     let json: serde_json::Value = serde_json::from_str(&get(&mirror, "/a/?style=json", &[]).await.text()).unwrap();
-    assert_eq!(json["entries"][0]["name"], "a/b");
+    assert_eq!(json["entries"][0]["name"], "b", "as hgwebdir names it below its folder");
     assert_eq!(get(&mirror, "/a/b/nothing-such", &[]).await.status, 400, "hgweb's own answer");
     assert_eq!(request(&mirror, "PUT", "/a/b", &[], b"").await.status, 405);
     let refused = request(&mirror, "POST", "/a/b?cmd=unbundle", &[], &[0; 100_000]).await;
