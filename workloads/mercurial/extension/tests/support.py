@@ -14,6 +14,7 @@ import tempfile
 import threading
 import time
 import unittest
+import weakref
 
 EXTENSION = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, EXTENSION)
@@ -22,6 +23,8 @@ from hg_operator import frames  # noqa: E402
 
 DEADLINE_SECONDS = 60
 SETTINGS = {"description": "A test", "publishing": True, "obsolescence": False}
+# Commands of a client that talk to no server.
+_LOCAL = frozenset(["init", "commit", "id", "log", "bookmark", "branch", "update", "phase", "tag"])
 _SSH = os.path.join(os.path.dirname(os.path.abspath(__file__)), "ssh_to_zygote.py")
 
 
@@ -286,6 +289,36 @@ def send_serve(sock, descriptors, directory, user, may_write):
     sock.sendall(data[sent:])
 
 
+class CommandServer:
+    """A hg that stays (`hg help internals.cmdserver`): most of what a small command costs is the start."""
+
+    def __init__(self, command, root, env):
+        command = [*command, "serve", "--cmdserver", "pipe"]
+        self._process = subprocess.Popen(command, cwd=root, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self._next()
+
+    def run(self, arguments):
+        """Answers the exit code, and what was printed to stdout and stderr."""
+        data = b"\0".join(os.fsencode(argument) for argument in arguments)
+        self._process.stdin.write(b"runcommand\n" + len(data).to_bytes(4, "big") + data)
+        self._process.stdin.flush()
+        printed = {b"o": b"", b"e": b""}
+        while True:
+            channel, data = self._next()
+            if channel == b"r":
+                return int.from_bytes(data, "big", signed=True), printed[b"o"].decode(), printed[b"e"].decode()
+            printed[channel] += data
+
+    def _next(self):
+        head = self._process.stdout.read(5)
+        return head[:1], self._process.stdout.read(int.from_bytes(head[1:], "big"))
+
+    def close(self):
+        self._process.stdin.close()
+        self._process.stdout.close()
+        self._process.wait()
+
+
 class Client:
     """A working copy, or any other use of hg as a person runs it."""
 
@@ -293,17 +326,25 @@ class Client:
         self.root = root
         self.python = python
         self.hg = os.path.join(os.path.dirname(python), "hg")
+        self._server = None
         os.makedirs(root, exist_ok=True)
 
     def run(self, *arguments, expect=0, env=None):
         base = {key: value for key, value in os.environ.items() if not key.startswith("HG")}
         base.update({"HGRCPATH": "", "HGUSER": "A Client <c@example.com>", "HGPLAIN": "1", **(env or {})})
-        command = [self.python, self.hg, "--config", "ui.ssh=%s %s" % (self.python, _SSH)]
-        command += ["--config", "ui.timeout=30", *arguments]
-        done = subprocess.run(command, cwd=self.root, env=base, capture_output=True, text=True)
-        if expect is not None and done.returncode != expect:
-            raise AssertionError("%r ended with %d:\n%s%s" % (arguments, done.returncode, done.stdout, done.stderr))
-        return done.stdout + done.stderr
+        options = ["--config", "ui.ssh=%s %s" % (self.python, _SSH), "--config", "ui.timeout=30"]
+        hg = [self.python, self.hg]
+        if env is None and arguments[0] in _LOCAL and not any("extensions" in argument for argument in arguments):
+            if self._server is None:
+                self._server = CommandServer(hg, self.root, base)
+                weakref.finalize(self, self._server.close)
+            code, out, err = self._server.run([*options, *arguments])
+        else:
+            done = subprocess.run([*hg, *options, *arguments], cwd=self.root, env=base, capture_output=True, text=True)
+            code, out, err = done.returncode, done.stdout, done.stderr
+        if expect is not None and code != expect:
+            raise AssertionError("%r ended with %d:\n%s%s" % (arguments, code, out, err))
+        return out + err
 
     def url(self, instance, name="r"):
         return "ssh://x/" + instance.directory(name)
