@@ -4,9 +4,9 @@
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, ChildStdin, Command, Output, Stdio};
 
-use scenarios::{Client, Installation, Options, mercurials, wait_for};
+use scenarios::{Client, Installation, Options, Outcome, RegistryClient, mercurials, settings, wait_for};
 
 const GREETING: &str = "\
 A SSH connection has been successfully established.
@@ -91,11 +91,8 @@ fn everything_but_hg_serve_is_refused_with_its_text() {
     front.serves();
 }
 
-/// A push waits in a hook, a session waits for its client, and then their key is taken out.
-fn whose_key_is_taken_out_is_ended(front: &Front, hold: &Path, child: &Path) {
-    let Front { installation, client } = front;
-    client.init("late");
-    let before = installation.records();
+/// Begins a session whose hg has answered once, and which ends with its input.
+fn session(client: &Client) -> (Child, ChildStdin) {
     let mut waiting = client.ssh_with(&[]);
     waiting.arg("hg -R hello serve --stdio").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut waiting = waiting.spawn().unwrap();
@@ -103,12 +100,55 @@ fn whose_key_is_taken_out_is_ended(front: &Front, hold: &Path, child: &Path) {
     input.write_all(b"hello\n").unwrap();
     let mut output = BufReader::new(waiting.stdout.take().unwrap());
     assert_ne!(output.read_line(&mut String::new()).unwrap(), 0, "its hg has answered");
+    (waiting, input)
+}
+
+/// Begins a push of `late` that waits in a hook for as long as `hold` is there; answers it and its hg on the server.
+fn push_that_waits(client: &Client, hold: &Path, child: &Path) -> (Child, u32) {
     assert!(Command::new("mkfifo").arg(hold).status().unwrap().success());
     let push = client.start("late", &["push", &client.push_url("hello")]);
-    let pid: u32 = wait_for("the hook", || {
+    let pid = wait_for("the hook", || {
         let text = fs::read_to_string(child).map_err(|error| error.to_string())?;
         text.trim().parse().map_err(|error| format!("{text:?}: {error}"))
     });
+    fs::remove_file(child).unwrap();
+    (push, pid)
+}
+
+/// Lets the hook go on; answers what the person reads.
+fn pushed(push: Child, hold: &Path) -> Outcome {
+    fs::write(hold, "").unwrap();
+    fs::remove_file(hold).unwrap();
+    let Output { status, stdout, stderr } = push.wait_with_output().unwrap();
+    let [stdout, stderr] = [stdout, stderr].map(|text| String::from_utf8(text).unwrap());
+    Outcome { code: status.code(), stdout, stderr }
+}
+
+/// Changes settings while a push is between its lock and its record: what takes no right away is no matter to it.
+fn settings_change_while_a_push_waits(front: &Front, hold: &Path, child: &Path) {
+    let Front { installation, client } = front;
+    let registry = RegistryClient::new(installation);
+    client.commit("late", "file", "one more");
+    let (push, _pid) = push_that_waits(client, hold, child);
+    let mut others = settings(true);
+    others.write_groups = vec!["others".into()];
+    registry.put("hello", &others);
+    let said = pushed(push, hold).fails();
+    assert!(said.contains("remote: tester has no write access to hello\n"), "{said}");
+    registry.put("hello", &settings(true));
+    let (push, _pid) = push_that_waits(client, hold, child);
+    registry.put("hello", &protocol::RepositorySettings { description: "another".into(), ..settings(true) });
+    pushed(push, hold).ok();
+    client.is_on_every_mirror(installation, "hello", "late");
+}
+
+/// A push waits in a hook, a session waits for its client, and then their key is taken out.
+fn whose_key_is_taken_out_is_ended(front: &Front, hold: &Path, child: &Path) {
+    let Front { installation, client } = front;
+    client.init("late");
+    let before = installation.records();
+    let (mut waiting, _input) = session(client);
+    let (push, pid) = push_that_waits(client, hold, child);
     let keys = installation.data().join("secrets/users/authorized_keys");
     let all = fs::read_to_string(&keys).unwrap();
     fs::write(&keys, "").unwrap();
@@ -129,6 +169,20 @@ fn whose_key_is_taken_out_is_ended(front: &Front, hold: &Path, child: &Path) {
     front.serves();
     assert_eq!(installation.records(), before, "the push left something");
     client.hg("late", &["push", &client.push_url("hello")]).ok();
+}
+
+/// A session waits for its client, and then its repository is for others only.
+fn whose_repository_becomes_private_is_ended(front: &Front) {
+    let Front { installation, client } = front;
+    let (waiting, _input) = session(client);
+    let mut private = settings(true);
+    (private.read_groups, private.write_groups) = (vec!["others".into()], vec!["others".into()]);
+    RegistryClient::new(installation).put("hello", &private);
+    let said = waiting.wait_with_output().unwrap();
+    let why = "tester may not read this repository any more: the session is ended\n";
+    assert_eq!((said.status.code(), String::from_utf8(said.stderr).unwrap().as_str()), (Some(255), why));
+    let said = client.ssh(&["hg -R hello serve --stdio"]);
+    assert_eq!((said.code, said.stderr.as_str()), (Some(1), "requested repo hello does not exist\n"));
 }
 
 #[test]
@@ -162,6 +216,8 @@ fn nobody_else_gets_in() {
     }
     front.serves();
     whose_key_is_taken_out_is_ended(&front, &hold, &child);
+    settings_change_while_a_push_waits(&front, &hold, &child);
+    whose_repository_becomes_private_is_ended(&front);
 }
 
 /// Tells clients what a person sees of it who uses Mercurial.
