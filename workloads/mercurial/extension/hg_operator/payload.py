@@ -52,7 +52,7 @@ def _getpayload(original, proto):
         return original(proto)
     # Tells the client that it may begin.
     wireprotoserver._sshv1respondbytes(proto._fout, b"")
-    pieces = _pieces(proto._ui, proto._fin, session.largest_push)
+    pieces = _pieces(proto._ui, proto._fin, session.largest_push, kept=session.refusal is None)
     return pieces if session.refusal is None else _nothing_of(pieces)
 
 
@@ -63,7 +63,8 @@ def _nothing_of(pieces):
     yield _EMPTY.get(start, start)
 
 
-def _pieces(ui, source, most):
+def _pieces(ui, source, most, kept):
+    """`kept` is false of what is dropped as it comes: it takes no room."""
     if most is None:
         most = ui.configbytes(b"hg-operator", b"largest-push")
     seconds = ui.configint(b"hg-operator", b"progress-timeout")
@@ -81,7 +82,7 @@ def _pieces(ui, source, most):
             total += len(piece)
             if total > most:
                 raise SessionOver(b"the push is larger than this server takes (%s)" % util.bytecount(most))
-            if total - looked_at >= _LOOK_AT_VOLUME_EVERY_BYTES:
+            if kept and total - looked_at >= _LOOK_AT_VOLUME_EVERY_BYTES:
                 looked_at = total
                 _leave_room()
             yield piece

@@ -63,6 +63,7 @@ class Session:
 
     def ask(self, ui):
         """Before anything of a push is received: None, or why it is not taken."""
+        self.largest_push = None
         try:
             self.largest_push = self._gate.open()
         except gate.Refused as refusal:

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What one client may cost: nothing without the gate's word, and then not more than the bounds say."""
 
+import io
 import os
 import socket
 import unittest
+import unittest.mock
 
 from handmade import UI, Wire, bundle, changes, part
 from hg_operator import limits, payload
@@ -117,6 +119,16 @@ class Bounds(Case):
     def test_the_log_keeps_its_room(self):
         for size, free, enough in ((10**9, 10**7, False), (10**9, 10**8, True), (10**13, 2 * 10**9, True)):
             self.assertEqual(payload.leaves_room(size, free), enough, (size, free))
+
+    def test_a_refused_push_is_read_to_its_end_on_a_full_volume(self):
+        ui = UI.copy()
+        ui.setconfig(b"hg-operator", b"progress-timeout", b"60", b"test")
+        sent = b"%d\n%s0\n" % (2 * MEGABYTE, b"x" * 2 * MEGABYTE)
+        with unittest.mock.patch.object(payload, "leaves_room", return_value=False):
+            dropped = payload._pieces(ui, io.BufferedReader(io.BytesIO(sent)), 10 * MEGABYTE, kept=False)
+            self.assertEqual(sum(map(len, dropped)), 2 * MEGABYTE)
+            with self.assertRaisesRegex(payload.SessionOver, "nearly full"):
+                list(payload._pieces(ui, io.BufferedReader(io.BytesIO(sent)), 10 * MEGABYTE, kept=True))
 
     def test_an_answer_that_nobody_reads(self):
         ours, theirs = socket.socketpair()
