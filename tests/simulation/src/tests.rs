@@ -23,7 +23,7 @@ const OFTEN: [(&str, u64); 17] = [
     ("records acknowledged", 1),
     ("stale reads", 1),
     ("standbys in the set again", 8),
-    ("standbys left", 20),
+    ("standbys left", 40),
     ("standbys out of the set", 8),
 ];
 
