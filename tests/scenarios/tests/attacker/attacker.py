@@ -1,11 +1,12 @@
 """Honest clients beside an attacker: `attacker.py JSON` with `{"folder", "seed", "seconds", "ssh", "base", "http",
 "path", "own", "foreign", "writer", "supervisor"}`, where `writer` is the program of a writer, a python and its script.
 
-Says `{"rates": {attack: [pushes, reads, failed reads a second, megabytes of the largest process]}}`, first those of
-nobody's attack.
+Says `{"rates": {attack: [pushes, reads, failed reads a second, megabytes of the largest process, of the largest
+instance]}, "wrong": [answers that nobody should get]}`, first those of nobody's attack.
 """
 
 import http.client
+import itertools
 import json
 import os
 import random
@@ -22,6 +23,8 @@ LARGE_BYTES = 24 << 20
 QUIET_SECONDS = 1
 # A reader who takes what there is would measure how busy the machine is.
 PACE_SECONDS = 0.02
+# So many pages, then a clone of a repository that is small.
+PAGES = 10
 
 
 class Honest:
@@ -45,10 +48,12 @@ class Honest:
     def read(self):
         host = self.order["http"].split("//")[1].rstrip("/")
         pace = threading.Event()
+        pages = ["/%s/json-rev/tip" % self.order["path"]] * PAGES
+        paths = itertools.cycle([*pages, "/%s?cmd=changegroup&roots=%s" % (self.order["own"], "0" * 40)])
         while not pace.wait(PACE_SECONDS):
             try:
                 connection = http.client.HTTPConnection(host, timeout=20)
-                connection.request("GET", "/%s/json-rev/tip" % self.order["path"])
+                connection.request("GET", next(paths))
                 answer = connection.getresponse()
                 answer.read()
                 connection.close()
@@ -59,17 +64,17 @@ class Honest:
 
     def rates(self, seconds, supervisor):
         begun, before = time.monotonic(), (self.pushes, self.reads, self.failed)
-        largest, wait = 0, threading.Event()
+        largest, wait = [0, 0], threading.Event()
         while time.monotonic() < begun + seconds:
             wait.wait(0.25)
-            largest = max(largest, largest_megabytes(supervisor))
+            largest = map(max, largest, largest_megabytes(supervisor))
         took = time.monotonic() - begun
         after = (self.pushes, self.reads, self.failed)
-        return [round((new - old) / took, 2) for old, new in zip(before, after)] + [largest]
+        return [round((new - old) / took, 2) for old, new in zip(before, after)] + list(largest)
 
 
 def largest_megabytes(supervisor):
-    """Of all processes below it."""
+    """Of all processes below it, and of its own children only, the instances."""
     parents, sizes = {}, {}
     for word in filter(str.isdigit, os.listdir("/proc")):
         try:
@@ -81,14 +86,19 @@ def largest_megabytes(supervisor):
     below = {supervisor}
     for _depth in range(5):
         below |= {pid for pid, parent in parents.items() if parent in below}
-    return max((sizes.get(pid, 0) for pid in below), default=0)
+    instances = [pid for pid, parent in parents.items() if parent == supervisor]
+    return [max((sizes.get(pid, 0) for pid in pids), default=0) for pids in (below, instances)]
 
 
 def prepare(order):
-    """A description to backtrack on, and a file that is read slowly; answers the file's address."""
+    """A description to backtrack on, a small clone, and a file that is read slowly; answers the file's address."""
     folder = os.path.join(order["folder"], "prepared")
     hg = [*order["hg"], "--config", "ui.ssh=" + order["ssh"], "--config", "ui.username=a"]
     subprocess.run([*hg, "init", folder], check=True)
+    small = [*hg, "-R", folder, "commit", "-q", "-m", "small", "--config", "ui.allowemptycommit=yes"]
+    subprocess.run(small, check=True, cwd=folder)
+    own = "%s/%s" % (order["base"], order["own"])
+    subprocess.run([*hg, "-R", folder, "push", "-q", own], check=True, stderr=subprocess.DEVNULL)
     with open(os.path.join(folder, "large"), "wb") as file:
         file.write(random.Random(order["seed"]).randbytes(LARGE_BYTES))
     commit = [*hg, "--config", "ui.large-file-limit=0", "-R", folder, "commit", "-qA", "-m", "a" * 40 + "!"]
@@ -108,6 +118,7 @@ def main():
     honest.rates(QUIET_SECONDS, order["supervisor"])
     rates = {"nobody": honest.rates(order["seconds"], order["supervisor"])}
     attacks = [attack for attack in ATTACKS if order.get("only") in (None, attack.__name__)]
+    wrong = []
     for attack in attacks:
         target = Target(order)
         thread = threading.Thread(target=attack, args=(target,), daemon=True)
@@ -116,8 +127,9 @@ def main():
         rates[attack.__name__] = honest.rates(order["seconds"], order["supervisor"])
         target.stopped.set()
         thread.join()
+        wrong += target.wrong[:1]
         wait.wait(QUIET_SECONDS)
-    print(json.dumps({"rates": rates}), flush=True)
+    print(json.dumps({"rates": rates, "wrong": wrong}), flush=True)
     honest.writer.kill()
 
 

@@ -1,6 +1,7 @@
 """What an attacker does, one kind a function: each is called with a `Target` and runs until it is told to stop."""
 
 import http.client
+import itertools
 import os
 import socket
 import struct
@@ -29,13 +30,15 @@ class Target:
         self.path, self.own, self.foreign = order["path"], order["own"], order["foreign"]
         self.large = order["large"]
         self.stopped = threading.Event()
+        # Answers that nobody should get.
+        self.wrong = []
 
-    def connect(self, address, small=False):
+    def connect(self, address, small=False, source=ATTACKER):
         made = socket.socket()
         if small:
             made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         made.settimeout(5)
-        made.bind((ATTACKER, 0))
+        made.bind((source, 0))
         made.connect(address)
         return made
 
@@ -60,6 +63,14 @@ class Target:
         connection.request("GET", path)
         connection.getresponse().read()
         connection.close()
+
+    def refused(self, path, more=b""):
+        """Asks what can be read in two ways."""
+        with self.connect(self.http_address) as connection:
+            connection.sendall(b"GET %s HTTP/1.1\r\nHost: x\r\n%s\r\n" % (path.encode(), more))
+            status = connection.makefile("rb").readline()
+        if status and b" 400 " not in status and b" 503 " not in status:
+            self.wrong.append("%s %r: %r" % (path, more, status))
 
     def serve(self, path):
         command = [*self.ssh_command, *self.login, "hg -R %s serve --stdio" % path]
@@ -98,11 +109,11 @@ def slow_readers_of_files(target):
 
 
 def slow_readers_of_archives(target):
-    _read_slowly(target, "/%s/archive/tip.tar.gz" % target.own)
+    _read_slowly(target, "/%s/archive/%s.zip" % (target.path, target.large.split("/")[-2]))
 
 
 def slow_clones(target):
-    _read_slowly(target, "/%s?cmd=changegroup&roots=%s" % (target.own, "0" * 40))
+    _read_slowly(target, "/%s?cmd=changegroup&roots=%s" % (target.path, "0" * 40))
 
 
 def _read_slowly(target, path):
@@ -142,6 +153,21 @@ def endless_headers(target):
                 connection.sendall(b"X-A: %s\r\n" % (b"a" * 4000))
 
     target.many(200, work)
+
+
+def large_headers(target):
+    """Each nearly as long as one may be, and never ended; from several addresses."""
+    numbers = itertools.count()
+
+    def work():
+        source = "127.0.0.%d" % (2 + next(numbers) % 5)
+        with target.connect(target.http_address, source=source) as connection:
+            connection.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n")
+            for _number in range(60):
+                connection.sendall(b"X-A: %s\r\n" % (b"a" * 4000))
+            target.stopped.wait()
+
+    target.many(500, work)
 
 
 def endless_payload(target):
@@ -200,9 +226,14 @@ def _bomb(target, payload):
 
 
 def heavy_work_as_light(target):
-    paths = ["/%s?cmd=heads&cmd=stream_out" % target.path, "/%s/%%61rchive/tip.zip" % target.path]
-    target.many(8, lambda: [target.get(path) for path in paths])
+    def work():
+        target.get("/%s/%%61rchive/tip.zip" % target.path)
+        target.refused("/%s?cmd=heads&cmd=stream_out" % target.path)
+        target.refused("/%s?cmd=heads" % target.path, b"Host: y\r\n")
+
+    target.many(8, work)
 
 
 ATTACKS = [silent_connections, idle_logins, slow_readers_of_files, slow_readers_of_archives, slow_clones, backtracking,
-           dripping_bodies, endless_headers, endless_payload, revision_bomb, part_bomb, heavy_work_as_light]
+           dripping_bodies, endless_headers, large_headers, endless_payload, revision_bomb, part_bomb,
+           heavy_work_as_light]
