@@ -22,7 +22,7 @@ const KEPT: f64 = 0.5;
 /// In `make test` others take the processor meanwhile: an attack that works leaves nothing at all.
 const KEPT_UNDER_LOAD: f64 = 0.05;
 const MAX_CHILD_MEGABYTES: f64 = 1200.0;
-/// What requests' headers, bodies and answers have is bounded for all clients together.
+/// Headers, bodies and answers are bounded for all clients together.
 const MAX_INSTANCE_MEGABYTES: f64 = 400.0;
 
 #[derive(Debug, Deserialize)]
