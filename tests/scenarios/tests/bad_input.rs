@@ -105,17 +105,46 @@ fn a_data_directory_of_a_newer_version_is_left_alone() {
 
 /// No start goes better until somebody has changed it.
 #[test]
-fn a_hgrc_that_cannot_be_ends_the_start() {
-    let folder = tempfile::tempdir().unwrap();
-    let (data, file) = (folder.path().join("data"), folder.path().join("mine.yaml"));
-    std::fs::write(&file, quickstart()).unwrap();
-    std::fs::create_dir(&data).unwrap();
-    std::fs::write(data.join("hgrc"), "[extensions]\nlargefiles =\n").unwrap();
-    let said = all_in_one(&data, &file).stdin(Stdio::null()).output().unwrap();
-    let text = String::from_utf8(said.stderr).unwrap();
-    assert_eq!(said.status.code(), Some(78), "{text}");
-    let sentence = text.lines().last().unwrap();
-    assert!(sentence.starts_with("hgd: ") && sentence.contains("largefiles"), "{text}");
+fn a_file_of_a_person_that_cannot_be_ends_the_start() {
+    let file_of = |path: &str, text: &str| {
+        let (path, text) = (path.to_owned(), text.to_owned());
+        Box::new(move |data: &Path| {
+            let file = data.join(&path);
+            std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+            std::fs::write(file, &text).unwrap();
+        }) as Box<dyn Fn(&Path)>
+    };
+    let folder_at = |path: &str| {
+        let path = path.to_owned();
+        Box::new(move |data: &Path| std::fs::create_dir_all(data.join(&path)).unwrap()) as Box<dyn Fn(&Path)>
+    };
+    let passphrase = |data: &Path| {
+        let key = data.join("host-keys/ssh_host_ed25519_key");
+        std::fs::create_dir_all(key.parent().unwrap()).unwrap();
+        let mut command = Command::new("ssh-keygen");
+        command.args(["-q", "-t", "ed25519", "-N", "secret", "-f"]).arg(key);
+        assert!(command.status().unwrap().success());
+    };
+    let ed25519 = "host-keys/ssh_host_ed25519_key";
+    let (lines, key) = ("# nobody\nssh-ed25519 AAAAnonsense tester\n", "-----BEGIN NONSENSE-----\n");
+    for (mistake, words) in [
+        (file_of("hgrc", "[extensions]\nlargefiles =\n"), &["largefiles"][..]),
+        (file_of("secrets/developers/authorized_keys", lines), &["authorized_keys:2: "]),
+        (file_of(ed25519, key), &["ssh_host_ed25519_key is not an OpenSSH private key"]),
+        (folder_at(ed25519), &["ssh_host_ed25519_key cannot be used: Is a directory"]),
+        (Box::new(passphrase), &["ssh_host_ed25519_key is not ", "it has a passphrase"]),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let (data, file) = (folder.path().join("data"), folder.path().join("mine.yaml"));
+        std::fs::write(&file, quickstart()).unwrap();
+        std::fs::create_dir(&data).unwrap();
+        mistake(&data);
+        let said = all_in_one(&data, &file).stdin(Stdio::null()).output().unwrap();
+        let text = String::from_utf8(said.stderr).unwrap();
+        assert_eq!(said.status.code(), Some(78), "{text}");
+        let sentence = text.lines().last().unwrap();
+        assert!(sentence.starts_with("hgd: ") && words.iter().all(|words| sentence.contains(words)), "{text}");
+    }
 }
 
 #[test]

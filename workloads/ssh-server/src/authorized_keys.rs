@@ -55,6 +55,16 @@ pub enum KeysError {
     Line { path: PathBuf, line: usize, reason: String },
 }
 
+impl KeysError {
+    /// Answers whether another reading fares no better until somebody has changed the file.
+    pub fn is_of_configuration(&self) -> bool {
+        match self {
+            KeysError::Io { source, .. } => crate::is_lasting(source),
+            KeysError::Long { .. } | KeysError::Line { .. } => true,
+        }
+    }
+}
+
 impl AuthorizedKeys {
     /// Reads the file; [`crate::serve`] reads it again whenever it changes.
     pub fn open(path: &Path, groups: Groups) -> Result<Arc<AuthorizedKeys>, KeysError> {
@@ -89,8 +99,8 @@ impl AuthorizedKeys {
         }
     }
 
-    /// Takes a changed file over; one with a mistake is logged once and leaves everything as it was.
-    fn look(&self) {
+    /// Takes a changed file over; one with a mistake is logged once and leaves everything as it was. Blocks.
+    pub fn look(&self) {
         let known = *self.stamp.read().unwrap_or_else(PoisonError::into_inner);
         let seen = match Stamp::of(&self.path) {
             Ok(stamp) if stamp == known => return,

@@ -24,6 +24,17 @@ pub enum HostKeysError {
     Generate(String),
 }
 
+impl HostKeysError {
+    /// Answers whether another start fares no better until somebody has changed the file.
+    pub fn is_of_configuration(&self) -> bool {
+        match self {
+            HostKeysError::Io { source, .. } => crate::is_lasting(source),
+            HostKeysError::Damaged { .. } => true,
+            HostKeysError::Generate(_) => false,
+        }
+    }
+}
+
 #[derive(Clone, Copy)]
 enum Kind {
     Ed25519,

@@ -31,3 +31,15 @@ pub use host_keys::{
 pub use limits::Limits;
 pub use metrics::Metrics;
 pub use serve::{Options, serve};
+
+/// Answers whether a file that could not be read for this reason stays so until somebody has changed something: a full
+/// disk or a device that fails may be well at the next start.
+fn is_lasting(error: &std::io::Error) -> bool {
+    use std::io::ErrorKind::{
+        InvalidData, IsADirectory, NotADirectory, NotFound, PermissionDenied, ReadOnlyFilesystem,
+    };
+    matches!(
+        error.kind(),
+        InvalidData | IsADirectory | NotADirectory | NotFound | PermissionDenied | ReadOnlyFilesystem
+    )
+}

@@ -3,14 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use config::SshRole;
 use follower::{LaneTable, Unsynced};
 use futures::FutureExt;
 use mercurial::{LanePool, Mercurial, Operation, Request, ServeRequest};
 use protocol::{CreationId, Offset, Repository, RepositorySettings};
 use push_gate::{Ledger, Sessions};
 use ssh_server::{
-    Account, AuthorizedKeys, Directory, Ended, Hg, Identity, Limits, Metrics, Open, OpenRefused, OpenRequest, access,
-    load_or_generate,
+    Account, AuthorizedKeys, Directory, Ended, Hg, HostKeys, Identity, Limits, Metrics, Open, OpenRefused,
+    OpenRequest, access, load_or_generate,
 };
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -34,18 +35,37 @@ pub(super) struct Opener {
     pub repositories: std::path::PathBuf,
 }
 
+/// Keys of the users and of the server, as they were when this instance started: a mistake that is made in a file
+/// later does not hinder a promotion.
+pub(super) struct Keys {
+    users: Arc<AuthorizedKeys>,
+    host: HostKeys,
+}
+
+impl Keys {
+    pub fn open(role: &SshRole) -> Result<Keys, SshError> {
+        let users = AuthorizedKeys::open(&role.directory.authorized_keys_file, role.directory.groups.clone())?;
+        Ok(Keys { users, host: load_or_generate(&role.host_keys_directory)? })
+    }
+
+    /// Answers the users of now: what was changed while this instance stood by counts from the first login.
+    async fn users(&self) -> Arc<AuthorizedKeys> {
+        let users = self.users.clone();
+        let looked = tokio::task::spawn_blocking(move || users.look()).await;
+        if let Err(error) = looked {
+            tracing::error!(%error, "the look at the authorized keys ended abnormally");
+        }
+        self.users.clone()
+    }
+}
+
 /// Listens; the task it answers ends after `stop`, when the last command has drained.
 pub async fn start(base: &Base, opener: Arc<Opener>, stop: CancellationToken) -> Result<JoinHandle<()>, SshError> {
-    let failed = |error: &dyn std::fmt::Display| SshError::Front(error.to_string());
-    let keys = &base.role.directory;
-    let directory =
-        AuthorizedKeys::open(&keys.authorized_keys_file, keys.groups.clone()).map_err(|error| failed(&error))?;
-    let host_keys = load_or_generate(&base.role.host_keys_directory).map_err(|error| failed(&error))?;
     let metrics = Metrics::new()?;
     metrics.register(&base.probes.metrics)?;
     let options = ssh_server::Options {
-        host_keys,
-        directory: Directory::AuthorizedKeys(directory),
+        host_keys: base.keys.host.clone(),
+        directory: Directory::AuthorizedKeys(base.keys.users().await),
         limits: Limits::default(),
         metrics,
         behind_balancer: base.role.behind_balancer,

@@ -86,8 +86,10 @@ pub enum SshError {
     Io(#[from] std::io::Error),
     #[error("metrics cannot be made: {0}")]
     Metrics(#[from] prometheus::Error),
-    #[error("the SSH front cannot start: {0}")]
-    Front(String),
+    #[error(transparent)]
+    Users(#[from] ssh_server::KeysError),
+    #[error(transparent)]
+    HostKeys(#[from] ssh_server::HostKeysError),
     #[error(transparent)]
     Trim(#[from] trim::TrimError),
     #[error(transparent)]
@@ -105,6 +107,8 @@ impl process::Fault for SshError {
         match self {
             SshError::Config(_) => true,
             SshError::Local(error) => error.is_of_configuration(),
+            SshError::Users(error) => error.is_of_configuration(),
+            SshError::HostKeys(error) => error.is_of_configuration(),
             _ => false,
         }
     }
@@ -126,6 +130,7 @@ pub(crate) struct Base {
     local: Local,
     client: Client,
     probes: Probes,
+    keys: front::Keys,
     own: Arc<Own>,
     /// Where all instances have one volume.
     tenure: Option<Tenure>,
@@ -204,6 +209,7 @@ async fn open(
     tenure: Option<Tenure>,
     probes: Probes,
 ) -> Result<Base, SshError> {
+    let keys = front::Keys::open(&role)?;
     let open = |name: LogName| {
         let options = log::Options {
             directory: role.data_directory.join("log").join(name.directory()),
@@ -254,7 +260,7 @@ async fn open(
     tokio::spawn(writable::prove(local.mercurial().clone(), own.clone()));
     tokio::spawn(sweep::run(replication.clone(), blobs.clone()));
     let (master, reign) = (watch::Sender::new(None), watch::Sender::new(metrics::Reign::Standby));
-    Ok(Base { role, replication, publication, blobs, local, client, probes, own, tenure, master, reign })
+    Ok(Base { role, replication, publication, blobs, local, client, probes, keys, own, tenure, master, reign })
 }
 
 /// Routes the admin port: what every SSH instance answers, and while there is a reign, what a master does.
