@@ -30,7 +30,7 @@ impl World {
         let ssh = &self.ssh[index];
         let Some(reign) = ssh.up.as_ref().and_then(|up| up.reign.as_ref()) else { return false };
         LogName::ALL.into_iter().all(|log| {
-            let newest = ssh.disks[log as usize].get(reign.fed[log as usize]);
+            let newest = ssh.disks[log].get(reign.fed[log]);
             newest.is_some_and(|entry| entry.generation == reign.generation)
         })
     }

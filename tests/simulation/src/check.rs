@@ -11,7 +11,7 @@ impl World {
     pub fn check_holds_all(&mut self, index: usize) {
         for log in LogName::ALL {
             for offset in (1..=self.truth.end(log).0).map(Offset) {
-                let here = self.ssh[index].disks[log as usize].get(offset);
+                let here = self.ssh[index].disks[log].get(offset);
                 if here.is_none_or(|entry| !self.truth.agrees(log, entry)) {
                     let acknowledged = log == LogName::Replication && self.acknowledged.contains_key(&offset);
                     let what = if acknowledged { "acknowledged" } else { "committed" };
@@ -23,9 +23,9 @@ impl World {
     }
 
     pub fn holds_all(&self, index: usize, log: LogName) -> bool {
-        (1..=self.truth.end(log).0).map(Offset).all(|offset| {
-            self.ssh[index].disks[log as usize].get(offset).is_some_and(|entry| self.truth.agrees(log, entry))
-        })
+        (1..=self.truth.end(log).0)
+            .map(Offset)
+            .all(|offset| self.ssh[index].disks[log].get(offset).is_some_and(|entry| self.truth.agrees(log, entry)))
     }
 
     /// Repositories hold what the log says, in its order.

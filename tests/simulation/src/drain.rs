@@ -78,7 +78,7 @@ impl World {
         let Some((up, reign)) = up.and_then(|up| Some((up, up.reign.as_ref()?))) else {
             return format!("nobody leads with all standbys: {:?}", self.register.state());
         };
-        if up.logs[0].view().generations.end() != end || reign.aggregator.published_through() != end {
+        if up.logs.replication.view().generations.end() != end || reign.aggregator.published_through() != end {
             return format!("published through {} of {end}", reign.aggregator.published_through());
         }
         for (index, ssh) in self.ssh.iter().enumerate() {
@@ -108,7 +108,7 @@ impl World {
         for log in LogName::ALL {
             for offset in (1..=self.truth.end(log).0).map(Offset) {
                 for index in 0..self.ssh.len() {
-                    let here = self.ssh[index].disks[log as usize].get(offset);
+                    let here = self.ssh[index].disks[log].get(offset);
                     if here.is_none_or(|entry| !self.truth.agrees(log, entry)) {
                         return self.broken(format!("ssh-{index} lacks {log:?} {offset} at the end"));
                     }

@@ -1,6 +1,5 @@
 //! Faults: what goes wrong.
 
-use protocol::LogName;
 use protocol::stream::FromFollower;
 
 use crate::Bug;
@@ -96,7 +95,7 @@ impl World {
         self.cut_followers_of(index);
         let ssh = &mut self.ssh[index];
         if power {
-            ssh.disks.iter_mut().for_each(|disk| disk.lose_power(&mut self.chance));
+            ssh.disks.as_mut().map(|disk| disk.lose_power(&mut self.chance));
             ssh.store.lose_power(&mut self.chance);
         }
     }
@@ -170,7 +169,7 @@ impl World {
     pub fn restart_with_a_shorter_log(&mut self, index: usize) {
         debug_assert_eq!(self.bug, Some(Bug::ReuseOffset));
         self.crash_ssh(index, false);
-        self.ssh[index].disks[LogName::Replication as usize].forget_last();
+        self.ssh[index].disks.replication.forget_last();
         self.restart_all();
     }
 }

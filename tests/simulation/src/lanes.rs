@@ -59,7 +59,7 @@ impl World {
         let committed = up.committed(LogName::Replication);
         while up.work.lanes.received() < committed && up.work.lanes.room() {
             let offset = up.work.lanes.received().next();
-            let Some(Ok(record)) = ssh.disks[0].get(offset).map(protocol::Entry::record) else { return };
+            let Some(Ok(record)) = ssh.disks.replication.get(offset).map(protocol::Entry::record) else { return };
             if up.work.lanes.committed(offset, &record).is_err() {
                 return self.broken(format!("ssh-{index}: record {offset} is out of order"));
             }
@@ -96,7 +96,7 @@ impl World {
         let mut through = after;
         while through < received && records.len() < PART {
             through = through.next();
-            let Some(Ok(record)) = ssh.disks[0].get(through).map(protocol::Entry::record) else { return };
+            let Some(Ok(record)) = ssh.disks.replication.get(through).map(protocol::Entry::record) else { return };
             if record.repository(through) == Some(action.repository) {
                 records.push((through, record));
             }

@@ -1,7 +1,7 @@
 //! Connections between followers and masters.
 
 use protocol::stream::{FromFollower, FromMaster};
-use protocol::{Entry, Generation, LogName, Offset};
+use protocol::{Entry, Generation, LogName, Offset, PerLog};
 
 use log::core::{Cut, Event};
 
@@ -54,19 +54,19 @@ impl World {
             return;
         }
         let (Some(theirs), Some(ours)) = (&self.ssh[master].up, &self.ssh[index].up) else { return };
-        let mut wire = Wire::new(master, generation, [Offset(1); 2]);
+        let mut wire = Wire::new(master, generation, PerLog::of(|_| Offset(1)));
         if ours.leaving {
             wire.up.push_back(FromFollower::Leaving);
         }
         for log in LogName::ALL {
-            let (of_master, of_standby) = (theirs.logs[log as usize].view(), ours.logs[log as usize].view());
-            wire.next[log as usize] = of_standby.generations.end().next();
-            wire.truncate[log as usize] =
+            let (of_master, of_standby) = (theirs.logs[log].view(), ours.logs[log].view());
+            wire.next[log] = of_standby.generations.end().next();
+            wire.truncate[log] =
                 of_master.generations.fork(of_standby.generations.end().next(), of_standby.generations.last());
         }
         note!(self, "ssh-{index} follows ssh-{master}, next {:?}, truncate {:?}", wire.next, wire.truncate);
         let forks = wire.truncate;
-        if forks != [None, None] {
+        if forks != PerLog::default() {
             self.happened("logs forked");
         }
         self.raise_seal(index, generation);
@@ -76,7 +76,7 @@ impl World {
         up.handle(LogName::Replication, Event::Follow);
         up.handle(LogName::Publication, Event::Follow);
         for log in LogName::ALL {
-            if let Some(from) = forks[log as usize] {
+            if let Some(from) = forks[log] {
                 let ticket = up.ticket(log, Meant::Fork);
                 up.handle(log, Event::Truncate { ticket, from, cut: Cut::Uncommitted });
             } else {
@@ -96,12 +96,10 @@ impl World {
         }
         self.ssh[index].heard = Some((wire.generation, self.clock(Node::Ssh(index))));
         let master = &self.ssh[wire.master];
-        if let Some(up) = master.up.as_ref().filter(|_| wire.truncate == [None, None]) {
+        if let Some(up) = master.up.as_ref().filter(|_| wire.truncate == PerLog::default()) {
             for log in LogName::ALL {
-                let view = up.logs[log as usize].view();
-                send(&mut wire, log, view.generations.end(), view.committed, |offset| {
-                    master.disks[log as usize].get(offset)
-                });
+                let view = up.logs[log].view();
+                send(&mut wire, log, view.generations.end(), view.committed, |offset| master.disks[log].get(offset));
             }
         }
         self.ssh[index].wire = Some(wire);
@@ -110,7 +108,7 @@ impl World {
     pub fn deliver_to_standby(&mut self, index: usize, log: LogName) {
         let ssh = &mut self.ssh[index];
         let (Some(up), Some(wire)) = (&mut ssh.up, &mut ssh.wire) else { return };
-        let event = match wire.down[log as usize].pop_front() {
+        let event = match wire.down[log].pop_front() {
             Some(FromMaster::Entry { entry, .. }) => {
                 Event::Store { ticket: up.ticket(log, Meant::Store), entries: vec![entry] }
             }
@@ -159,7 +157,7 @@ impl World {
         let welcome = up.committed(LogName::Publication).max(reign.aggregator.welcome());
         let Some(mirror) = &mut self.mirrors[index].up else { return };
         let checkpoint = mirror.work.lanes.publication_through();
-        let next = [mirror.work.lanes.received().next(), checkpoint.next()];
+        let next = PerLog::new(mirror.work.lanes.received().next(), checkpoint.next());
         // What it has seen committed, a master of today has too.
         if welcome < checkpoint || generation == Generation(0) {
             return;
@@ -181,7 +179,7 @@ impl World {
         if let Some(up) = master.up.as_ref().filter(|_| !self.is_paused(Node::Ssh(wire.master))) {
             for log in LogName::ALL {
                 let committed = up.committed(log);
-                send(&mut wire, log, committed, Offset::ZERO, |offset| master.disks[log as usize].get(offset));
+                send(&mut wire, log, committed, Offset::ZERO, |offset| master.disks[log].get(offset));
             }
         }
         self.mirrors[index].wire = Some(wire);
@@ -193,7 +191,7 @@ impl World {
         if log == LogName::Replication && !up.work.lanes.room() {
             return;
         }
-        let Some(FromMaster::Entry { entry, .. }) = wire.down[log as usize].pop_front() else { return };
+        let Some(FromMaster::Entry { entry, .. }) = wire.down[log].pop_front() else { return };
         if !self.truth.agrees(log, &entry) {
             return self.broken(format!("mirror-{index} received {log:?} {}, which is not committed", entry.offset));
         }
@@ -241,13 +239,13 @@ fn send<'a>(
     committed: Offset,
     entry: impl Fn(Offset) -> Option<&'a Entry>,
 ) {
-    while wire.next[log as usize] <= through && wire.has_room(log) {
-        let Some(entry) = entry(wire.next[log as usize]).cloned() else { return };
-        wire.next[log as usize] = entry.offset.next();
+    while wire.next[log] <= through && wire.has_room(log) {
+        let Some(entry) = entry(wire.next[log]).cloned() else { return };
+        wire.next[log] = entry.offset.next();
         wire.send(log, FromMaster::Entry { log, entry });
     }
-    if committed > wire.announced[log as usize] && wire.has_room(log) {
-        wire.announced[log as usize] = committed;
+    if committed > wire.announced[log] && wire.has_room(log) {
+        wire.announced[log] = committed;
         wire.send(log, FromMaster::Committed { log, through: committed });
     }
 }

@@ -127,7 +127,7 @@ impl World {
         let ssh = &self.ssh[index];
         let up = ssh.up.as_ref()?;
         let end = |log: LogName| {
-            let view = up.logs[log as usize].view();
+            let view = up.logs[log].view();
             LogEnd { generation: view.generations.last(), offset: view.generations.end() }
         };
         let reign = up.reign.as_ref().map(|reign| reign.generation);

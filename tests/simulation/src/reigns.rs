@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use failover::keeper::{MasterView, Members, Outcome, Standby, Step};
 use failover::{Keeper, requirement};
 use log::core::Event;
-use protocol::{Generation, LogName, Offset};
+use protocol::{Generation, LogName, Offset, PerLog};
 use register::{State, Version, Versioned};
 
 use crate::Bug;
@@ -41,7 +41,7 @@ impl World {
         self.raise_seal(index, generation);
         let ssh = &mut self.ssh[index];
         let Some(up) = &mut ssh.up else { return };
-        let ends = up.logs.each_ref().map(|log| log.view().generations.end());
+        let ends = up.logs.as_ref().map(|log| log.view().generations.end());
         let keeper = Keeper::new(ssh.name.clone(), opened, false);
         let in_sync = match self.bug {
             Some(Bug::CommitAloneAfterPromotion) => BTreeSet::new(),
@@ -92,13 +92,13 @@ impl World {
     fn seen(&self, index: usize) -> Option<MasterView> {
         let up = self.ssh[index].up.as_ref()?;
         let reign = up.reign.as_ref()?;
-        let views = up.logs.each_ref().map(log::core::Core::view);
-        let ends = views.each_ref().map(|view| view.generations.end());
+        let views = up.logs.as_ref().map(log::core::Core::view);
+        let ends = views.as_ref().map(|view| view.generations.end());
         let begun = match self.bug {
-            Some(Bug::ForgetWhatTheReignBeganWith) => [Offset::ZERO; 2],
+            Some(Bug::ForgetWhatTheReignBeganWith) => PerLog::default(),
             _ => reign.begun,
         };
-        let committed = views.each_ref().map(|view| view.committed);
+        let committed = views.as_ref().map(|view| view.committed);
         Some(MasterView::new(reign.standbys.clone(), ends, committed, begun))
     }
 
@@ -142,7 +142,7 @@ impl World {
             let ticket = up.ticket(log, Meant::Nothing);
             up.handle(log, Event::InSync { ticket, generation, in_sync: in_sync.clone() });
             for Standby { disk, stored, .. } in standbys.values().filter(|standby| in_sync.contains(&standby.disk)) {
-                let (member, through) = (disk.clone(), stored[log as usize]);
+                let (member, through) = (disk.clone(), stored[log]);
                 up.handle(log, Event::Acknowledged { generation, member, through });
             }
         }
@@ -154,7 +154,7 @@ impl World {
         let (name, disk) = (self.ssh[standby].name.clone(), self.ssh[standby].disk.clone());
         let Some(up) = &mut self.ssh[master].up else { return };
         let Some(reign) = &mut up.reign else { return };
-        reign.noted(&name, &disk).stored[log as usize] = through;
+        reign.noted(&name, &disk).stored[log] = through;
         let generation = reign.generation;
         if requirement::counts(reign.keeper.required(), &name, &disk) || self.bug == Some(Bug::ShrinkAfterCommit) {
             up.handle(log, Event::Acknowledged { generation, member: disk, through });
@@ -181,7 +181,7 @@ impl World {
     /// Only then it has followers: before `Lead` is answered a cut of its own may still be under way, and what it
     /// sends would be gone the next moment.
     pub fn leads(&self, index: usize, generation: Generation) -> bool {
-        let leading = |up: &crate::ssh::Up| up.logs.iter().all(|log| log.view().leading == Some(generation));
+        let leading = |up: &crate::ssh::Up| up.logs.as_ref().all(|log| log.view().leading == Some(generation));
         self.ssh[index].up.as_ref().is_some_and(leading)
     }
 

@@ -9,7 +9,7 @@ use follower::lanes::{Checkpoint, Lanes, Mode, Options, Origin};
 use log::core::{Command, Core, Event, Ticket};
 use log::{AppendError, WriteFailure};
 use protocol::stream::FromFollower;
-use protocol::{DiskId, Entry, Generation, InstanceName, LogName, Offset, Registry};
+use protocol::{DiskId, Entry, Generation, InstanceName, LogName, Offset, PerLog, Registry};
 
 use crate::Bug;
 use crate::disk::LogDisk;
@@ -23,7 +23,7 @@ use crate::world::{World, note};
 pub struct Ssh {
     pub name: InstanceName,
     pub disk: DiskId,
-    pub disks: [LogDisk; 2],
+    pub disks: PerLog<LogDisk>,
     pub store: Store,
     pub checkpoint: Checkpoint,
     /// Follows no master of an older generation.
@@ -51,13 +51,13 @@ pub enum Meant {
 
 /// Up: what a running instance has in memory.
 pub struct Up {
-    pub logs: [Core; 2],
-    doing: [Option<Command>; 2],
-    meant: [BTreeMap<Ticket, Meant>; 2],
+    pub logs: PerLog<Core>,
+    doing: PerLog<Option<Command>>,
+    meant: PerLog<BTreeMap<Ticket, Meant>>,
     last_ticket: u64,
     pub work: Work,
     /// How much of each log was compared with what the others have.
-    seen: [Offset; 2],
+    seen: PerLog<Offset>,
     pub reign: Option<Reign>,
     /// Records in the log whose clients wait for the commit.
     pub clients: Vec<Offset>,
@@ -70,16 +70,16 @@ pub struct Reign {
     pub generation: Generation,
     pub keeper: failover::Keeper,
     /// Last record of each log when it began: some were committed by others.
-    pub begun: [Offset; 2],
+    pub begun: PerLog<Offset>,
     /// Standbys, and what they have said on the connections that they have.
     pub standbys: Standbys,
     pub aggregator: aggregator::Core,
     pub registry: Registry,
-    pub fed: [Offset; 2],
+    pub fed: PerLog<Offset>,
 }
 
 impl Reign {
-    pub fn new(generation: Generation, keeper: failover::Keeper, begun: [Offset; 2], now: Duration) -> Reign {
+    pub fn new(generation: Generation, keeper: failover::Keeper, begun: PerLog<Offset>, now: Duration) -> Reign {
         Reign {
             generation,
             keeper,
@@ -87,13 +87,13 @@ impl Reign {
             standbys: Standbys::new(),
             aggregator: aggregator::Core::new(crate::aggregating::options(), Offset::ZERO, Offset::ZERO, now),
             registry: Registry::default(),
-            fed: [Offset::ZERO; 2],
+            fed: PerLog::default(),
         }
     }
 
     /// Notes what a standby has said with that disk.
     pub fn noted(&mut self, name: &InstanceName, disk: &DiskId) -> &mut Standby {
-        let new = || Standby { disk: disk.clone(), stored: [Offset::ZERO; 2], leaving: false };
+        let new = || Standby { disk: disk.clone(), stored: PerLog::default(), leaving: false };
         let noted = self.standbys.entry(name.clone()).or_insert_with(new);
         if noted.disk != *disk {
             *noted = new();
@@ -105,34 +105,34 @@ impl Reign {
 impl Up {
     pub fn ticket(&mut self, log: LogName, meant: Meant) -> Ticket {
         self.last_ticket += 1;
-        self.meant[log as usize].insert(Ticket(self.last_ticket), meant);
+        self.meant[log].insert(Ticket(self.last_ticket), meant);
         Ticket(self.last_ticket)
     }
 
     pub fn handle(&mut self, log: LogName, event: Event) {
-        self.logs[log as usize].handle(event);
+        self.logs[log].handle(event);
     }
 
     /// Something is on its way to the disk.
     pub fn writes(&self) -> bool {
-        self.doing.iter().any(Option::is_some)
+        !self.doing.as_ref().all(Option::is_none)
     }
 
     pub fn committed(&self, log: LogName) -> Offset {
-        self.logs[log as usize].view().committed
+        self.logs[log].view().committed
     }
 }
 
-pub fn start(name: &InstanceName, disks: &mut [LogDisk; 2], checkpoint: Checkpoint) -> Up {
+pub fn start(name: &InstanceName, disks: &mut PerLog<LogDisk>, checkpoint: Checkpoint) -> Up {
     let options = crate::lanes::options(Options::new(Mode::Direct, name.clone()));
-    let logs = disks.each_mut().map(|disk| Core::new(disk.open()));
+    let logs = disks.as_mut().map(|disk| Core::new(disk.open()));
     Up {
         logs,
-        doing: [None, None],
-        meant: [BTreeMap::new(), BTreeMap::new()],
+        doing: PerLog::default(),
+        meant: PerLog::default(),
         last_ticket: 0,
         work: Work::new(Lanes::new(options, checkpoint, Origin::Checkpoint)),
-        seen: [Offset::ZERO; 2],
+        seen: PerLog::default(),
         reign: None,
         clients: Vec::new(),
         leaving: false,
@@ -142,7 +142,7 @@ pub fn start(name: &InstanceName, disks: &mut [LogDisk; 2], checkpoint: Checkpoi
 impl Ssh {
     pub fn new(index: usize, clock: Clock) -> Ssh {
         let name: InstanceName = format!("ssh-{index}").try_into().unwrap_or_else(|_| unreachable!("a fit name"));
-        let mut disks = [LogDisk::default(), LogDisk::default()];
+        let mut disks = PerLog::default();
         let up = start(&name, &mut disks, Checkpoint::default());
         let disk = disk_id(&name, 0);
         Ssh {
@@ -188,8 +188,8 @@ impl World {
         }
         let ssh = &mut self.ssh[index];
         let Some(up) = &mut ssh.up else { return };
-        let disk = &mut ssh.disks[log as usize];
-        let Some(command) = up.doing[log as usize].take() else { return };
+        let disk = &mut ssh.disks[log];
+        let Some(command) = up.doing[log].take() else { return };
         let event = match command {
             Command::Write { .. } if full => Event::Written(Err(WriteFailure::Full("simulated".into()))),
             Command::Write { entries, .. } => {
@@ -219,20 +219,20 @@ impl World {
         for log in LogName::ALL {
             loop {
                 let Some(up) = &mut self.ssh[index].up else { return };
-                if up.doing[log as usize].is_some() {
+                if up.doing[log].is_some() {
                     break;
                 }
-                match up.logs[log as usize].poll() {
+                match up.logs[log].poll() {
                     None => break,
                     Some(Command::Answered { ticket, outcome }) => {
-                        let Some(meant) = up.meant[log as usize].remove(&ticket) else { continue };
+                        let Some(meant) = up.meant[log].remove(&ticket) else { continue };
                         self.answered(index, log, meant, outcome.is_ok());
                     }
                     Some(Command::Appended { ticket, outcome }) => {
-                        let Some(meant) = up.meant[log as usize].remove(&ticket) else { continue };
+                        let Some(meant) = up.meant[log].remove(&ticket) else { continue };
                         self.appended(index, meant, outcome);
                     }
-                    Some(command) => up.doing[log as usize] = Some(command),
+                    Some(command) => up.doing[log] = Some(command),
                 }
             }
             self.observe_committed(index, log);
@@ -248,7 +248,7 @@ impl World {
                 up.handle(log, Event::Sync { ticket });
             }
             Meant::Sync if well => {
-                let through = up.logs[log as usize].view().durable;
+                let through = up.logs[log].view().durable;
                 if let Some(wire) = &mut self.ssh[index].wire {
                     wire.up.push_back(FromFollower::Stored { log, through });
                 }
@@ -280,12 +280,12 @@ impl World {
         let ssh = &mut self.ssh[index];
         let Some(up) = &mut ssh.up else { return };
         let committed = up.committed(log);
-        let before = up.seen[log as usize];
+        let before = up.seen[log];
         let mut result = Ok(());
-        while up.seen[log as usize] < committed && result.is_ok() {
-            up.seen[log as usize] = up.seen[log as usize].next();
-            let offset = up.seen[log as usize];
-            result = match ssh.disks[log as usize].get(offset) {
+        while up.seen[log] < committed && result.is_ok() {
+            up.seen[log] = up.seen[log].next();
+            let offset = up.seen[log];
+            result = match ssh.disks[log].get(offset) {
                 Some(entry) => self.truth.commit(log, entry),
                 None => Err(format!("ssh-{index} committed {log:?} {offset}, which it does not have")),
             };
@@ -304,7 +304,7 @@ impl World {
         up.clients = waiting;
         let done: Vec<Offset> = done;
         for offset in done {
-            let disk = &self.ssh[index].disks[LogName::Replication as usize];
+            let disk = &self.ssh[index].disks.replication;
             let Some(Entry { bytes, .. }) = disk.get(offset).cloned() else { continue };
             self.happened("records acknowledged");
             self.acknowledged.insert(offset, bytes);
@@ -317,13 +317,13 @@ impl World {
         let now = self.now;
         let ssh = &mut self.ssh[index];
         let Some(up) = &mut ssh.up else { return };
-        let committed = LogName::ALL.map(|log| up.committed(log));
+        let committed = PerLog::of(|log| up.committed(log));
         let Some(reign) = &mut up.reign else { return };
         for log in LogName::ALL {
-            while reign.fed[log as usize] < committed[log as usize] {
-                let offset = reign.fed[log as usize].next();
-                reign.fed[log as usize] = offset;
-                let Some(entry) = ssh.disks[log as usize].get(offset) else { return };
+            while reign.fed[log] < committed[log] {
+                let offset = reign.fed[log].next();
+                reign.fed[log] = offset;
+                let Some(entry) = ssh.disks[log].get(offset) else { return };
                 let Ok(record) = entry.record() else { return };
                 match log {
                     LogName::Replication => {

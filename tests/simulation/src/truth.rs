@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use aggregator::Committed;
 use follower::lanes::LaneFacts;
-use protocol::{CreationId, Entry, LogName, Offset, Record, Registry};
+use protocol::{CreationId, Entry, LogName, Offset, PerLog, Record, Registry};
 
 use crate::store::pushed_at;
 
@@ -21,7 +21,7 @@ pub enum Kind {
 
 #[derive(Default)]
 pub struct Truth {
-    logs: [Vec<Entry>; 2],
+    logs: PerLog<Vec<Entry>>,
     pub registry: Registry,
     /// The records of each repository, in order, and whether mirrors have to do with them.
     pub lanes: BTreeMap<CreationId, Vec<(Offset, Kind, bool)>>,
@@ -31,11 +31,11 @@ pub struct Truth {
 
 impl Truth {
     pub fn end(&self, log: LogName) -> Offset {
-        Offset(self.logs[log as usize].len() as u64)
+        Offset(self.logs[log].len() as u64)
     }
 
     pub fn get(&self, log: LogName, offset: Offset) -> Option<&Entry> {
-        self.logs[log as usize].get(usize::try_from(offset.0).ok()?.checked_sub(1)?)
+        self.logs[log].get(usize::try_from(offset.0).ok()?.checked_sub(1)?)
     }
 
     pub fn agrees(&self, log: LogName, entry: &Entry) -> bool {
@@ -56,7 +56,7 @@ impl Truth {
                 }
             };
         }
-        self.logs[log as usize].push(entry.clone());
+        self.logs[log].push(entry.clone());
         let record = entry.record().map_err(|error| error.to_string())?;
         match log {
             LogName::Replication => self.fold(entry.offset, &record),

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use protocol::stream::{FromFollower, FromMaster};
-use protocol::{Generation, LogName, Offset};
+use protocol::{Generation, LogName, Offset, PerLog};
 
 /// Messages under way before the sender waits.
 pub const WINDOW: usize = 6;
@@ -12,33 +12,33 @@ pub struct Wire {
     pub master: usize,
     pub generation: Generation,
     /// To the follower, each log for itself: backpressure on one does not stop the other.
-    pub down: [VecDeque<FromMaster>; 2],
+    pub down: PerLog<VecDeque<FromMaster>>,
     pub up: VecDeque<FromFollower>,
     /// The next entry to send.
-    pub next: [Offset; 2],
-    pub announced: [Offset; 2],
+    pub next: PerLog<Offset>,
+    pub announced: PerLog<Offset>,
     /// The follower's log forks: it truncates and asks again.
-    pub truncate: [Option<Offset>; 2],
+    pub truncate: PerLog<Option<Offset>>,
 }
 
 impl Wire {
-    pub fn new(master: usize, generation: Generation, next: [Offset; 2]) -> Wire {
+    pub fn new(master: usize, generation: Generation, next: PerLog<Offset>) -> Wire {
         Wire {
             master,
             generation,
-            down: [VecDeque::new(), VecDeque::new()],
+            down: PerLog::default(),
             up: VecDeque::new(),
             next,
-            announced: [Offset::ZERO; 2],
-            truncate: [None, None],
+            announced: PerLog::default(),
+            truncate: PerLog::default(),
         }
     }
 
     pub fn send(&mut self, log: LogName, message: FromMaster) {
-        self.down[log as usize].push_back(message);
+        self.down[log].push_back(message);
     }
 
     pub fn has_room(&self, log: LogName) -> bool {
-        self.down[log as usize].len() < WINDOW
+        self.down[log].len() < WINDOW
     }
 }

@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use protocol::{DiskId, Generation, InstanceName, Offset};
+use protocol::{DiskId, Generation, InstanceName, Offset, PerLog};
 use register::{State, Version, Versioned};
 
 /// A standby that has not stored everything for this long is left out, if the durability allows it.
@@ -16,7 +16,7 @@ pub const PATIENCE: Duration = Duration::from_secs(3);
 pub struct Standby {
     pub disk: DiskId,
     /// How far it has stored each log, on the connection that it has now.
-    pub stored: [Offset; 2],
+    pub stored: PerLog<Offset>,
     /// Leaving: it says that it is about to end.
     pub leaving: bool,
 }
@@ -26,22 +26,21 @@ pub struct Standby {
 pub struct MasterView {
     pub standbys: BTreeMap<InstanceName, Standby>,
     /// Last record of each log here.
-    pub ends: [Offset; 2],
+    pub ends: PerLog<Offset>,
     /// Last record of each log that may be final: what is committed, and all that was there when the reign began,
     /// because any of that may have been acknowledged in an earlier one.
-    pub committed: [Offset; 2],
+    pub committed: PerLog<Offset>,
 }
 
 impl MasterView {
     /// `begun`: what was in the logs when the reign began.
     pub fn new(
         standbys: BTreeMap<InstanceName, Standby>,
-        ends: [Offset; 2],
-        committed: [Offset; 2],
-        begun: [Offset; 2],
+        ends: PerLog<Offset>,
+        committed: PerLog<Offset>,
+        begun: PerLog<Offset>,
     ) -> MasterView {
-        let [replication, publication] = committed;
-        let committed = [replication.max(begun[0]), publication.max(begun[1])];
+        let committed = committed.zip(begun).map(|(committed, begun)| committed.max(begun));
         MasterView { standbys, ends, committed }
     }
 }
@@ -86,7 +85,7 @@ pub struct Keeper {
     /// Required members, as the logs were told.
     required: Members,
     /// Members of the set that have not stored these ends, which were there at that time.
-    late: BTreeMap<InstanceName, ([Offset; 2], Duration)>,
+    late: BTreeMap<InstanceName, (PerLog<Offset>, Duration)>,
     /// Resting: who was waited for in vain, and until when it is not waited for again.
     resting: BTreeMap<InstanceName, Duration>,
 }
@@ -279,7 +278,7 @@ impl Keeper {
         let state = &self.known.value;
         self.late.retain(|name, _| state.in_sync.contains(name));
         for name in &state.in_sync {
-            let has = |ends: [Offset; 2]| {
+            let has = |ends: PerLog<Offset>| {
                 seen.standbys.get(name).is_some_and(|standby| {
                     state.disks.get(name).is_none_or(|meant| *meant == standby.disk) && holds(standby, ends)
                 })
@@ -294,8 +293,8 @@ impl Keeper {
     }
 }
 
-fn holds(standby: &Standby, through: [Offset; 2]) -> bool {
-    standby.stored[0] >= through[0] && standby.stored[1] >= through[1]
+fn holds(standby: &Standby, through: PerLog<Offset>) -> bool {
+    standby.stored.zip(through).all(|(stored, through)| stored >= through)
 }
 
 fn known(members: &Members) -> BTreeMap<InstanceName, DiskId> {

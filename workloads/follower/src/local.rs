@@ -9,7 +9,7 @@ use log::blobs::Blobs;
 use log::{Event, Level, Log, SubscribeError, Subscription};
 use mercurial::{LanePool, Mercurial, Options as MercurialOptions, Role};
 use protocol::stream::{Progress, WINDOW_ENTRIES};
-use protocol::{CreationId, InstanceName, LogName, Offset, Registry};
+use protocol::{CreationId, InstanceName, LogName, Offset, PerLog, Registry};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use transport::{CancellationToken, Client, Target};
@@ -91,8 +91,7 @@ pub struct Local {
     ready: watch::Receiver<bool>,
     received: watch::Receiver<Offset>,
     registry: watch::Receiver<Arc<Registry>>,
-    replication: mpsc::Sender<Input>,
-    publication: mpsc::Sender<Input>,
+    inputs: PerLog<mpsc::Sender<Input>>,
     ended: watch::Receiver<Option<String>>,
     /// Why the lanes get nothing more from this instance's own log.
     unfed: watch::Receiver<Option<SubscribeError>>,
@@ -144,8 +143,8 @@ impl Local {
         let at = (start.replication, start.publication);
         let driver = Driver::new(lanes, executor, outputs, data.clone(), at);
         let stop = CancellationToken::new();
-        let (replication, publication, ended, driver) = spawn(driver, stop.clone());
-        let unfed = fed(options.own_log.as_ref(), start.replication.next(), replication.clone());
+        let (inputs, ended, driver) = spawn(driver, stop.clone());
+        let unfed = fed(options.own_log.as_ref(), start.replication.next(), inputs.replication.clone());
         Ok(Local {
             options,
             mercurial,
@@ -159,8 +158,7 @@ impl Local {
             ready,
             received,
             registry,
-            replication,
-            publication,
+            inputs,
             ended,
             unfed,
             stop,
@@ -232,8 +230,8 @@ impl Local {
     }
 
     /// Where entries of the two logs, and news, are handed in.
-    pub fn inputs(&self) -> (mpsc::Sender<Input>, mpsc::Sender<Input>) {
-        (self.replication.clone(), self.publication.clone())
+    pub fn inputs(&self) -> PerLog<mpsc::Sender<Input>> {
+        self.inputs.clone()
     }
 
     /// Answers its peers for this instance.
@@ -363,8 +361,7 @@ async fn feed(mut entries: Subscription, to: mpsc::Sender<Input>) -> Option<Subs
     }
 }
 
-type Running =
-    (mpsc::Sender<Input>, mpsc::Sender<Input>, watch::Receiver<Option<String>>, Mutex<Option<JoinHandle<()>>>);
+type Running = (PerLog<mpsc::Sender<Input>>, watch::Receiver<Option<String>>, Mutex<Option<JoinHandle<()>>>);
 
 /// The driver's two inputs, how it ended, and its task.
 fn spawn(driver: Driver, stop: CancellationToken) -> Running {
@@ -375,7 +372,7 @@ fn spawn(driver: Driver, stop: CancellationToken) -> Running {
         let end = driver.run(from_replication, from_publication, stop).await;
         told_end.send_replace(Some(end.map_or_else(|error| error.to_string(), |()| "stopped".into())));
     });
-    (replication, publication, ended, Mutex::new(Some(task)))
+    (PerLog::new(replication, publication), ended, Mutex::new(Some(task)))
 }
 
 fn run_directory(options: &LocalOptions) -> PathBuf {

@@ -1,7 +1,7 @@
 //! A mirror's stream: hands what is committed to the lanes, and tells the master how far they are.
 
 use protocol::stream::{FollowerKind, FromFollower, FromMaster, Progress, WINDOW_ENTRIES};
-use protocol::{Entry, Generation, InstanceName, LogName, Offset};
+use protocol::{Entry, Generation, InstanceName, LogName, Offset, PerLog};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use transport::messages::MessageSender;
@@ -30,11 +30,10 @@ pub struct MirrorFeed {
     url: String,
     peer: String,
     /// The next entry wanted of each log.
-    next: [Offset; 2],
+    next: PerLog<Offset>,
     /// No older one is followed any more.
     newest: Generation,
-    replication: mpsc::Sender<Input>,
-    publication: mpsc::Sender<Input>,
+    inputs: PerLog<mpsc::Sender<Input>>,
     progress: watch::Receiver<Option<Progress>>,
     received: watch::Receiver<Offset>,
     /// Master, for blobs and questions.
@@ -51,22 +50,10 @@ impl MirrorFeed {
         master: watch::Sender<Option<Target>>,
     ) -> MirrorFeed {
         let start = local.start_of_lanes();
-        let (replication, publication) = local.inputs();
-        let next = [start.replication.next(), start.publication.next()];
+        let inputs = local.inputs();
+        let next = PerLog::new(start.replication.next(), start.publication.next());
         let (name, progress, received) = (local.name().clone(), local.progress(), local.received());
-        MirrorFeed {
-            name,
-            client,
-            url,
-            peer,
-            next,
-            newest: Generation(0),
-            replication,
-            publication,
-            progress,
-            received,
-            master,
-        }
+        MirrorFeed { name, client, url, peer, next, newest: Generation(0), inputs, progress, received, master }
     }
 
     /// Follows whichever of `masters` is the master; ends only when this mirror has to begin anew.
@@ -103,7 +90,11 @@ impl MirrorFeed {
         self.newest = generation;
         turn.succeeded();
         self.master.send_replace(Some(target.clone()));
-        self.publication.send(Input::Welcome { publication_committed }).await.map_err(|_| MirrorFeedError::Lanes)?;
+        self.inputs
+            .publication
+            .send(Input::Welcome { publication_committed })
+            .await
+            .map_err(|_| MirrorFeedError::Lanes)?;
         let mut tasks = JoinSet::new();
         tasks.spawn(report(self.progress.clone(), stream.sender.clone()));
         tasks.spawn(grant(self.received.clone(), stream.sender.clone()));
@@ -117,7 +108,7 @@ impl MirrorFeed {
             match message {
                 FromMaster::Entry { log, entry } => self.hand_in(log, &entry).await?,
                 FromMaster::OutOfRange { log, start, .. } => {
-                    return Err(MirrorFeedError::OutOfRange { log, start, wanted: self.next[log as usize] });
+                    return Err(MirrorFeedError::OutOfRange { log, start, wanted: self.next[log] });
                 }
                 FromMaster::Committed { .. } | FromMaster::Heartbeat { .. } | FromMaster::Welcome { .. } => {}
             }
@@ -127,12 +118,9 @@ impl MirrorFeed {
     async fn hand_in(&mut self, log: LogName, entry: &Entry) -> Result<(), MirrorFeedError> {
         let record = entry.record();
         let record = record.map_err(|source| MirrorFeedError::Record { log, offset: entry.offset, source })?;
-        let to = match log {
-            LogName::Replication => &self.replication,
-            LogName::Publication => &self.publication,
-        };
+        let to = &self.inputs[log];
         to.send(Input::Entry(log, entry.offset, Box::new(record))).await.map_err(|_| MirrorFeedError::Lanes)?;
-        self.next[log as usize] = entry.offset.next();
+        self.next[log] = entry.offset.next();
         Ok(())
     }
 
@@ -140,9 +128,9 @@ impl MirrorFeed {
         FromFollower::Hello {
             name: self.name.clone(),
             kind: FollowerKind::Mirror,
-            replication_from: self.next[LogName::Replication as usize],
+            replication_from: self.next.replication,
             replication_generation: Generation(0),
-            publication_from: self.next[LogName::Publication as usize],
+            publication_from: self.next.publication,
             publication_generation: Generation(0),
             url: Some(self.url.clone()),
             peer: Some(self.peer.clone()),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use log::blobs::Blobs;
 use log::{Cut, Log};
 use protocol::stream::{FollowerKind, FromFollower, FromMaster, Progress};
-use protocol::{DiskId, Entry, Generation, InstanceName, LogName, Offset, Payload, Record};
+use protocol::{DiskId, Entry, Generation, InstanceName, LogName, Offset, Payload, PerLog, Record};
 use register::{Seal, SealError};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
@@ -48,10 +48,9 @@ pub struct Standby {
     pub seal: Arc<Seal>,
     pub heard: watch::Sender<Option<Heard>>,
     /// Where the master's logs start.
-    pub starts: watch::Sender<[Offset; 2]>,
+    pub starts: watch::Sender<PerLog<Offset>>,
     pub client: Client,
-    pub replication: Log,
-    pub publication: Log,
+    pub logs: PerLog<Log>,
     pub blobs: Blobs,
     /// Progress of this instance's own lanes, for the master's status and retention.
     pub progress: watch::Receiver<Option<Progress>>,
@@ -62,13 +61,6 @@ pub struct Standby {
 }
 
 impl Standby {
-    fn log(&self, name: LogName) -> &Log {
-        match name {
-            LogName::Replication => &self.replication,
-            LogName::Publication => &self.publication,
-        }
-    }
-
     /// Follows whichever of `masters` is the master until the task is dropped or the log's start is missed.
     pub async fn run(self: Arc<Self>, masters: Vec<Target>) -> StandbyError {
         let mut turn = Turn::new(masters);
@@ -108,10 +100,10 @@ impl Standby {
         }
         turn.succeeded();
         let mut truncated = false;
-        for (name, cut) in LogName::ALL.into_iter().zip([replication_truncate, publication_truncate]) {
+        for (name, cut) in PerLog::new(replication_truncate, publication_truncate) {
             if let Some(from) = cut {
                 tracing::warn!(log = ?name, %from, "truncating entries that the master does not have");
-                self.log(name)
+                self.logs[name]
                     .truncate(from, Cut::Uncommitted)
                     .await
                     .map_err(|error| StandbyError::Store(error.to_string()))?;
@@ -123,11 +115,11 @@ impl Standby {
             return Err(StandbyError::Truncated);
         }
         self.following.send_replace(true);
-        let written = Arc::new(LogName::ALL.map(|_| Notify::new()));
+        let written = Arc::new(PerLog::of(|_| Notify::new()));
         let mut tasks = JoinSet::new();
         for name in LogName::ALL {
             tasks.spawn(acknowledge(self.clone(), generation, name, written.clone(), stream.sender.clone()));
-            written[name as usize].notify_one();
+            written[name].notify_one();
         }
         tasks.spawn(report(self.progress.clone(), stream.sender.clone()));
         tasks.spawn(leave(self.leaving.clone(), stream.sender.clone()));
@@ -140,15 +132,15 @@ impl Standby {
             match message {
                 FromMaster::Entry { log, entry } => {
                     self.store(target, log, entry).await?;
-                    written[log as usize].notify_one();
+                    written[log].notify_one();
                 }
-                FromMaster::Committed { log, through } => self.log(log).set_committed(through).await,
+                FromMaster::Committed { log, through } => self.logs[log].set_committed(through).await,
                 FromMaster::OutOfRange { log, start, .. } => {
-                    let wanted = self.log(log).positions().end.next();
+                    let wanted = self.logs[log].positions().end.next();
                     return Err(StandbyError::OutOfRange { start, wanted });
                 }
                 FromMaster::Heartbeat { replication_start, publication_start, .. } => {
-                    self.starts.send_replace([replication_start, publication_start]);
+                    self.starts.send_replace(PerLog::new(replication_start, publication_start));
                 }
                 FromMaster::Welcome { .. } => {}
             }
@@ -156,8 +148,8 @@ impl Standby {
     }
 
     fn hello(&self) -> FromFollower {
-        let (replication_from, replication_generation) = self.replication.wanted();
-        let (publication_from, publication_generation) = self.publication.wanted();
+        let (replication_from, replication_generation) = self.logs.replication.wanted();
+        let (publication_from, publication_generation) = self.logs.publication.wanted();
         FromFollower::Hello {
             name: self.name.clone(),
             kind: FollowerKind::Standby,
@@ -179,7 +171,7 @@ impl Standby {
                 }
             }
         }
-        let stored = self.log(log).store(vec![entry]).await;
+        let stored = self.logs[log].store(vec![entry]).await;
         stored.map(drop).map_err(|error| StandbyError::Store(error.to_string()))
     }
 }
@@ -189,12 +181,12 @@ async fn acknowledge(
     standby: Arc<Standby>,
     generation: Generation,
     name: LogName,
-    written: Arc<[Notify; 2]>,
+    written: Arc<PerLog<Notify>>,
     sender: MessageSender<FromFollower>,
 ) {
     loop {
-        written[name as usize].notified().await;
-        match standby.log(name).sync().await {
+        written[name].notified().await;
+        match standby.logs[name].sync().await {
             // What is synced after the seal was answered must not be said to the old master any more.
             Ok(_) if standby.seal.generation() > generation => return,
             Ok(through) => {

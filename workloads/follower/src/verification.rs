@@ -52,7 +52,7 @@ impl Verification {
             registry: local.registry(),
             client,
             master,
-            lanes: local.inputs().0,
+            lanes: local.inputs().replication,
             fetched: BTreeMap::new(),
         }
     }

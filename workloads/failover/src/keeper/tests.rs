@@ -8,6 +8,10 @@ fn disk(text: &str) -> DiskId {
     text.parse().unwrap()
 }
 
+fn both(offset: u64) -> PerLog<Offset> {
+    PerLog::of(|_| Offset(offset))
+}
+
 fn seconds(number: u64) -> Duration {
     Duration::from_secs(number)
 }
@@ -27,7 +31,7 @@ impl World {
         let value = opened.opened(&name("ssh-0"), &disk("zero")).with_set(&[(name("ssh-1"), disk("one"))].into());
         let register = Versioned { version: Version::File(1), value };
         let keeper = Keeper::new(name("ssh-0"), register.clone(), strict);
-        let seen = MasterView { ends: [Offset(5); 2], committed: [Offset(5); 2], ..MasterView::default() };
+        let seen = MasterView { ends: both(5), committed: both(5), ..MasterView::default() };
         let mut world = World { now: seconds(10), register, keeper, seen };
         world.stores("ssh-1", "one", 5);
         assert_eq!(world.decide(), Step::Nothing);
@@ -35,7 +39,7 @@ impl World {
     }
 
     fn stores(&mut self, who: &str, on: &str, through: u64) {
-        self.seen.standbys.insert(name(who), Standby { disk: disk(on), stored: [Offset(through); 2], leaving: false });
+        self.seen.standbys.insert(name(who), Standby { disk: disk(on), stored: both(through), leaving: false });
     }
 
     fn decide(&mut self) -> Step {
@@ -79,7 +83,7 @@ fn one_that_stores_nothing_is_as_good_as_lost_and_a_slow_one_is_not() {
     let mut world = World::new(false);
     for end in 6..40 {
         world.now += seconds(1);
-        world.seen.ends = [Offset(end); 2];
+        world.seen.ends = both(end);
         world.stores("ssh-1", "one", end - 1);
         assert_eq!(world.decide(), Step::Nothing, "always one record behind");
     }

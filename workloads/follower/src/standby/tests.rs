@@ -51,10 +51,9 @@ impl World {
             disk: "disk".parse().unwrap(),
             seal: Arc::new(Seal::open(data.path()).unwrap()),
             heard: watch::Sender::new(None),
-            starts: watch::Sender::new([Offset(1); 2]),
+            starts: watch::Sender::new(PerLog::of(|_| Offset(1))),
             client: Client::new(identity("ssh-1")),
-            replication: log(LogName::Replication),
-            publication: log(LogName::Publication),
+            logs: PerLog::of(log),
             blobs: Blobs::open(data.path().join("blobs")).unwrap(),
             progress: watch::channel(None).1,
             following: watch::Sender::new(false),
@@ -105,7 +104,7 @@ async fn a_sealed_standby_follows_no_older_master_also_after_a_restart() {
     world.is_told_of(&stream, 6).await;
     let ended = soon(following).await.unwrap();
     assert!(matches!(ended, StandbyError::Sealed(Generation(6))), "{ended}");
-    assert_eq!(world.standby.replication.positions().end, Offset::ZERO, "nothing is stored");
+    assert_eq!(world.standby.logs.replication.positions().end, Offset::ZERO, "nothing is stored");
     assert_eq!(Seal::on_disk(world.data.path()).unwrap(), Generation(7));
 }
 
@@ -120,6 +119,6 @@ async fn whoever_follows_a_generation_is_sealed_with_it_and_leaves_it_when_a_lat
     let ended = soon(following).await.unwrap();
     assert!(matches!(ended, StandbyError::Sealed(Generation(7))), "{ended}");
     world.is_told_of(&stream, 7).await;
-    assert_eq!(world.standby.replication.positions().end, Offset::ZERO, "nothing is stored");
+    assert_eq!(world.standby.logs.replication.positions().end, Offset::ZERO, "nothing is stored");
     assert!(!*world.standby.following.borrow());
 }

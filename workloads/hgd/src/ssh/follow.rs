@@ -13,13 +13,12 @@ use axum::response::{IntoResponse, Response};
 use failover::Requirement;
 use log::{Event, Level, Log, SubscribeError};
 use protocol::stream::{FollowerKind, FromFollower, FromMaster, HEARTBEAT_MILLISECONDS};
-use protocol::{DiskId, Generation, InstanceName, LogName, Offset, Timestamp};
+use protocol::{DiskId, Generation, InstanceName, LogName, Offset, PerLog, Timestamp};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use transport::messages::{MessageReader, MessageSender, channel};
 use transport::{CancellationToken, Peer};
 
-use super::keep::NOTHING_STORED;
 use super::publication::Input;
 
 /// A follower that has not said `Hello` by then is sent away.
@@ -31,8 +30,7 @@ type Reader = MessageReader<FromFollower, Body>;
 pub struct Following {
     pub name: InstanceName,
     pub generation: Generation,
-    pub replication: Log,
-    pub publication: Log,
+    pub logs: PerLog<Log>,
     /// Standbys that are connected and have acknowledged something.
     pub standbys: watch::Sender<Standbys>,
     /// Requirement: whose acknowledgement counts.
@@ -58,24 +56,16 @@ pub struct StandbySeen {
     pub connection: u64,
     pub disk: DiskId,
     /// How far each log is on its disk.
-    pub stored: [Offset; 2],
+    pub stored: PerLog<Offset>,
     /// Leaving: it is about to end.
     pub leaving: bool,
-}
-
-impl Following {
-    fn log(&self, name: LogName) -> &Log {
-        match name {
-            LogName::Replication => &self.replication,
-            LogName::Publication => &self.publication,
-        }
-    }
 }
 
 struct Hello {
     name: InstanceName,
     kind: FollowerKind,
-    from: [(LogName, Offset, Generation); 2],
+    /// Next record wanted of each log, and the generation of the one before it.
+    from: PerLog<(Offset, Generation)>,
     url: Option<String>,
     peer: Option<String>,
     disk: Option<DiskId>,
@@ -124,10 +114,7 @@ fn hello(message: FromFollower) -> Option<Hello> {
         } => Some(Hello {
             name,
             kind,
-            from: [
-                (LogName::Replication, replication_from, replication_generation),
-                (LogName::Publication, publication_from, publication_generation),
-            ],
+            from: PerLog::new((replication_from, replication_generation), (publication_from, publication_generation)),
             url,
             peer,
             disk,
@@ -146,16 +133,18 @@ async fn serve(
     sender: MessageSender<FromMaster>,
 ) -> &'static str {
     let truncate = match hello.kind {
-        FollowerKind::Standby => hello.from.map(|(log, from, generation)| following.log(log).fork(from, generation)),
-        FollowerKind::Mirror => [None, None],
+        FollowerKind::Standby => {
+            following.logs.as_ref().zip(hello.from).map(|(log, (from, generation))| log.fork(from, generation))
+        }
+        FollowerKind::Mirror => PerLog::default(),
     };
     let welcome = FromMaster::Welcome {
         master: following.name.clone(),
         generation: following.generation,
-        replication_committed: following.replication.positions().committed,
-        publication_committed: following.publication.positions().committed.max(*following.welcome.borrow()),
-        replication_truncate: truncate[0],
-        publication_truncate: truncate[1],
+        replication_committed: following.logs.replication.positions().committed,
+        publication_committed: following.logs.publication.positions().committed.max(*following.welcome.borrow()),
+        replication_truncate: truncate.replication,
+        publication_truncate: truncate.publication,
         active: following.active.borrow().contains(&hello.name),
     };
     if sender.send(&welcome).await.is_err() {
@@ -171,7 +160,7 @@ async fn serve(
         FollowerKind::Standby => Offset(u64::MAX),
         FollowerKind::Mirror => Offset::ZERO,
     });
-    for ((log, from, _), truncate) in hello.from.into_iter().zip(truncate) {
+    for (log, ((from, _), truncate)) in hello.from.zip(truncate) {
         let from = truncate.map_or(from, |cut| cut.min(from));
         let granted = (log == LogName::Replication).then(|| granted.clone());
         tasks.spawn(forward(following.clone(), log, from, level, sender.clone(), granted));
@@ -215,7 +204,7 @@ async fn forward(
     sender: MessageSender<FromMaster>,
     mut granted: Option<watch::Receiver<Offset>>,
 ) {
-    let mut subscription = following.log(log).subscribe(from, level);
+    let mut subscription = following.logs[log].subscribe(from, level);
     loop {
         let message = match subscription.next().await {
             Ok(Event::Entry(entry)) => {
@@ -249,8 +238,8 @@ async fn beat(following: Arc<Following>, sender: MessageSender<FromMaster>) {
         let heartbeat = FromMaster::Heartbeat {
             generation: following.generation,
             time: Timestamp::from_system(std::time::SystemTime::now()),
-            replication_start: following.replication.positions().start,
-            publication_start: following.publication.positions().start,
+            replication_start: following.logs.replication.positions().start,
+            publication_start: following.logs.publication.positions().start,
         };
         if sender.send(&heartbeat).await.is_err() {
             return;
@@ -270,11 +259,10 @@ async fn read_standby(
         match reader.next().await {
             Ok(Some(FromFollower::Stored { log, through })) => {
                 // Noted before it is asked whether it counts: the keeper counts what is noted when that changes.
-                let noted =
-                    |seen: &mut StandbySeen| std::mem::replace(&mut seen.stored[log as usize], through) != through;
+                let noted = |seen: &mut StandbySeen| std::mem::replace(&mut seen.stored[log], through) != through;
                 following.standbys.send_if_modified(|set| seen(set, name, connection, &disk).is_some_and(noted));
                 if following.requirement.borrow().counts(name, &disk) {
-                    following.log(log).acknowledge(following.generation, disk.clone(), through).await;
+                    following.logs[log].acknowledge(following.generation, disk.clone(), through).await;
                 }
             }
             Ok(Some(FromFollower::Progress(progress))) => {
@@ -299,7 +287,7 @@ fn seen<'a>(
     connection: u64,
     disk: &DiskId,
 ) -> Option<&'a mut StandbySeen> {
-    let new = || StandbySeen { connection, disk: disk.clone(), stored: NOTHING_STORED, leaving: false };
+    let new = || StandbySeen { connection, disk: disk.clone(), stored: PerLog::default(), leaving: false };
     let standby = standbys.entry(name.clone()).or_insert_with(new);
     if standby.connection < connection {
         *standby = new();
@@ -343,11 +331,11 @@ mod tests {
         let disk: DiskId = "disk".parse().unwrap();
         let mut standbys = Standbys::new();
         seen(&mut standbys, &name, 2, &disk).unwrap().leaving = true;
-        seen(&mut standbys, &name, 2, &disk).unwrap().stored = [Offset(7), Offset(3)];
+        seen(&mut standbys, &name, 2, &disk).unwrap().stored = PerLog::new(Offset(7), Offset(3));
         assert!(standbys[&name].leaving);
         assert!(seen(&mut standbys, &name, 1, &disk).is_none(), "an older connection has nothing to say any more");
         let newer = seen(&mut standbys, &name, 3, &disk).unwrap();
         assert!(!newer.leaving);
-        assert_eq!(newer.stored, NOTHING_STORED);
+        assert_eq!(newer.stored, PerLog::default());
     }
 }

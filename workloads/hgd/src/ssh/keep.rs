@@ -8,7 +8,7 @@ use config::SshRole;
 use failover::keeper::{MasterView, Outcome, Standby, Step};
 use failover::{Keeper, Requirement};
 use log::Log;
-use protocol::{Generation, InstanceName, Offset};
+use protocol::{Generation, InstanceName, Offset, PerLog};
 use register::{Register, State, Version, Versioned, WriteError};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -25,11 +25,11 @@ const PAUSE: Duration = Duration::from_millis(500);
 pub struct Keep {
     pub register: Register,
     pub generation: Generation,
-    pub logs: [Log; 2],
+    pub logs: PerLog<Log>,
     pub standbys: watch::Receiver<Standbys>,
     pub requirement: watch::Sender<Requirement>,
     /// Inherited logs: what was in them when this reign began. Any of it may have been acknowledged in an earlier one.
-    pub inherited: [Offset; 2],
+    pub inherited: PerLog<Offset>,
     pub own: Arc<Own>,
     pub keeper: Keeper,
     /// Where all instances have one volume: renewed here.
@@ -94,7 +94,7 @@ impl Keep {
             let StandbySeen { disk, stored, leaving, .. } = standby.clone();
             (name.clone(), Standby { disk, stored, leaving })
         });
-        let positions = self.logs.each_ref().map(Log::positions);
+        let positions = self.logs.as_ref().map(Log::positions);
         let (ends, committed) = (positions.map(|log| log.end), positions.map(|log| log.committed));
         MasterView::new(standbys.collect::<BTreeMap<_, _>>(), ends, committed, self.inherited)
     }
@@ -104,14 +104,14 @@ impl Keep {
         let now = self.required();
         let disks = now.disks();
         self.requirement.send_replace(now.clone());
-        for log in &self.logs {
+        for (_, log) in self.logs.as_ref() {
             if let Err(error) = log.set_in_sync(self.generation, disks.clone()).await {
                 tracing::warn!(log = ?log.name(), %error, "the in-sync set cannot be set");
             }
         }
         let standbys = self.standbys.borrow().clone();
         for (name, standby) in standbys.into_iter().filter(|(name, standby)| now.counts(name, &standby.disk)) {
-            for (log, through) in self.logs.iter().zip(standby.stored) {
+            for (_, (log, through)) in self.logs.as_ref().zip(standby.stored) {
                 log.acknowledge(self.generation, standby.disk.clone(), through).await;
             }
             tracing::info!(standby = %name, "counts for commits");
@@ -167,6 +167,3 @@ pub fn keeper(role: &SshRole, opened: Versioned<State>) -> Keeper {
     let strict = role.log.durability == config::Durability::Strict && role.shared.is_none();
     Keeper::new(role.name.clone(), opened, strict)
 }
-
-/// Positions that nobody has told yet.
-pub const NOTHING_STORED: [Offset; 2] = [Offset::ZERO; 2];

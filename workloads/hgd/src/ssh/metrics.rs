@@ -7,9 +7,9 @@ use log::Log;
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
 use prometheus::{Gauge, IntGauge, IntGaugeVec, Opts, Registry};
-use protocol::Generation;
 use protocol::status::MirrorState;
 use protocol::stream::Progress;
+use protocol::{Generation, PerLog};
 use tokio::sync::watch;
 
 use super::Base;
@@ -28,7 +28,7 @@ pub enum Reign {
 /// Reads levels when somebody asks.
 pub struct Instance {
     reign: watch::Receiver<Reign>,
-    logs: [Log; 2],
+    logs: PerLog<Log>,
     progress: watch::Receiver<Option<Progress>>,
     role: IntGaugeVec,
     generation: IntGauge,
@@ -51,7 +51,7 @@ impl Instance {
         };
         let instance = Instance {
             reign,
-            logs: [base.replication.clone(), base.publication.clone()],
+            logs: base.logs.clone(),
             progress: base.local.progress(),
             role: vector("role", "role", "1 for the role that this instance has.")?,
             generation: gauge("generation", "The generation that the replication log here has reached.")?,
@@ -89,14 +89,14 @@ impl Collector for Instance {
     }
 
     fn collect(&self) -> Vec<MetricFamily> {
-        for log in &self.logs {
+        for (_, log) in self.logs.as_ref() {
             let (label, positions) = ([log.name().directory()], log.positions());
             self.start.with_label_values(&label).set(number(positions.start.0));
             self.head.with_label_values(&label).set(number(positions.end.0));
             self.durable.with_label_values(&label).set(number(positions.durable.0));
             self.committed.with_label_values(&label).set(number(positions.committed.0));
         }
-        self.generation.set(number(self.logs[0].positions().generation.0));
+        self.generation.set(number(self.logs.replication.positions().generation.0));
         let progress = self.progress.borrow().clone().unwrap_or_default();
         self.applied.set(number(progress.applied_through.0));
         self.quarantined.set(number(progress.lanes.iter().filter(|lane| lane.quarantined).count() as u64));

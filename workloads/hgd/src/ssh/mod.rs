@@ -37,7 +37,7 @@ use follower::lanes::Origin;
 use follower::{Local, LocalError, LocalOptions, Standby, StandbyError};
 use log::Log;
 use log::blobs::Blobs;
-use protocol::{DiskId, Generation, InstanceName, LogName, Offset, Registry};
+use protocol::{DiskId, Generation, InstanceName, LogName, Offset, PerLog, Registry};
 use register::{Register, Seal, State};
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, watch};
@@ -124,8 +124,7 @@ impl SshError {
 /// Base of an SSH instance, whatever its role.
 pub(crate) struct Base {
     role: SshRole,
-    replication: Log,
-    publication: Log,
+    logs: PerLog<Log>,
     blobs: Blobs,
     local: Local,
     client: Client,
@@ -186,9 +185,9 @@ async fn live(config: PathBuf, mut shutdown: Shutdown) -> Result<(), SshError> {
     base.probes.stopping();
     cancel.cancel();
     let _its_end_is_enough = server.await;
-    let Base { role, client, local, replication, publication, .. } = base;
+    let Base { role, client, local, logs, .. } = base;
     local.stop().await;
-    if ended.as_ref().is_err_and(is_out_of_range) && begin_anew(&role, &client, [&replication, &publication]).await? {
+    if ended.as_ref().is_err_and(is_out_of_range) && begin_anew(&role, &client, &logs).await? {
         return Err(SshError::BegunAnew);
     }
     ended
@@ -225,7 +224,7 @@ async fn open(
             None => Log::open(options),
         }
     };
-    let (replication, publication) = (open(LogName::Replication)?, open(LogName::Publication)?);
+    let logs = PerLog::new(open(LogName::Replication)?, open(LogName::Publication)?);
     let folder = role.data_directory.join("blobs");
     let blobs = Blobs::open(&folder);
     let blobs = blobs.map_err(|error| SshError::Blobs(folder.display().to_string(), error.to_string()))?;
@@ -233,8 +232,7 @@ async fn open(
         name: role.name.clone(),
         disk,
         seal: Arc::new(seal),
-        replication: replication.clone(),
-        publication: publication.clone(),
+        logs: logs.clone(),
         heard: watch::Sender::new(None),
         leading: watch::Sender::new(None),
         unable: watch::Sender::new(None),
@@ -252,15 +250,15 @@ async fn open(
         background: stands_by,
         client: client.clone(),
         blobs: blobs.clone(),
-        own_log: Some(replication.clone()),
+        own_log: Some(logs.replication.clone()),
     })
     .await?;
     // Where there is one volume, no SSH instance has another copy.
     local.set_sources(if tenure.is_some() { Vec::new() } else { peers(&role) });
     tokio::spawn(writable::prove(local.mercurial().clone(), own.clone()));
-    tokio::spawn(sweep::run(replication.clone(), blobs.clone()));
+    tokio::spawn(sweep::run(logs.replication.clone(), blobs.clone()));
     let (master, reign) = (watch::Sender::new(None), watch::Sender::new(metrics::Reign::Standby));
-    Ok(Base { role, replication, publication, blobs, local, client, probes, keys, own, tenure, master, reign })
+    Ok(Base { role, logs, blobs, local, client, probes, keys, own, tenure, master, reign })
 }
 
 /// Routes the admin port: what every SSH instance answers, and while there is a reign, what a master does.
@@ -300,7 +298,7 @@ enum Ended {
 async fn stand_by(base: &Base, register: &Register, shutdown: &mut Shutdown) -> Result<Ended, SshError> {
     let masters = peers(&base.role);
     let (following, follows) = watch::channel(false);
-    let (starts, known_starts) = watch::channel([Offset(1); 2]);
+    let (starts, known_starts) = watch::channel(PerLog::of(|_| Offset(1)));
     let (leaving, leaves) = watch::channel(false);
     let standby = Arc::new(Standby {
         name: base.role.name.clone(),
@@ -309,8 +307,7 @@ async fn stand_by(base: &Base, register: &Register, shutdown: &mut Shutdown) -> 
         heard: base.own.heard.clone(),
         starts,
         client: base.client.clone(),
-        replication: base.replication.clone(),
-        publication: base.publication.clone(),
+        logs: base.logs.clone(),
         blobs: base.blobs.clone(),
         progress: base.local.progress(),
         following,
@@ -358,7 +355,7 @@ fn is_out_of_range(error: &SshError) -> bool {
 
 /// Begins anew: takes from the master's registry what its logs do not hold any more, and at the next start
 /// repositories from peers. A copy that is here and still fits is not fetched again. False: no master has answered.
-async fn begin_anew(role: &SshRole, client: &Client, logs: [&Log; 2]) -> Result<bool, SshError> {
+async fn begin_anew(role: &SshRole, client: &Client, logs: &PerLog<Log>) -> Result<bool, SshError> {
     for master in peers(role) {
         let beginning = match client.get_json::<Beginning>(&master, "/v1/settled").await {
             Ok(beginning) => beginning,
@@ -372,8 +369,8 @@ async fn begin_anew(role: &SshRole, client: &Client, logs: [&Log; 2]) -> Result<
         let start = beginning.registry.through().next();
         follower::checkpoint::store(&role.data_directory, beginning.checkpoint(), Origin::Snapshot)?;
         Settled::replace(&role.data_directory, beginning.registry)?;
-        logs[0].reset(start, beginning.before[0]).await?;
-        logs[1].reset(beginning.publication_start, beginning.before[1]).await?;
+        logs.replication.reset(start, beginning.before.replication).await?;
+        logs.publication.reset(beginning.publication_start, beginning.before.publication).await?;
         return Ok(true);
     }
     Ok(false)
@@ -401,7 +398,7 @@ async fn named(base: &Base, register: &Register) {
 /// Ready when one of the logs refuses to go on: after a failed fsync nobody knows what is on disk, so that the process
 /// must end and read it anew.
 async fn log_stopped(base: &Base) -> SshError {
-    let (mut replication, mut publication) = (base.replication.watch(), base.publication.watch());
+    let (mut replication, mut publication) = (base.logs.replication.watch(), base.logs.publication.watch());
     let view = tokio::select! {
         view = replication.wait_for(|view| view.stopped.is_some()) => view,
         view = publication.wait_for(|view| view.stopped.is_some()) => view,

@@ -12,7 +12,7 @@ use failover::{InstanceReport, LogEnd};
 use follower::Heard;
 use log::Log;
 use protocol::status::Role;
-use protocol::{DiskId, Generation, InstanceName};
+use protocol::{DiskId, Generation, InstanceName, PerLog};
 use register::Seal;
 use serde::Deserialize;
 use tokio::sync::{Notify, watch};
@@ -32,8 +32,7 @@ pub struct Own {
     pub name: InstanceName,
     pub disk: DiskId,
     pub seal: Arc<Seal>,
-    pub replication: Log,
-    pub publication: Log,
+    pub logs: PerLog<Log>,
     pub heard: watch::Sender<Option<Heard>>,
     pub leading: watch::Sender<Option<Leading>>,
     /// Why every push fails here, or would; None: the newest proof went well.
@@ -64,8 +63,8 @@ impl Own {
                 (None, None) => Generation(0),
             },
             sealed: self.seal.certain(),
-            replication: end(&self.replication),
-            publication: end(&self.publication),
+            replication: end(&self.logs.replication),
+            publication: end(&self.logs.publication),
             heard: heard.filter(|_| leading.is_none()).map(|heard| milliseconds(heard.at.elapsed())),
             open: leading.is_some_and(|leading| leading.open),
             released: false,

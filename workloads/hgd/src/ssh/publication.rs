@@ -13,7 +13,7 @@ use log::{Event, Hold, Level, Log, SubscribeError, Subscription};
 use protocol::endpoints::{Endpoint, Endpoints, ServingReport};
 use protocol::status::{Cursor, InstanceStatus, MirrorStatus, Refusal, RepositoryStatus, Role, Status};
 use protocol::stream::Progress;
-use protocol::{CreationId, Entry, Generation, InstanceName, Offset, Record, Registry, Repository};
+use protocol::{CreationId, Entry, Generation, InstanceName, Offset, PerLog, Record, Registry, Repository};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, interval};
@@ -76,8 +76,7 @@ pub enum Input {
 pub struct PublisherOptions {
     pub name: InstanceName,
     pub generation: Generation,
-    pub replication: Log,
-    pub publication: Log,
+    pub logs: PerLog<Log>,
     pub table: Arc<LaneTable>,
     /// Progress of this instance's own lanes.
     pub progress: watch::Receiver<Option<Progress>>,
@@ -109,7 +108,7 @@ struct Newcomer {
     until: Instant,
     /// Heard: it has told how far it is since.
     heard: bool,
-    _kept: [Hold; 2],
+    _kept: PerLog<Hold>,
 }
 
 pub struct Publisher {
@@ -122,7 +121,7 @@ pub struct Publisher {
     newcomers: BTreeMap<InstanceName, Newcomer>,
     started: Instant,
     /// Where both logs ended when this reign began.
-    ends: [Offset; 2],
+    ends: PerLog<Offset>,
     appending: JoinSet<Result<Offset, log::AppendError>>,
     seen: KnownRepositories,
 }
@@ -146,9 +145,9 @@ impl Publisher {
             ..Options::default()
         };
         let replication = options.settled.registry().through();
-        let publication = options.publication.positions().start.previous();
+        let publication = options.logs.publication.positions().start.previous();
         let core = Core::new(bounds, replication, publication, Duration::ZERO);
-        let ends = [&options.replication, &options.publication].map(|log| log.positions().end);
+        let ends = options.logs.as_ref().map(|log| log.positions().end);
         let registry = options.settled.registry().clone();
         let mut seen = KnownRepositories::default();
         seen.touch(registry.iter().map(|repository| repository.id));
@@ -168,8 +167,9 @@ impl Publisher {
 
     /// Runs until the process ends.
     pub async fn run(mut self, mut inputs: mpsc::Receiver<Input>) -> Result<(), PublisherError> {
-        let mut replication = self.options.replication.subscribe(self.registry.through().next(), Level::Committed);
-        let mut publication = self.options.publication.subscribe(self.core.position().1.next(), Level::Committed);
+        let mut replication =
+            self.options.logs.replication.subscribe(self.registry.through().next(), Level::Committed);
+        let mut publication = self.options.logs.publication.subscribe(self.core.position().1.next(), Level::Committed);
         let (mut ticks, mut trims) = (interval(TICK), interval(TRIM));
         loop {
             tokio::select! {
@@ -193,7 +193,7 @@ impl Publisher {
     /// already.
     fn knows_the_logs(&self) -> bool {
         let (taken, decided) = self.core.position();
-        taken >= self.ends[0] && decided >= self.ends[1]
+        taken >= self.ends.replication && decided >= self.ends.publication
     }
 
     fn now(&self) -> Duration {
@@ -298,7 +298,7 @@ impl Publisher {
         if let Some(records) = self.core.batch() {
             let welcome = self.core.welcome();
             self.options.welcome.send_if_modified(|before| std::mem::replace(before, welcome) != welcome);
-            let (log, generation) = (self.options.publication.clone(), self.options.generation);
+            let (log, generation) = (self.options.logs.publication.clone(), self.options.generation);
             self.appending.spawn(async move { log.append_many(generation, &records).await });
         }
     }
@@ -338,8 +338,8 @@ impl Publisher {
     /// Where a newcomer starts.
     fn snapshot(&mut self, name: InstanceName) -> Checkpoint {
         let (replication, publication) = self.core.position();
-        let kept =
-            [self.options.replication.hold(replication.next()), self.options.publication.hold(publication.next())];
+        let next = PerLog::new(replication.next(), publication.next());
+        let kept = self.options.logs.as_ref().zip(next).map(|(log, from)| log.hold(from));
         // One that comes back without its disk before anybody missed it is not told again that it is active.
         let active = self.core.active().contains(&name);
         let newcomer = Newcomer { until: Instant::now() + NEWCOMER_HOLD, heard: false, _kept: kept };
@@ -356,12 +356,10 @@ impl Publisher {
     /// Where a standby starts that needs what is not in the logs any more.
     fn beginning(&self) -> Beginning {
         let registry = self.options.settled.registry().clone();
-        let publication_start = self.options.publication.positions().start;
-        let before = |log: &Log, start: Offset| log.view().generations.at(start.previous()).unwrap_or_default();
-        let before = [
-            before(&self.options.replication, registry.through().next()),
-            before(&self.options.publication, publication_start),
-        ];
+        let publication_start = self.options.logs.publication.positions().start;
+        let starts = PerLog::new(registry.through().next(), publication_start);
+        let before = |(log, start): (&Log, Offset)| log.view().generations.at(start.previous()).unwrap_or_default();
+        let before = self.options.logs.as_ref().zip(starts).map(before);
         Beginning { registry, publication_start, before }
     }
 
@@ -417,7 +415,7 @@ impl Publisher {
             master: Some(self.options.name.clone()),
             absence: None,
             generation: self.options.generation,
-            log: Some(writable::status(&self.options.replication, *self.options.refuses.borrow())),
+            log: Some(writable::status(&self.options.logs.replication, *self.options.refuses.borrow())),
             settings: Some(self.registry.settings().clone()),
             unable: self.options.unable.borrow().clone(),
             instances,
@@ -467,8 +465,8 @@ impl Publisher {
                 return;
             }
         }
-        let logs = [(&self.options.replication, keep.replication), (&self.options.publication, keep.publication)];
-        for (log, through) in logs {
+        let keep = PerLog::new(keep.replication, keep.publication);
+        for (_, (log, through)) in self.options.logs.as_ref().zip(keep) {
             let log = log.clone();
             tokio::spawn(async move {
                 if let Err(error) = log.retain(std::time::SystemTime::now(), through.next()).await {

@@ -100,8 +100,9 @@ pub async fn reign(
     if deposed {
         tracing::warn!(%generation, "this reign is over: nothing more is written, and hg children are ended");
         // Pushes that wait for their commit are told at once that the outcome is unknown.
-        base.replication.follow().await;
-        base.publication.follow().await;
+        for (_, log) in base.logs.as_ref() {
+            log.follow().await;
+        }
     }
     // Pushes first: the rest of the installation must still answer while they drain.
     reign.closing.cancel();
@@ -167,16 +168,15 @@ async fn open(base: &Base, register: Register, opened: Versioned<State>) -> Resu
     let has_standbys = !base.role.peers.is_empty() && base.tenure.is_none();
     let writable =
         writable::watch(connected.clone(), requirement.clone(), drain.watch(), base.tenure.clone(), has_standbys);
-    let refuses = writable::refuses(base.replication.watch(), base.role.data_directory.clone(), writable.clone());
+    let refuses = writable::refuses(base.logs.replication.watch(), base.role.data_directory.clone(), writable.clone());
     let (requirement_seen, seen) = (requirement.clone(), connected.clone());
     base.reign.send_replace(metrics::Reign::Master { generation, requirement: requirement_seen, connected: seen });
-    let ledger = Arc::new(Ledger::new(base.replication.clone(), generation, appended, writable));
+    let ledger = Arc::new(Ledger::new(base.logs.replication.clone(), generation, appended, writable));
     let cancel = CancellationToken::new();
     let following = Arc::new(Following {
         name: base.role.name.clone(),
         generation,
-        replication: base.replication.clone(),
-        publication: base.publication.clone(),
+        logs: base.logs.clone(),
         standbys,
         requirement: requirement.clone(),
         publisher: publisher.clone(),
@@ -189,10 +189,10 @@ async fn open(base: &Base, register: Register, opened: Versioned<State>) -> Resu
     let keep = Keep {
         register,
         generation,
-        logs: [base.replication.clone(), base.publication.clone()],
+        logs: base.logs.clone(),
         standbys: connected.clone(),
         requirement: told,
-        inherited: [&base.replication, &base.publication].map(|log| log.positions().end),
+        inherited: base.logs.as_ref().map(|log| log.positions().end),
         own: base.own.clone(),
         keeper,
         tenure: base.tenure.clone(),
@@ -213,7 +213,7 @@ async fn open(base: &Base, register: Register, opened: Versioned<State>) -> Resu
 fn witnesses(base: &Base, generation: Generation) -> JoinSet<Generation> {
     let mut witnesses = JoinSet::new();
     for tenure in base.tenure.iter() {
-        for log in [&base.replication, &base.publication] {
+        for (_, log) in base.logs.as_ref() {
             let (disk, data) = (base.own.disk.clone(), base.role.data_directory.clone());
             witnesses.spawn(Witness { log: log.clone(), generation, disk, data, tenure: tenure.clone() }.run());
         }
@@ -223,7 +223,7 @@ fn witnesses(base: &Base, generation: Generation) -> JoinSet<Generation> {
 
 /// Leads both logs from here on; answers the registry with everything in the log folded in.
 async fn begin(base: &Base, generation: Generation, required: &Requirement) -> Result<Registry, SshError> {
-    for log in [&base.replication, &base.publication] {
+    for (_, log) in base.logs.as_ref() {
         log.lead(generation, required.disks()).await?;
         start_generation(log, generation, &base.role.name).await?;
     }
@@ -247,8 +247,7 @@ fn publisher_options(
         name: base.role.name.clone(),
         generation,
         requirement: requirement.clone(),
-        replication: base.replication.clone(),
-        publication: base.publication.clone(),
+        logs: base.logs.clone(),
         table: base.local.table(),
         progress: base.local.progress(),
         mirrors: base.role.mirrors.clone(),
@@ -277,8 +276,8 @@ async fn fold(base: &Base) -> Result<Registry, SshError> {
     let lanes = &base.local.start_of_lanes().registry;
     // A standby may have trimmed its log since its lanes began.
     let mut registry = if settled.registry().through() > lanes.through() { settled.registry() } else { lanes }.clone();
-    let end = base.replication.positions().end;
-    let mut entries = base.replication.subscribe(registry.through().next(), Level::Stored);
+    let end = base.logs.replication.positions().end;
+    let mut entries = base.logs.replication.subscribe(registry.through().next(), Level::Stored);
     while registry.through() < end {
         match entries.next().await.map_err(|error| SshError::Read(error.to_string()))? {
             Event::Entry(entry) => {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use follower::lanes::Checkpoint;
 use log::{Event, Level, Log, SubscribeError, Subscription};
 use protocol::stream::Progress;
-use protocol::{Generation, Offset, Registry};
+use protocol::{Generation, Offset, PerLog, Registry};
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
@@ -22,7 +22,7 @@ pub struct Beginning {
     pub registry: Registry,
     pub publication_start: Offset,
     /// Generations of the records before the two starts; 0 where it is not known.
-    pub before: [Generation; 2],
+    pub before: PerLog<Generation>,
 }
 
 impl Beginning {
@@ -50,7 +50,7 @@ pub enum TrimError {
 }
 
 /// Ends only with an error.
-pub async fn run(base: &Base, starts: watch::Receiver<[Offset; 2]>) -> TrimError {
+pub async fn run(base: &Base, starts: watch::Receiver<PerLog<Offset>>) -> TrimError {
     let trimmed = trim(base, starts).await;
     match trimmed {
         Ok(never) => match never {},
@@ -58,9 +58,9 @@ pub async fn run(base: &Base, starts: watch::Receiver<[Offset; 2]>) -> TrimError
     }
 }
 
-async fn trim(base: &Base, starts: watch::Receiver<[Offset; 2]>) -> Result<std::convert::Infallible, TrimError> {
+async fn trim(base: &Base, starts: watch::Receiver<PerLog<Offset>>) -> Result<std::convert::Infallible, TrimError> {
     let mut settled = Settled::load(&base.role.data_directory)?;
-    let mut entries = base.replication.subscribe(settled.registry().through().next(), Level::Committed);
+    let mut entries = base.logs.replication.subscribe(settled.registry().through().next(), Level::Committed);
     let progress = base.local.progress();
     let mut ticks = tokio::time::interval(EVERY);
     loop {
@@ -68,7 +68,7 @@ async fn trim(base: &Base, starts: watch::Receiver<[Offset; 2]>) -> Result<std::
             noted = note(&mut entries, &mut settled) => noted?,
             _ = ticks.tick() => {
                 let keep = *starts.borrow();
-                advance([&base.replication, &base.publication], &mut settled, keep, &progress).await?;
+                advance(&base.logs, &mut settled, keep, &progress).await?;
             }
         }
     }
@@ -82,16 +82,16 @@ async fn note(entries: &mut Subscription, settled: &mut Settled) -> Result<(), T
 }
 
 async fn advance(
-    logs: [&Log; 2],
+    logs: &PerLog<Log>,
     settled: &mut Settled,
-    starts: [Offset; 2],
+    starts: PerLog<Offset>,
     progress: &watch::Receiver<Option<Progress>>,
 ) -> Result<(), TrimError> {
     let own = progress.borrow().as_ref().map_or(Offset::ZERO, |progress| progress.replication_checkpoint);
-    let through = settled.advance(starts[0].previous().min(own))?;
+    let through = settled.advance(starts.replication.previous().min(own))?;
     // A reign of this instance may have settled more than the master has trimmed.
-    logs[0].trim(through.next().min(starts[0])).await?;
-    logs[1].trim(starts[1]).await?;
+    logs.replication.trim(through.next().min(starts.replication)).await?;
+    logs.publication.trim(starts.publication).await?;
     Ok(())
 }
 
@@ -101,14 +101,14 @@ mod tests {
 
     use log::{Options, Retention};
     use protocol::record::GenerationStarted;
-    use protocol::{LogName, Record, Timestamp};
+    use protocol::{Record, Timestamp};
 
     use super::*;
 
     #[tokio::test]
     async fn what_the_master_keeps_is_kept_however_much_an_own_reign_has_settled() {
         let data = tempfile::tempdir().unwrap();
-        let logs = [LogName::Replication, LogName::Publication].map(|name| {
+        let logs = PerLog::of(|name| {
             let retention = Retention { age: Duration::from_secs(3600), bytes: 1 << 30 };
             let (directory, segment_bytes) = (data.path().join(name.directory()), log::DEFAULT_SEGMENT_BYTES);
             Log::open(Options { directory, name, segment_bytes, retention }).unwrap()
@@ -118,16 +118,16 @@ mod tests {
         let record = Record::GenerationStarted(started);
         // A segment each.
         for generation in [1, 2, 3].map(Generation) {
-            logs[0].lead(generation, BTreeSet::new()).await.unwrap();
-            let offset = logs[0].append(generation, &record).await.unwrap();
+            logs.replication.lead(generation, BTreeSet::new()).await.unwrap();
+            let offset = logs.replication.append(generation, &record).await.unwrap();
             settled.note(offset, &record);
         }
-        logs[0].watch().wait_for(|view| view.committed == Offset(3)).await.unwrap();
+        logs.replication.watch().wait_for(|view| view.committed == Offset(3)).await.unwrap();
         assert_eq!(settled.advance(Offset(2)).unwrap(), Offset(2));
         let (_, progress) = watch::channel(None);
         for (master, start) in [(Offset(1), Offset(1)), (Offset(2), Offset(2))] {
-            advance([&logs[0], &logs[1]], &mut settled, [master, Offset(1)], &progress).await.unwrap();
-            assert_eq!(logs[0].positions().start, start);
+            advance(&logs, &mut settled, PerLog::new(master, Offset(1)), &progress).await.unwrap();
+            assert_eq!(logs.replication.positions().start, start);
         }
     }
 }
