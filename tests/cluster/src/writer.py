@@ -20,6 +20,7 @@ import time
 
 try:
     from mercurial import initialization
+
     initialization.init()
 except ImportError:
     pass  # only Mercurial 7.2 and newer want this
@@ -33,13 +34,15 @@ LOOK_SECONDS = 0.005
 class Writer:
     def __init__(self, url, folder, ssh, seconds):
         self.url, self.folder, self.seconds = url, folder, seconds
-        self.said = os.path.join(os.path.dirname(folder), b'said')
+        self.said = os.path.join(os.path.dirname(folder), b"said")
         self.ui = uimod.ui.load()
         for section, name, value in [
-            (b'ui', b'ssh', ssh), (b'ui', b'username', b'Writer <writer@example.com>'),
-            (b'ui', b'interactive', b'false'), (b'phases', b'new-commit', b'public'),
+            (b"ui", b"ssh", ssh),
+            (b"ui", b"username", b"Writer <writer@example.com>"),
+            (b"ui", b"interactive", b"false"),
+            (b"phases", b"new-commit", b"public"),
         ]:
-            self.ui.setconfig(section, name, value, b'writer')
+            self.ui.setconfig(section, name, value, b"writer")
         extensions.loadall(self.ui)
         self.number = 0
 
@@ -48,14 +51,14 @@ class Writer:
 
     def commit(self):
         self.number += 1
-        repo, text = self.repository(), b'%d of %d\n' % (self.number, os.getpid())
+        repo, text = self.repository(), b"%d of %d\n" % (self.number, os.getpid())
 
         def file(repo, ctx, path):
             return context.memfilectx(repo, ctx, path, text)
 
         with repo.wlock(), repo.lock():
-            parents = (repo[b'tip'].node(), None)
-            return context.memctx(repo, parents, text, [b'written'], file).commit()
+            parents = (repo[b"tip"].node(), None)
+            return context.memctx(repo, parents, text, [b"written"], file).commit()
 
     def push(self, node):
         """None when it was acknowledged, else why it was not."""
@@ -67,11 +70,11 @@ class Writer:
         if status is None:
             os.killpg(child, signal.SIGKILL)
             os.waitpid(child, 0)
-            return 'no answer after %g s' % self.seconds
+            return "no answer after %g s" % self.seconds
         if status == 0:
             return None
-        with open(self.said, 'rb') as said:
-            return '; '.join(said.read().decode(errors='replace').split('\n')) or 'status %d' % status
+        with open(self.said, "rb") as said:
+            return "; ".join(said.read().decode(errors="replace").split("\n")) or "status %d" % status
 
     def be_the_attempt(self, node):
         """Never returns: 0 means acknowledged, also that an earlier attempt was recorded after all."""
@@ -113,8 +116,8 @@ def main():
         node, acknowledged = writer.commit(), False
         while not acknowledged:
             said = writer.push(node)
-            line = {'at': time.monotonic(), 'node': hex(node).decode(), 'said': said}
-            sys.stdout.write(json.dumps(line) + '\n')
+            line = {"at": time.monotonic(), "node": hex(node).decode(), "said": said}
+            sys.stdout.write(json.dumps(line) + "\n")
             sys.stdout.flush()
             acknowledged = said is None
             if is_over():

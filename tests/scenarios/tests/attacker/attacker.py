@@ -33,8 +33,14 @@ class Honest:
     def __init__(self, order):
         self.order = order
         self.pushes = self.reads = self.failed = 0
-        command = [*order["writer"], "honest", order["path"], os.path.join(order["folder"], "honest"),
-                   str(order["seed"]), order["ssh"]]
+        command = [
+            *order["writer"],
+            "honest",
+            order["path"],
+            os.path.join(order["folder"], "honest"),
+            str(order["seed"]),
+            order["ssh"],
+        ]
         self.writer = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.writer.stdin.write("url %s/%s\n" % (order["base"], order["path"]))
         self.writer.stdin.flush()

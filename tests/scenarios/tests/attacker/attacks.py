@@ -136,9 +136,10 @@ def backtracking(target):
 def dripping_bodies(target):
     def work():
         with target.connect(target.http_address) as connection:
-            connection.sendall(b"POST /%s?cmd=batch HTTP/1.1\r\nHost: x\r\nX-HgArgs-Post: 1000000\r\n"
-                               b"Content-Type: application/mercurial-0.1\r\nContent-Length: 1000000\r\n\r\n"
-                               % target.path.encode())
+            connection.sendall(
+                b"POST /%s?cmd=batch HTTP/1.1\r\nHost: x\r\nX-HgArgs-Post: 1000000\r\n"
+                b"Content-Type: application/mercurial-0.1\r\nContent-Length: 1000000\r\n\r\n" % target.path.encode()
+            )
             while not target.stopped.wait(1):
                 connection.sendall(b"cmds")
 
@@ -172,6 +173,7 @@ def large_headers(target):
 
 def endless_payload(target):
     """By somebody who may read that repository, and not write to it."""
+
     def work():
         session = target.serve(target.foreign)
         heads = b"force".hex().encode()
@@ -234,6 +236,18 @@ def heavy_work_as_light(target):
     target.many(8, work)
 
 
-ATTACKS = [silent_connections, idle_logins, slow_readers_of_files, slow_readers_of_archives, slow_clones, backtracking,
-           dripping_bodies, endless_headers, large_headers, endless_payload, revision_bomb, part_bomb,
-           heavy_work_as_light]
+ATTACKS = [
+    silent_connections,
+    idle_logins,
+    slow_readers_of_files,
+    slow_readers_of_archives,
+    slow_clones,
+    backtracking,
+    dripping_bodies,
+    endless_headers,
+    large_headers,
+    endless_payload,
+    revision_bomb,
+    part_bomb,
+    heavy_work_as_light,
+]

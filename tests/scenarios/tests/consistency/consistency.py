@@ -16,6 +16,7 @@ import time
 
 try:
     from mercurial import initialization
+
     initialization.init()
 except ImportError:
     pass  # only Mercurial 7.2 and newer want this
@@ -43,8 +44,15 @@ class Writing:
         self.name = "writer-%d" % number
         self.path = order["paths"][number % len(order["paths"])]
         folder = os.path.join(order["folder"], self.name)
-        command = [python, os.path.join(os.path.dirname(os.path.abspath(__file__)), "writer.py"), self.name, self.path,
-                   folder, str(order["seed"] * 100 + number), order["ssh"]]
+        command = [
+            python,
+            os.path.join(os.path.dirname(os.path.abspath(__file__)), "writer.py"),
+            self.name,
+            self.path,
+            folder,
+            str(order["seed"] * 100 + number),
+            order["ssh"],
+        ]
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.pushed, self.failed, self.numbers, self.state = [], [], {}, None
         self.thread = threading.Thread(target=self.listen, daemon=True)
@@ -142,8 +150,11 @@ class Run:
         numbers = [writer.numbers for writer in self.writers]
         found = [*self.left, *self.reader.found]
         found += self.reader.went_back({key: n for some in numbers for key, n in some.items()})
-        found += ["%s was never acknowledged: %s" % (writer.name, writer.failed[-1:])
-                  for writer, state in zip(self.writers, states) if state is None]
+        found += [
+            "%s was never acknowledged: %s" % (writer.name, writer.failed[-1:])
+            for writer, state in zip(self.writers, states)
+            if state is None
+        ]
         singly = [[at for at in writer.pushed if at < self.several_from] for writer in self.writers]
         sentences = {}
         for writer in self.writers:
@@ -156,9 +167,13 @@ class Run:
             "gapOfAnybody": round(gaps([at for row in singly for at in row]), 1),
             "gapOfOne": round(max(gaps(row) for row in singly), 1),
             "gapWithSeveral": round(gaps([at for writer in self.writers for at in writer.pushed]), 1),
-            "reads": self.reader.asked, "failedReads": self.reader.failed, "failedTwice": self.reader.twice,
+            "reads": self.reader.asked,
+            "failedReads": self.reader.failed,
+            "failedTwice": self.reader.twice,
             "failedTwiceWithSeveral": self.reader.twice_with_several,
-            "failures": self.reader.failures, "sentences": dict(most), "found": found,
+            "failures": self.reader.failures,
+            "sentences": dict(most),
+            "found": found,
         }
 
     def look(self, places):
@@ -174,8 +189,11 @@ class Run:
 
 def copy(ssh, url, folder):
     ui = uimod.ui.load()
-    for section, key, value in [(b"ui", b"ssh", os.fsencode(ssh)), (b"ui", b"quiet", b"yes"),
-                                (b"experimental", b"evolution", b"all")]:
+    for section, key, value in [
+        (b"ui", b"ssh", os.fsencode(ssh)),
+        (b"ui", b"quiet", b"yes"),
+        (b"experimental", b"evolution", b"all"),
+    ]:
         ui.setconfig(section, key, value, b"look")
     extensions.loadall(ui)
     number = 0
@@ -202,12 +220,18 @@ def compare(name, copied, states):
         there = changesets.get(branch, {})
         if there != state["changesets"]:
             lost = sorted(set(state["changesets"]) - set(there))
-            other = {node: (there[node], phase) for node, phase in state["changesets"].items()
-                     if node in there and there[node] != phase}
+            other = {
+                node: (there[node], phase)
+                for node, phase in state["changesets"].items()
+                if node in there and there[node] != phase
+            }
             more = sorted(set(there) - set(state["changesets"]))
             found.append("%s: of %s lost %s, more %s, phases (there, here) %s" % (name, branch, lost, more, other))
-        found += ["%s: bookmark %s is at %s, was left at %s" % (name, key, bookmarks.get(key), node)
-                  for key, node in state["bookmarks"].items() if bookmarks.get(key) != node]
+        found += [
+            "%s: bookmark %s is at %s, was left at %s" % (name, key, bookmarks.get(key), node)
+            for key, node in state["bookmarks"].items()
+            if bookmarks.get(key) != node
+        ]
     return found
 
 

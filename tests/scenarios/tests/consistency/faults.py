@@ -105,8 +105,9 @@ class Faults:
         missing = self.usual - self.running()
         if missing:
             return "not running: %s" % ", ".join(sorted(missing))
-        asked = subprocess.run([self.hgd, "status", "--data-dir", self.data, "-o", "json"], capture_output=True,
-                               text=True, timeout=60)
+        asked = subprocess.run(
+            [self.hgd, "status", "--data-dir", self.data, "-o", "json"], capture_output=True, text=True, timeout=60
+        )
         if asked.returncode:
             return asked.stderr.strip()
         status = json.loads(asked.stdout)

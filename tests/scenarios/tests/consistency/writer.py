@@ -16,6 +16,7 @@ import time
 
 try:
     from mercurial import initialization
+
     initialization.init()
 except ImportError:
     pass  # only Mercurial 7.2 and newer want this
@@ -33,8 +34,11 @@ class Writer:
         self.random = random.Random(seed)
         ui = uimod.ui.load()
         for section, key, value in [
-            (b"ui", b"ssh", ssh), (b"ui", b"username", b"Writer <%s@example.com>" % self.name),
-            (b"ui", b"quiet", b"yes"), (b"ui", b"interactive", b"no"), (b"experimental", b"evolution", b"all"),
+            (b"ui", b"ssh", ssh),
+            (b"ui", b"username", b"Writer <%s@example.com>" % self.name),
+            (b"ui", b"quiet", b"yes"),
+            (b"ui", b"interactive", b"no"),
+            (b"experimental", b"evolution", b"all"),
         ]:
             ui.setconfig(section, key, value, b"writer")
         extensions.loadall(ui)
@@ -56,8 +60,15 @@ class Writer:
         def file(repo, ctx, path):
             return context.memfilectx(repo, ctx, path, content)
 
-        made = context.memctx(self.repo, [parent, nullid], b"change %d" % self.number, [self.name], file,
-                              date=b"%d 0" % self.number, extra={b"branch": self.name})
+        made = context.memctx(
+            self.repo,
+            [parent, nullid],
+            b"change %d" % self.number,
+            [self.name],
+            file,
+            date=b"%d 0" % self.number,
+            extra={b"branch": self.name},
+        )
         with self.repo.wlock(), self.repo.lock():
             self.head = made.commit()
 
@@ -112,7 +123,8 @@ class Writer:
     def state(self):
         visible = [self.repo[rev] for rev in self.repo]
         return {
-            "path": self.path, "branch": self.name.decode(),
+            "path": self.path,
+            "branch": self.name.decode(),
             "changesets": {ctx.hex().decode(): ctx.phasestr().decode() for ctx in visible},
             "bookmarks": {key.decode(): hex(node).decode() for key, node in self.repo._bookmarks.items()},
         }

@@ -41,8 +41,10 @@ def as_unknown(lines):
 
 
 RULES = {
-    "heads-of-nothing": heads_of_nothing, "hidden-is-unknown": hidden_is_unknown,
-    "hidden-by-full-hash": hidden_by_full_hash, "no-remote-changegroup": no_remote_changegroup,
+    "heads-of-nothing": heads_of_nothing,
+    "hidden-is-unknown": hidden_is_unknown,
+    "hidden-by-full-hash": hidden_by_full_hash,
+    "no-remote-changegroup": no_remote_changegroup,
 }
 
 

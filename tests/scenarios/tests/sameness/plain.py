@@ -17,14 +17,26 @@ import threading
 try:
     from mercurial import initialization
     from mercurial.main_script import request
+
     initialization.init()
 except ImportError:  # before Mercurial 7.2
     from mercurial.dispatch import request
 
 from mercurial import dispatch, ui as uimod
 from mercurial import (  # noqa: F401 loaded before the first fork
-    bookmarks, branchmap, bundle2, exchange, hg, localrepo, obsolete, obsutil, phases, repoview, streamclone,
-    wireprotoserver, wireprotov1server,
+    bookmarks,
+    branchmap,
+    bundle2,
+    exchange,
+    hg,
+    localrepo,
+    obsolete,
+    obsutil,
+    phases,
+    repoview,
+    streamclone,
+    wireprotoserver,
+    wireprotov1server,
 )
 from mercurial.hgweb import hgwebdir_mod, server
 
@@ -37,8 +49,12 @@ def serve_http(folder):
         with os.fdopen(read) as said:
             return int(said.readline())
     ui = uimod.ui.load()
-    for name, value in [(b"address", b"127.0.0.1"), (b"port", b"0"), (b"accesslog", b"/dev/null"),
-                        (b"errorlog", os.path.join(folder, b"errors"))]:
+    for name, value in [
+        (b"address", b"127.0.0.1"),
+        (b"port", b"0"),
+        (b"accesslog", b"/dev/null"),
+        (b"errorlog", os.path.join(folder, b"errors")),
+    ]:
         ui.setconfig(b"web", name, value, b"plain")
     ui.setconfig(b"web", b"refreshinterval", b"0", b"plain")
     application = hgwebdir_mod.hgwebdir([(b"/", os.path.join(folder, b"**"))], ui)

@@ -95,7 +95,9 @@ class Sequence:
         keys = [*self.dice.sample(names, 3), *self.dice.sample(nodes, min(len(nodes), 3))]
         keys.append(self.dice.choice(nodes)[:12])
         return [
-            ("heads", {}), ("branchmap", {}), ("known", {"nodes": " ".join(nodes)}),
+            ("heads", {}),
+            ("branchmap", {}),
+            ("known", {"nodes": " ".join(nodes)}),
             *[("listkeys", {"namespace": name}) for name in NAMESPACES],
             *[("lookup", {"key": key}) for key in keys],
         ]
@@ -105,8 +107,9 @@ class Sequence:
         ours, plain = self.worlds
         right = plain.discovery(questions, 0)
         found = []
-        answered = [("mirror %d" % mirror, ours.discovery(questions, mirror))
-                    for mirror in range(len(ours.places["mirrors"]))]
+        answered = [
+            ("mirror %d" % mirror, ours.discovery(questions, mirror)) for mirror in range(len(ours.places["mirrors"]))
+        ]
         for where, answers in answered:
             found += self.compare_answers(where, answers, right)
         if number % 4 == 0:

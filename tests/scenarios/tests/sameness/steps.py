@@ -61,11 +61,33 @@ class Steps:
         client = self.dice.choice(CLIENTS)
         remote = self.dice.random() < 0.6
         kinds = (
-            [(8, self.push), (6, self.pull), (2, self.look), (2, self.clone), (1, self.identify), (2, self.race),
-             (1, self.pushkey), (1, self.bundle), (1, self.about)] if remote else
-            [(8, self.commit), (2, self.merge), (3, self.amend), (3, self.rebase), (2, self.prune), (1, self.graft),
-             (3, self.phase), (4, self.bookmark), (2, self.tag), (1, self.strip), (1, self.close), (1, self.secret),
-             (1, self.uncommit)]
+            [
+                (8, self.push),
+                (6, self.pull),
+                (2, self.look),
+                (2, self.clone),
+                (1, self.identify),
+                (2, self.race),
+                (1, self.pushkey),
+                (1, self.bundle),
+                (1, self.about),
+            ]
+            if remote
+            else [
+                (8, self.commit),
+                (2, self.merge),
+                (3, self.amend),
+                (3, self.rebase),
+                (2, self.prune),
+                (1, self.graft),
+                (3, self.phase),
+                (4, self.bookmark),
+                (2, self.tag),
+                (1, self.strip),
+                (1, self.close),
+                (1, self.secret),
+                (1, self.uncommit),
+            ]
         )
         while True:
             self.repo = self.world.repo(client)
@@ -96,8 +118,17 @@ class Steps:
 
         Not those that are not ASCII: Mercurial 6.3 answers them with error 500 over HTTP (docs/differences.md).
         """
-        kinds = [self.any() or "tip", (self.any() or "tip")[:12], self.dice.choice(BOOKMARKS[:3]),
-                 self.dice.choice(BRANCHES[:3]), self.dice.choice(TAGS), "tip", "f" * 40, "0", "nosuch"]
+        kinds = [
+            self.any() or "tip",
+            (self.any() or "tip")[:12],
+            self.dice.choice(BOOKMARKS[:3]),
+            self.dice.choice(BRANCHES[:3]),
+            self.dice.choice(TAGS),
+            "tip",
+            "f" * 40,
+            "0",
+            "nosuch",
+        ]
         return self.dice.choices(kinds, [6, 2, 2, 2, 1, 1, 1, 1, 1])[0]
 
     def hg(self, client, words, **more):
@@ -152,8 +183,12 @@ class Steps:
         one, two = self.dice.sample(heads, 2)
         self.number += 1
         words = ["commit", "-m", "merge %d" % self.number, "-d", "%d 0" % self.number]
-        return [*self.go(client, self.some([one])), self.hg(client, ["merge", "-r", self.some([two])]),
-                self.hg(client, words), self.hg(client, ["update", "-q", "-C", "."])]
+        return [
+            *self.go(client, self.some([one])),
+            self.hg(client, ["merge", "-r", self.some([two])]),
+            self.hg(client, words),
+            self.hg(client, ["update", "-q", "-C", "."]),
+        ]
 
     def amend(self, client):
         draft = self.some(self.drafts())
@@ -168,13 +203,19 @@ class Steps:
         draft = self.some(self.drafts())
         words = ["rebase", self.dice.choice(["-s", "-r", "-b"]), draft, "-d", self.any()]
         words += self.dice.choice([[], [], ["--keep"]])
-        return draft and [self.hg(client, ["update", "-q", "-C", "."]), self.hg(client, words),
-                          self.hg(client, ["update", "-q", "-C", "."])]
+        return draft and [
+            self.hg(client, ["update", "-q", "-C", "."]),
+            self.hg(client, words),
+            self.hg(client, ["update", "-q", "-C", "."]),
+        ]
 
     def uncommit(self, client):
         draft = self.some(self.drafts())
-        return draft and [*self.go(client, draft), self.hg(client, ["uncommit", "--allow-dirty-working-copy"]),
-                          self.hg(client, ["update", "-q", "-C", "."])]
+        return draft and [
+            *self.go(client, draft),
+            self.hg(client, ["uncommit", "--allow-dirty-working-copy"]),
+            self.hg(client, ["update", "-q", "-C", "."]),
+        ]
 
     def prune(self, client):
         draft = self.some(self.drafts())
@@ -184,8 +225,11 @@ class Steps:
 
     def graft(self, client):
         one, two = self.any(), self.any()
-        return one and [*self.go(client, one), self.hg(client, ["graft", "-r", two, "-d", "9 0"]),
-                        self.hg(client, ["update", "-q", "-C", "."])]
+        return one and [
+            *self.go(client, one),
+            self.hg(client, ["graft", "-r", two, "-d", "9 0"]),
+            self.hg(client, ["update", "-q", "-C", "."]),
+        ]
 
     def phase(self, client):
         phase = self.dice.choice(["--public", "--draft", "--secret"])
@@ -194,8 +238,15 @@ class Steps:
 
     def bookmark(self, client):
         name = self.dice.choice(BOOKMARKS)
-        words = self.dice.choice([["-f", "-r", self.any() or "null", name], ["-f", "-r", self.any() or "null", name],
-                                  ["-d", name], ["-f", name], ["-f", "-m", name, self.dice.choice(BOOKMARKS)]])
+        words = self.dice.choice(
+            [
+                ["-f", "-r", self.any() or "null", name],
+                ["-f", "-r", self.any() or "null", name],
+                ["-d", name],
+                ["-f", name],
+                ["-f", "-m", name, self.dice.choice(BOOKMARKS)],
+            ]
+        )
         return [self.hg(client, ["bookmark", *words])]
 
     def tag(self, client):
@@ -213,10 +264,16 @@ class Steps:
     def push_words(self):
         words = ["push", "{ssh}"]
         for chance, more in [
-            (0.5, ["-f"]), (0.3, ["-r", self.any() or "tip"]), (0.3, ["--new-branch"]), (0.15, ["--publish"]),
-            (0.3, ["-B", self.dice.choice([*BOOKMARKS, "."])]), (0.1, ["-B", self.dice.choice(BOOKMARKS)]),
-            (0.07, ["-b", self.dice.choice(BRANCHES)]), (0.07, ["--all-bookmarks"]),
-            (0.05, ["--config", "experimental.auto-publish=abort"]), (0.05, ["--pushvars", "A=b"]),
+            (0.5, ["-f"]),
+            (0.3, ["-r", self.any() or "tip"]),
+            (0.3, ["--new-branch"]),
+            (0.15, ["--publish"]),
+            (0.3, ["-B", self.dice.choice([*BOOKMARKS, "."])]),
+            (0.1, ["-B", self.dice.choice(BOOKMARKS)]),
+            (0.07, ["-b", self.dice.choice(BRANCHES)]),
+            (0.07, ["--all-bookmarks"]),
+            (0.05, ["--config", "experimental.auto-publish=abort"]),
+            (0.05, ["--pushvars", "A=b"]),
             (0.05, ["--config", "experimental.bundle2.pushback=yes"]),
         ]:
             if self.dice.random() < chance:
@@ -232,8 +289,12 @@ class Steps:
     def pull_words(self):
         words = ["pull", self.any_url()]
         for chance, more in [
-            (0.3, ["-r", self.named()]), (0.2, ["-B", self.dice.choice(BOOKMARKS)]), (0.2, ["-u"]), (0.1, ["-f"]),
-            (0.1, ["-b", self.dice.choice(BRANCHES[:3])]), (0.05, ["-r", self.named()]),
+            (0.3, ["-r", self.named()]),
+            (0.2, ["-B", self.dice.choice(BOOKMARKS)]),
+            (0.2, ["-u"]),
+            (0.1, ["-f"]),
+            (0.1, ["-b", self.dice.choice(BRANCHES[:3])]),
+            (0.05, ["-r", self.named()]),
         ]:
             if self.dice.random() < chance:
                 words += more
@@ -254,8 +315,20 @@ class Steps:
     def clone(self, _client):
         self.clones += 1
         name = "clone-%d" % self.clones
-        words = ["clone", *self.dice.choice([[], ["--pull"], ["--stream"], ["--stream"], ["-r", self.named()],
-                                             ["-b", self.dice.choice(BRANCHES[:3])], ["-u", self.named()]])]
+        words = [
+            "clone",
+            *self.dice.choice(
+                [
+                    [],
+                    ["--pull"],
+                    ["--stream"],
+                    ["--stream"],
+                    ["-r", self.named()],
+                    ["-b", self.dice.choice(BRANCHES[:3])],
+                    ["-u", self.named()],
+                ]
+            ),
+        ]
         words += self.dice.choice([[], ["-U"]])
         made = self.remote(None, [*words, self.any_url(), "{in:%s}" % name])
         return [made, {"client": name, "look": True}, {"remove": name}]
@@ -270,11 +343,15 @@ class Steps:
         return [*self.writes(client), {**push, "between": between}]
 
     def pushkey(self, client):
-        namespace, key, new = self.dice.choice([
-            ("bookmarks", self.dice.choice(BOOKMARKS), self.any() or ""), ("bookmarks", "x", "f" * 40),
-            ("phases", self.any() or "0" * 40, "0"), ("bookmarks", self.dice.choice(BOOKMARKS), ""),
-            ("nosuch", "a", "b"),
-        ])
+        namespace, key, new = self.dice.choice(
+            [
+                ("bookmarks", self.dice.choice(BOOKMARKS), self.any() or ""),
+                ("bookmarks", "x", "f" * 40),
+                ("phases", self.any() or "0" * 40, "0"),
+                ("bookmarks", self.dice.choice(BOOKMARKS), ""),
+                ("nosuch", "a", "b"),
+            ]
+        )
         if self.dice.random() < 0.5:
             return [self.hg(client, ["debugpushkey", self.any_url(), self.dice.choice([namespace, "namespaces"])])]
         old = {"phases": "1"}.get(namespace, self.dice.choice(["", self.any() or ""]))

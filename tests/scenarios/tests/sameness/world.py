@@ -16,6 +16,7 @@ import urllib.parse
 try:
     from mercurial import initialization
     from mercurial.main_script import request
+
     initialization.init()
 except ImportError:  # before Mercurial 7.2
     from mercurial.dispatch import request
@@ -135,9 +136,17 @@ class World:
         for rev in unfiltered:
             ctx = unfiltered[rev]
             parents = [parent.hex()[:12].decode() for parent in ctx.parents()]
-            rows.append("%s %s %s %s%s %s" % (
-                ctx.hex().decode(), ctx.phasestr().decode(), ctx.branch().decode(), ",".join(parents),
-                " hidden" if rev in hidden else "", ctx.description().decode("utf-8", "replace").split("\n")[0]))
+            rows.append(
+                "%s %s %s %s%s %s"
+                % (
+                    ctx.hex().decode(),
+                    ctx.phasestr().decode(),
+                    ctx.branch().decode(),
+                    ",".join(parents),
+                    " hidden" if rev in hidden else "",
+                    ctx.description().decode("utf-8", "replace").split("\n")[0],
+                )
+            )
         markers = sorted(repr(marker) for marker in unfiltered.obsstore)
         return {
             "changesets": rows,
@@ -184,9 +193,10 @@ class World:
     def discovery(self, questions, mirror):
         """What a mirror answers to each of `(command, arguments)`."""
         base = self.places["mirrors"][mirror % len(self.places["mirrors"])]
-        batch = ";".join(command + " " + ",".join("%s=%s" % (escaped(key), escaped(value))
-                                                  for key, value in arguments.items())
-                         for command, arguments in questions)
+        batch = ";".join(
+            command + " " + ",".join("%s=%s" % (escaped(key), escaped(value)) for key, value in arguments.items())
+            for command, arguments in questions
+        )
         status, body = self.get(base, "/%s?%s" % (self.path, urllib.parse.urlencode({"cmd": "batch", "cmds": batch})))
         if status != 200:
             return {"batch": ["status %d" % status]}
@@ -214,7 +224,7 @@ class World:
             if not length.isdigit():
                 answers[name] = ["no answer"]
                 break
-            body, said = said[:int(length)], said[int(length):]
+            body, said = said[: int(length)], said[int(length) :]
             question = (name, arguments)
             answers[told(question)] = self.answer(question, body)
         return answers

@@ -15,7 +15,7 @@ from mercurial.hgweb import request
 
 from . import view
 
-HEADER = b'Content-Security-Policy'
+HEADER = b"Content-Security-Policy"
 FILES = b"default-src 'none'; frame-ancestors 'none'; sandbox"
 _PAGES = (
     b"default-src 'none'; connect-src 'self'; img-src 'self'; script-src 'self' 'nonce-%s'; "
@@ -23,12 +23,12 @@ _PAGES = (
 )
 # All that hgweb's templates have in `style` attributes, but for the widths of bars.
 STYLES = (
-    b'border-collapse:collapse;',
-    b'display:none;',
-    b'float: right;',
-    b'font-family:monospace',
-    b'text-align: center;',
-    b'text-align: right;',
+    b"border-collapse:collapse;",
+    b"display:none;",
+    b"float: right;",
+    b"font-family:monospace",
+    b"text-align: center;",
+    b"text-align: right;",
 )
 _STYLE_HASHES = b' '.join(
     b"'sha256-%s'" % base64.b64encode(hashlib.sha256(style).digest()) for style in STYLES
@@ -39,9 +39,9 @@ _NONCE_BYTES = 16
 def install():
     """Once, in a process that answers visitors."""
     context = view.hgweb_mod_inner.requestcontext
-    extensions.wrapfunction(context, 'templater', _templater)
-    extensions.wrapfunction(context, 'sendtemplate', _send_template)
-    extensions.wrapfunction(request.wsgiresponse, 'sendresponse', _send_response)
+    extensions.wrapfunction(context, "templater", _templater)
+    extensions.wrapfunction(context, "sendtemplate", _send_template)
+    extensions.wrapfunction(request.wsgiresponse, "sendresponse", _send_response)
 
 
 def _templater(original, context, req):
@@ -49,13 +49,13 @@ def _templater(original, context, req):
     if not context.csp:
         # Not the context's own: hgweb would answer no conditional request then. A page that is cached keeps its nonce
         # and its policy, because `not modified` brings no other.
-        context.page_nonce = made.defaults[b'nonce'] = secrets.token_urlsafe(_NONCE_BYTES).encode('ascii')
+        context.page_nonce = made.defaults[b"nonce"] = secrets.token_urlsafe(_NONCE_BYTES).encode("ascii")
     return made
 
 
 def _send_template(original, context, name, **kwargs):
     headers = context.res.headers
-    if headers.get(b'Content-Type', b'').startswith(b'text/html'):
+    if headers.get(b"Content-Type", b"").startswith(b"text/html"):
         context.res.is_own_page = True
         if not context.csp:
             headers[HEADER] = _PAGES % (context.page_nonce, _STYLE_HASHES)
@@ -63,6 +63,6 @@ def _send_template(original, context, name, **kwargs):
 
 
 def _send_response(original, response):
-    if not getattr(response, 'is_own_page', False) and not response.status.startswith(b'304'):
+    if not getattr(response, "is_own_page", False) and not response.status.startswith(b"304"):
         response.headers.add_header(HEADER, FILES)
     return original(response)

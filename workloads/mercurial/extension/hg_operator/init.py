@@ -7,9 +7,7 @@ import shutil
 from mercurial import localrepo
 
 # protocol::RepositoryFormat::V1.
-REQUIREMENTS = frozenset(
-    b"revlogv1 store fncache dotencode generaldelta sparserevlog revlog-compression-zstd".split()
-)
+REQUIREMENTS = frozenset(b"revlogv1 store fncache dotencode generaldelta sparserevlog revlog-compression-zstd".split())
 
 
 def create(baseui, directory):

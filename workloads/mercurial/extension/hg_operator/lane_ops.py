@@ -12,6 +12,7 @@ from .repositories import Busy, Missing, locked, locked_files
 
 DEFAULT_TIMEOUT_SECONDS = 10
 
+
 class Full(Exception):
     """There is too little space to begin."""
 

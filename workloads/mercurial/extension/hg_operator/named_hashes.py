@@ -15,31 +15,31 @@ from mercurial.node import bin, hex, wdirid
 
 from . import view, wire_arguments
 
-_FULL_HASH = re.compile(rb'[0-9a-f]{40}\Z')
-_WORKING_DIRECTORY = b'f' * 40
+_FULL_HASH = re.compile(rb"[0-9a-f]{40}\Z")
+_WORKING_DIRECTORY = b"f" * 40
 # Old commands that fail on SSH instances, too, when one of their nodes is unknown.
-_FROM_NODES = frozenset([b'changegroup', b'changegroupsubset'])
-_WRITES = frozenset([b'unbundle', b'pushkey'])
+_FROM_NODES = frozenset([b"changegroup", b"changegroupsubset"])
+_WRITES = frozenset([b"unbundle", b"pushkey"])
 # Set on a repository for one request: whoever asks knows that nobody has what is not stored here.
-DEFINITE = '_hg_operator_definite'
+DEFINITE = "_hg_operator_definite"
 
 
 class UnknownChangesets(Exception):
     """The request names changesets that are not stored here."""
 
     def __init__(self, hashes):
-        super().__init__('changesets %s are not stored here' % ', '.join(hashes))
+        super().__init__("changesets %s are not stored here" % ", ".join(hashes))
         self.hashes = hashes
 
 
 def extsetup(ui):
-    _wrap(b'getbundle', _getbundle)
-    _wrap(b'lookup', _lookup)
-    _wrap(b'changegroup', _changegroup)
-    _wrap(b'changegroupsubset', _changegroupsubset)
-    _wrap(b'between', _between)
-    _wrap(b'branches', _branches)
-    extensions.wrapfunction(wireprotov1server, 'dispatch', _dispatch)
+    _wrap(b"getbundle", _getbundle)
+    _wrap(b"lookup", _lookup)
+    _wrap(b"changegroup", _changegroup)
+    _wrap(b"changegroupsubset", _changegroupsubset)
+    _wrap(b"between", _between)
+    _wrap(b"branches", _branches)
+    extensions.wrapfunction(wireprotov1server, "dispatch", _dispatch)
 
 
 def web_view(repo, request):
@@ -61,15 +61,15 @@ def require(repo, nodes):
 def _nodes_of_page(request):
     """Full hashes where hgweb looks for a revision: the second part of the path, `node=` and `rev=`."""
     query = request.qsparams
-    if b'cmd' in query and query[b'cmd'] in wireprotov1server.commands:
+    if b"cmd" in query and query[b"cmd"] in wireprotov1server.commands:
         return []  # a wire command looks at its own arguments
     path = request.dispatchpath
     if path is None:
-        path = request.querystring.partition(b'&')[0].partition(b';')[0]
-    parts = path.split(b'/', 2)
-    words = query.getall(b'node') + query.getall(b'rev')
-    if len(parts) > 1 and parts[0] != b'static':
-        words.append(_without_archive_extension(parts[1]) if parts[0].endswith(b'archive') else parts[1])
+        path = request.querystring.partition(b"&")[0].partition(b";")[0]
+    parts = path.split(b"/", 2)
+    words = query.getall(b"node") + query.getall(b"rev")
+    if len(parts) > 1 and parts[0] != b"static":
+        words.append(_without_archive_extension(parts[1]) if parts[0].endswith(b"archive") else parts[1])
     return [bin(word) for word in words if _is_full_hash(word)]
 
 
@@ -109,7 +109,7 @@ def _dispatch(original, repo, proto, command, *args, **kwargs):
     except wire_arguments.BadArguments as why:
         if proto.name != wireprototypes.SSHV1:
             raise
-        return wireprototypes.ooberror(b'%s\n' % str(why).encode('ascii', 'replace'))
+        return wireprototypes.ooberror(b"%s\n" % str(why).encode("ascii", "replace"))
 
 
 def _known_only(original, repo, proto, command, *args, **kwargs):
@@ -117,30 +117,30 @@ def _known_only(original, repo, proto, command, *args, **kwargs):
     try:
         return original(repo, proto, command, *args, **kwargs)
     except (error.LookupError, error.RepoLookupError, error.FilteredIndexError, error.WdirUnsupported):
-        return wireprototypes.ooberror(b'unknown revision\n')
+        return wireprototypes.ooberror(b"unknown revision\n")
     except binascii.Error as why:  # a command of an extension, whose arguments nobody has checked
         raise wire_arguments.unreadable(command) from why
 
 
 def _getbundle(original, repo, proto, others):
-    heads = wireprototypes.decodelist(others.get(b'heads') or b'')
-    common = wireprototypes.decodelist(others.get(b'common') or b'')
+    heads = wireprototypes.decodelist(others.get(b"heads") or b"")
+    common = wireprototypes.decodelist(others.get(b"common") or b"")
     require(repo, heads)
     with_named = view.named(repo, heads + common)
-    if with_named.filtername == view.NAMED and not heads and not _is_true(others.get(b'stream')):
+    if with_named.filtername == view.NAMED and not heads and not _is_true(others.get(b"stream")):
         # Without heads the answer ends at what is shown, also when the client has more in common.
-        others = {**others, b'heads': wireprototypes.encodelist(repo.heads())}
+        others = {**others, b"heads": wireprototypes.encodelist(repo.heads())}
     unknown = _unknown_in(with_named, heads)
     if unknown is not None:
         return unknown
     try:
         return original(with_named, proto, others)
     except ValueError as why:
-        raise wire_arguments.BadArguments('getbundle: %s' % why) from why
+        raise wire_arguments.BadArguments("getbundle: %s" % why) from why
 
 
 def _is_true(value):
-    return value not in (None, b'', b'0')
+    return value not in (None, b"", b"0")
 
 
 def _lookup(original, repo, proto, key):
@@ -171,7 +171,7 @@ def _unknown_in(repo, nodes):
 
 
 def _between(original, repo, proto, pairs):
-    nodes = [node for pair in pairs.split(b' ') for node in wireprototypes.decodelist(pair, b'-')]
+    nodes = [node for pair in pairs.split(b" ") for node in wireprototypes.decodelist(pair, b"-")]
     return original(view.named(repo, nodes), proto, pairs)
 
 

@@ -21,28 +21,28 @@ DEFAULT_BULK_SECONDS = 1800
 REPEAT_SECONDS = 0.5
 # What is left from the first signal to the end of the process, in whole seconds as the kernel counts.
 GRACE_SECONDS = 2
-_BULK = frozenset([b'getbundle', b'changegroup', b'changegroupsubset', b'stream_out'])
+_BULK = frozenset([b"getbundle", b"changegroup", b"changegroupsubset", b"stream_out"])
 
 
 class UsedUp(BaseException):
     """No `except Exception` on the way may take it for something else."""
 
     def __init__(self, seconds):
-        super().__init__('the answer would take more than %d seconds of processor time: ask for less' % seconds)
+        super().__init__("the answer would take more than %d seconds of processor time: ask for less" % seconds)
 
 
 class Bound:
     """Of this process, which makes one answer at a time."""
 
     def __init__(self, ui):
-        self._page = ui.configint(b'hg-operator', b'web-page-seconds', DEFAULT_PAGE_SECONDS)
-        self._bulk = ui.configint(b'hg-operator', b'web-bulk-seconds', DEFAULT_BULK_SECONDS)
+        self._page = ui.configint(b"hg-operator", b"web-page-seconds", DEFAULT_PAGE_SECONDS)
+        self._bulk = ui.configint(b"hg-operator", b"web-bulk-seconds", DEFAULT_BULK_SECONDS)
         self._seconds = 0
         self._held = True
         self.is_used_up = False
         signal.signal(signal.SIGPROF, self._on_signal)
-        extensions.wrapfunction(wireprotov1server, 'dispatch', self._dispatch)
-        extensions.wrapfunction(webcommands, 'archive', self._archive)
+        extensions.wrapfunction(wireprotov1server, "dispatch", self._dispatch)
+        extensions.wrapfunction(webcommands, "archive", self._archive)
 
     @contextlib.contextmanager
     def answer(self):

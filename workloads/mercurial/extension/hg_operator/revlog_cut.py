@@ -6,9 +6,9 @@ import struct
 import sys
 
 # offset and flags, compressed and uncompressed length, delta base, link revision, parents, node
-_ENTRY = struct.Struct('>Qiiiiii20s12x')
+_ENTRY = struct.Struct(">Qiiiiii20s12x")
 _INLINE = 1 << 16
-_HEADER = struct.Struct('>I')
+_HEADER = struct.Struct(">I")
 
 
 def lengths_before(index, changesets):
@@ -32,8 +32,8 @@ def is_inline(data):
 
 
 def _links(data, count):
-    words = array.array('i', data[: count * _ENTRY.size])
-    if sys.byteorder == 'little':
+    words = array.array("i", data[: count * _ENTRY.size])
+    if sys.byteorder == "little":
         words.byteswap()
     return words[5 :: _ENTRY.size // 4]
 
@@ -64,12 +64,12 @@ def inline_again(index, data_path, size):
 
     The same bytes in another arrangement: each entry followed by its data, and the header says so.
     """
-    with open(data_path, 'rb') as data:
+    with open(data_path, "rb") as data:
         left = size
         while left > 0:
             entry = index.read(_ENTRY.size)
             if len(entry) < _ENTRY.size:
-                raise EOFError('%r has fewer revisions than were listed' % data_path)
+                raise EOFError("%r has fewer revisions than were listed" % data_path)
             length = _ENTRY.unpack(entry)[1]
             if left == size:
                 entry = _HEADER.pack(_HEADER.unpack_from(entry)[0] | _INLINE) + entry[_HEADER.size :]

@@ -24,14 +24,14 @@ DEFAULT_FUNCTIONS = b"""
 
 def install(ui):
     """Once, in a process that answers visitors and nobody else."""
-    allowed = ui.configlist(b'hg-operator', b'web-revset-functions', DEFAULT_FUNCTIONS)
+    allowed = ui.configlist(b"hg-operator", b"web-revset-functions", DEFAULT_FUNCTIONS)
     revset.safesymbols = frozenset(allowed).intersection(revset.safesymbols)
-    extensions.wrapfunction(webcommands, '_search', _search)
-    extensions.wrapfunction(stringutil, 'stringmatcher', _matcher)
+    extensions.wrapfunction(webcommands, "_search", _search)
+    extensions.wrapfunction(stringutil, "stringmatcher", _matcher)
 
 
 def _search(original, web):
-    fault = fault_of(web.req.qsparams[b'rev'])
+    fault = fault_of(web.req.qsparams[b"rev"])
     if fault:
         raise common.ErrorResponse(common.HTTP_BAD_REQUEST, fault)
     return original(web)
@@ -40,17 +40,17 @@ def _search(original, web):
 def fault_of(query):
     """Why it is refused, or None. What is no expression is searched for as it is."""
     if len(query) > MAX_BYTES:
-        return b'a search has at most %d bytes' % MAX_BYTES
+        return b"a search has at most %d bytes" % MAX_BYTES
     try:
-        depth = revsetlang.depth(revsetlang.parse(b'reverse(%s)' % query))
+        depth = revsetlang.depth(revsetlang.parse(b"reverse(%s)" % query))
     except error.ParseError:
         return None
     except RecursionError:
         depth = MAX_DEPTH + 1
-    return b'a search is at most %d expressions deep' % MAX_DEPTH if depth > MAX_DEPTH else None
+    return b"a search is at most %d expressions deep" % MAX_DEPTH if depth > MAX_DEPTH else None
 
 
 def _matcher(original, pattern, *args, **kwargs):
-    if pattern.startswith(b're:'):
-        raise error.ParseError(_(b'regular expressions are not searched for here'))
+    if pattern.startswith(b"re:"):
+        raise error.ParseError(_(b"regular expressions are not searched for here"))
     return original(pattern, *args, **kwargs)

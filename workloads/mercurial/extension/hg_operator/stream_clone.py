@@ -27,7 +27,7 @@ _KNOWN_REQUIREMENTS = frozenset([
     b'share-safe', b'dirstate-v2', b'persistent-nodemap',
 ])  # fmt: skip
 
-_TOP_FILES = (b'00manifest.i', b'00manifest.d', b'00changelog.d', b'00changelog.i')
+_TOP_FILES = (b"00manifest.i", b"00manifest.d", b"00changelog.d", b"00changelog.i")
 
 
 class RetryLater(Exception):
@@ -59,18 +59,18 @@ class Listing:
 
 
 def extsetup(ui):
-    extensions.wrapfunction(streamclone, 'allowservergeneration', _allow)
-    extensions.wrapfunction(streamclone, 'generatev1', _generate_v1)
-    extensions.wrapfunction(streamclone, 'generatev2', _generate_v2)
-    if hasattr(streamclone, 'generatev3'):
-        extensions.wrapfunction(streamclone, 'generatev3', _generate_v3)
+    extensions.wrapfunction(streamclone, "allowservergeneration", _allow)
+    extensions.wrapfunction(streamclone, "generatev1", _generate_v1)
+    extensions.wrapfunction(streamclone, "generatev2", _generate_v2)
+    if hasattr(streamclone, "generatev3"):
+        extensions.wrapfunction(streamclone, "generatev3", _generate_v3)
 
 
 def _allow(original, repo):
     """A stream cannot leave out what a strip will remove; clients then fall back to a pull."""
     if view.is_mirror(repo.ui):
         unfiltered = repo.unfiltered()
-        if view.read_state(unfiltered).get('stripping') or not _KNOWN_REQUIREMENTS.issuperset(repo.requirements):
+        if view.read_state(unfiltered).get("stripping") or not _KNOWN_REQUIREMENTS.issuperset(repo.requirements):
             return False
     return original(repo)
 
@@ -85,7 +85,7 @@ def _generate_v1(original, repo):
 
     def emit():
         for name, size, _contents in files:
-            yield b'%s\0%d\n' % (store.encodedir(name), size)
+            yield b"%s\0%d\n" % (store.encodedir(name), size)
             yield from _contents_of(unfiltered, listing, name, size)
 
     return len(files), sum(size for _name, size, _contents in files), emit()
@@ -94,14 +94,14 @@ def _generate_v1(original, repo):
 def _generate_v2(original, repo, *args, **kwargs):
     if not view.is_mirror(repo.ui):
         return original(repo, *args, **kwargs)
-    with_markers = kwargs.get('includeobsmarkers', args[-1] if args else False)
+    with_markers = kwargs.get("includeobsmarkers", args[-1] if args else False)
     unfiltered = repo.unfiltered()
     listing = _shown_listing(unfiltered)
-    files = [entry for entry in listing.files() if with_markers or entry[0] != b'obsstore']
+    files = [entry for entry in listing.files() if with_markers or entry[0] != b"obsstore"]
 
     def emit():
         for name, size, contents in files:
-            yield b's' + util.uvarintencode(len(name)) + util.uvarintencode(size) + name
+            yield b"s" + util.uvarintencode(len(name)) + util.uvarintencode(size) + name
             if contents is None:
                 yield from _contents_of(unfiltered, listing, name, size)
             else:
@@ -112,25 +112,25 @@ def _generate_v2(original, repo, *args, **kwargs):
 
 def _generate_v3(original, repo, *args, **kwargs):
     if view.is_mirror(repo.ui):
-        raise RetryLater('stream clones of the experimental version 3 are not served')
+        raise RetryLater("stream clones of the experimental version 3 are not served")
     return original(repo, *args, **kwargs)
 
 
 def _shown_listing(unfiltered):
     """The listing of the current state: the kept one, or one made under the lock."""
-    kept = unfiltered.__dict__.get('_hg_operator_listing')
+    kept = unfiltered.__dict__.get("_hg_operator_listing")
     if kept is not None and kept.state_text and kept.state_text == unfiltered.svfs.tryread(view.STATE_FILE):
         return kept
-    deadline = time.monotonic() + unfiltered.ui.configint(b'hg-operator', b'stream-wait', DEFAULT_WAIT_SECONDS)
+    deadline = time.monotonic() + unfiltered.ui.configint(b"hg-operator", b"stream-wait", DEFAULT_WAIT_SECONDS)
     while True:
         with _locked(unfiltered, deadline):
             listing = _list(unfiltered, kept)
         if listing is not None:
-            unfiltered.__dict__['_hg_operator_listing'] = listing
+            unfiltered.__dict__["_hg_operator_listing"] = listing
             return listing
         # Shown and hidden revisions are mixed in some file: wait until everything is shown.
         if time.monotonic() >= deadline:
-            raise RetryLater('the shown state cannot be cut out of the store')
+            raise RetryLater("the shown state cannot be cut out of the store")
         time.sleep(LOCK_RETRY_SECONDS)
 
 
@@ -143,7 +143,7 @@ def _locked(unfiltered, deadline):
             break
         except error.LockError:
             if time.monotonic() >= deadline:
-                raise RetryLater('the repository is locked') from None
+                raise RetryLater("the repository is locked") from None
             time.sleep(LOCK_RETRY_SECONDS)
     try:
         view.refresh(unfiltered)
@@ -155,7 +155,7 @@ def _locked(unfiltered, deadline):
 def _list(unfiltered, kept):
     """A listing of the state under the lock, or None when the shown state cannot be cut out."""
     changelog = unfiltered.changelog
-    state_text = unfiltered.__dict__['_hg_operator_state_text']
+    state_text = unfiltered.__dict__["_hg_operator_state_text"]
     listing = Listing(state_text, len(changelog), changelog.node(len(changelog) - 1))
     if kept is not None and _continues(changelog, kept):
         listing.sizes = dict(kept.sizes)
@@ -173,8 +173,8 @@ def _list(unfiltered, kept):
             listing.sizes[name] = listing.sizes.pop(name)
     shown = view.shown_length(unfiltered)
     if shown < len(changelog):
-        for name in _touched_files(changelog, shown) + [b'00manifest.i', b'00changelog.i']:
-            if name.endswith(b'.i') and not _cut(listing, join, name, shown):
+        for name in _touched_files(changelog, shown) + [b"00manifest.i", b"00changelog.i"]:
+            if name.endswith(b".i") and not _cut(listing, join, name, shown):
                 return None
     listing.small = _small_files(unfiltered, shown)
     return listing
@@ -189,7 +189,7 @@ def _touched_files(changelog, first):
     names = set()
     for rev in range(first, len(changelog)):
         names.update(changelog.readfiles(changelog.node(rev)))
-    return [b'data/' + name + ending for name in names for ending in (b'.i', b'.d')]
+    return [b"data/" + name + ending for name in names for ending in (b".i", b".d")]
 
 
 def _size(path):
@@ -203,12 +203,12 @@ def _cut(listing, join, name, shown):
     """Notes how much of one revlog is shown; False when that is not a prefix of it."""
     if not listing.sizes.get(name):
         return True  # a removal, or a merge that took the file as it was
-    with open(join(name), 'rb') as index:
+    with open(join(name), "rb") as index:
         lengths = revlog_cut.lengths_before(index, shown)
     if lengths is None:
         return False
     listing.cuts[name] = lengths[0]
-    data = name[:-2] + b'.d'
+    data = name[:-2] + b".d"
     if data in listing.sizes:
         listing.cuts[data] = lengths[1]
     return True
@@ -218,27 +218,27 @@ def _small_files(unfiltered, shown):
     """Files that are rewritten in place or replaced, hence read under the lock."""
     small = []
     if not unfiltered.publishing():
-        small.append((b'phaseroots', _shown_roots(unfiltered, shown)))
-    small.append((b'obsstore', unfiltered.svfs.tryread(b'obsstore')))
+        small.append((b"phaseroots", _shown_roots(unfiltered, shown)))
+    small.append((b"obsstore", unfiltered.svfs.tryread(b"obsstore")))
     return small
 
 
 def _shown_roots(unfiltered, shown):
     get_rev = unfiltered.changelog.index.get_rev
     lines = []
-    for line in unfiltered.svfs.tryread(b'phaseroots').splitlines(True):
+    for line in unfiltered.svfs.tryread(b"phaseroots").splitlines(True):
         rev = get_rev(bin(line.split()[1])) if line.strip() else None
         if rev is not None and rev < shown:
             lines.append(line)
-    return b''.join(lines)
+    return b"".join(lines)
 
 
 def _contents_of(unfiltered, listing, name, size):
     path = unfiltered.svfs.join(name)
-    with open(path, 'rb') as source:
+    with open(path, "rb") as source:
         chunk = source.read(min(size, CHUNK_BYTES))
-        data = name[:-2] + b'.d'
-        if name.endswith(b'.i') and not listing.sizes.get(data) and not revlog_cut.is_inline(chunk):
+        data = name[:-2] + b".d"
+        if name.endswith(b".i") and not listing.sizes.get(data) and not revlog_cut.is_inline(chunk):
             data_path = unfiltered.svfs.join(data)
             if os.path.exists(data_path):
                 source.seek(0)
@@ -250,4 +250,4 @@ def _contents_of(unfiltered, listing, name, size):
             yield chunk
             chunk = source.read(min(left, CHUNK_BYTES))
         if left:
-            raise error.Abort(b'%s has become shorter than it was listed' % name)
+            raise error.Abort(b"%s has become shorter than it was listed" % name)

@@ -22,11 +22,11 @@ try:
 except ImportError:  # before Mercurial 7.2 there is only one module
     hgweb_mod_inner = hgweb_mod
 
-SHOWN = b'hg-operator-shown'
-NAMED = b'hg-operator-named'
+SHOWN = b"hg-operator-shown"
+NAMED = b"hg-operator-named"
 # The subset that every filter must name: caches of branches begin with it, and it has nothing.
-NOTHING = b'hg-operator-nothing'
-STATE_FILE = b'hg-operator-state'
+NOTHING = b"hg-operator-nothing"
+STATE_FILE = b"hg-operator-state"
 
 
 class ShownRevisions(frozenset):
@@ -36,15 +36,15 @@ class ShownRevisions(frozenset):
 
 
 def is_mirror(ui):
-    return ui.config(b'hg-operator', b'role', b'ssh') == b'mirror'
+    return ui.config(b"hg-operator", b"role", b"ssh") == b"mirror"
 
 
 def read_state(unfiltered):
     """The state file as last refreshed. A repository without one shows nothing: its lane has not begun."""
-    state = unfiltered.__dict__.get('_hg_operator_state')
+    state = unfiltered.__dict__.get("_hg_operator_state")
     if state is None:
         refresh(unfiltered)
-        state = unfiltered.__dict__['_hg_operator_state']
+        state = unfiltered.__dict__["_hg_operator_state"]
     return state
 
 
@@ -53,14 +53,14 @@ def refresh(repo):
     unfiltered = repo.unfiltered()
     text = unfiltered.svfs.tryread(STATE_FILE)
     attributes = unfiltered.__dict__
-    if attributes.get('_hg_operator_state_text') != text:
-        attributes['_hg_operator_state_text'] = text
-        attributes['_hg_operator_state'] = json.loads(text) if text else {}
+    if attributes.get("_hg_operator_state_text") != text:
+        attributes["_hg_operator_state_text"] = text
+        attributes["_hg_operator_state"] = json.loads(text) if text else {}
         forget_views(unfiltered)
 
 
 def forget_views(unfiltered):
-    unfiltered.__dict__.pop('_hg_operator_view', None)
+    unfiltered.__dict__.pop("_hg_operator_view", None)
     _forget_filters(unfiltered, (SHOWN, NAMED, NOTHING))
 
 
@@ -72,10 +72,10 @@ def _forget_filters(unfiltered, kinds):
 def shown(repo):
     """The view for every read that does not name a full hash. One object is kept: a new one has empty caches."""
     unfiltered = repo.unfiltered()
-    view = unfiltered.__dict__.get('_hg_operator_view')
+    view = unfiltered.__dict__.get("_hg_operator_view")
     if view is None:
-        view = unfiltered.filtered(SHOWN if is_mirror(repo.ui) else b'served')
-        unfiltered.__dict__['_hg_operator_view'] = view
+        view = unfiltered.filtered(SHOWN if is_mirror(repo.ui) else b"served")
+        unfiltered.__dict__["_hg_operator_view"] = view
     return view
 
 
@@ -87,7 +87,7 @@ def named(repo, nodes):
     revisions = servable(unfiltered, [node for node in nodes if not has_node(node)])
     if not revisions:
         return visible
-    unfiltered.__dict__['_hg_operator_named'] = tuple(revisions)
+    unfiltered.__dict__["_hg_operator_named"] = tuple(revisions)
     _forget_filters(unfiltered, (NAMED,))
     return unfiltered.filtered(NAMED)
 
@@ -103,22 +103,22 @@ def servable(unfiltered, nodes):
 
 def shown_length(unfiltered):
     """How many revisions are shown (some of them may be obsolete or secret)."""
-    wanted = read_state(unfiltered).get('shownRevisions') or 0
+    wanted = read_state(unfiltered).get("shownRevisions") or 0
     return max(0, min(int(wanted), len(unfiltered.changelog)))
 
 
 def never_served(unfiltered):
     """Secret changesets, and those that a strip will remove, with their descendants."""
-    secret = repoview.filterrevs(unfiltered, b'served.hidden')
-    return secret | being_stripped(unfiltered) if read_state(unfiltered).get('stripping') else secret
+    secret = repoview.filterrevs(unfiltered, b"served.hidden")
+    return secret | being_stripped(unfiltered) if read_state(unfiltered).get("stripping") else secret
 
 
 def being_stripped(unfiltered):
     changelog = unfiltered.changelog
     get_rev = changelog.index.get_rev
-    stripping = read_state(unfiltered).get('stripping') or ()
+    stripping = read_state(unfiltered).get("stripping") or ()
     if isinstance(stripping, dict):
-        stripping = stripping['changesets']
+        stripping = stripping["changesets"]
     roots = [get_rev(bin(text)) for text in stripping]
     roots = [rev for rev in roots if rev is not None]
     return frozenset(roots).union(changelog.descendants(roots)) if roots else frozenset()
@@ -147,7 +147,7 @@ def _obsolete(unfiltered, length):
 
 
 def compute_named(unfiltered, *args, **kwargs):
-    revisions = unfiltered.__dict__.get('_hg_operator_named', ())
+    revisions = unfiltered.__dict__.get("_hg_operator_named", ())
     filtered = repoview.filterrevs(unfiltered, SHOWN)
     if not revisions:
         return filtered
@@ -202,7 +202,7 @@ def _revision(original, repo, symbol, *args, **kwargs):
 
 def _file(original, repo, req):
     """Takes what is no changeset for the hash of a file's revision: that of a working directory is neither."""
-    if wdirhex in (req.qsparams.get(b'node'), req.qsparams.get(b'filenode')) and is_of(repo, SHOWN, NAMED):
+    if wdirhex in (req.qsparams.get(b"node"), req.qsparams.get(b"filenode")) and is_of(repo, SHOWN, NAMED):
         raise error.RepoLookupError(b"unknown revision '%s'" % wdirhex)
     return original(repo, req)
 
@@ -220,12 +220,12 @@ def extsetup(ui):
     for name in set(repoviewutil.subsettable.values()):
         if name.startswith(NOTHING):
             repoview.filtertable[name] = _everything
-    extensions.wrapfunction(repoview, 'wrapchangelog', _wrap_changelog)
-    extensions.wrapfunction(wireprotov1server, 'getdispatchrepo', _dispatch_view)
-    extensions.wrapfunction(hgweb_mod_inner, 'getwebview', _web_view)
-    extensions.wrapfunction(scmutil, '_filterederror', _filtered_error)
-    extensions.wrapfunction(scmutil, 'revsymbol', _revision)
-    extensions.wrapfunction(webutil, 'filectx', _file)
+    extensions.wrapfunction(repoview, "wrapchangelog", _wrap_changelog)
+    extensions.wrapfunction(wireprotov1server, "getdispatchrepo", _dispatch_view)
+    extensions.wrapfunction(hgweb_mod_inner, "getwebview", _web_view)
+    extensions.wrapfunction(scmutil, "_filterederror", _filtered_error)
+    extensions.wrapfunction(scmutil, "revsymbol", _revision)
+    extensions.wrapfunction(webutil, "filectx", _file)
     named_hashes.extsetup(ui)
     stream_clone.extsetup(ui)
 
@@ -262,7 +262,7 @@ def reposetup(ui, repo):
 
         def listkeys(self, namespace):
             values = super().listkeys(namespace)
-            if namespace != b'phases' or not is_of(self, SHOWN, NAMED):
+            if namespace != b"phases" or not is_of(self, SHOWN, NAMED):
                 return values
             return {key: value for key, value in values.items() if len(key) != 40 or may_be_a_root(self, bin(key))}
 
@@ -298,7 +298,7 @@ def shows_nothing(repo):
 
 def _no_branches(repo):
     """Mercurial's own cache of a view without changesets does not believe itself when the repository has some."""
-    make = getattr(branch_caches, 'new_branch_cache', None) or branch_caches.branchcache
+    make = getattr(branch_caches, "new_branch_cache", None) or branch_caches.branchcache
     return make(repo)
 
 
@@ -306,4 +306,4 @@ def unknown_to(unfiltered, nodes):
     """Full hashes, as text, that this repository has not stored; the null one is everywhere, a working directory's
     nowhere."""
     has_node = unfiltered.changelog.index.has_node
-    return [hex(node).decode('ascii') for node in nodes if node != wdirid and not has_node(node)]
+    return [hex(node).decode("ascii") for node in nodes if node != wdirid and not has_node(node)]

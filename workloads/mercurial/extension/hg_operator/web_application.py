@@ -21,8 +21,8 @@ DEFAULT_CACHED = 200
 MAX_RELOADS = 5
 
 # Below .hg; any of them changes with every record that the lane applies or shows.
-_WATCHED = (b'store/hg-operator-state', b'store/00changelog.i', b'store/phaseroots', b'store/obsstore', b'bookmarks')
-_SETTINGS = (b'hgrc',)
+_WATCHED = (b"store/hg-operator-state", b"store/00changelog.i", b"store/phaseroots", b"store/obsstore", b"bookmarks")
+_SETTINGS = (b"hgrc",)
 
 
 class Application(hgweb_mod.hgweb):
@@ -35,7 +35,7 @@ class Application(hgweb_mod.hgweb):
         # Whole answers to small wire commands in the current state, by request.
         self.answers = {}
         repo = hg.repository(baseui.copy(), directory)
-        super().__init__(repo, name=repo.ui.config(b'web', b'name') or path)
+        super().__init__(repo, name=repo.ui.config(b"web", b"name") or path)
         self._unfiltered = repo.unfiltered()
 
     def settings_changed(self):
@@ -43,7 +43,7 @@ class Application(hgweb_mod.hgweb):
 
     @contextlib.contextmanager
     def _obtainrepo(self):
-        self._unfiltered.__dict__.pop('_hg_operator_named', None)
+        self._unfiltered.__dict__.pop("_hg_operator_named", None)
         self._unfiltered.__dict__[named_hashes.DEFINITE] = self.is_definite
         yield view.shown(self._unfiltered)
 
@@ -59,10 +59,10 @@ class Application(hgweb_mod.hgweb):
             # Either what is shown is about to change, or there are fewer changesets than the state says: a strip is at
             # work, which removes some for a moment. What was loaded is not whole, whatever comes of the waiting.
             self._key = None
-            wait = self._unfiltered.ui.configint(b'hg-operator', b'stream-wait', stream_clone.DEFAULT_WAIT_SECONDS)
+            wait = self._unfiltered.ui.configint(b"hg-operator", b"stream-wait", stream_clone.DEFAULT_WAIT_SECONDS)
             deadline = deadline or time.monotonic() + wait
             if time.monotonic() >= deadline:
-                raise stream_clone.RetryLater('the repository is changing')
+                raise stream_clone.RetryLater("the repository is changing")
             time.sleep(stream_clone.LOCK_RETRY_SECONDS)
 
     def _load(self):
@@ -81,8 +81,8 @@ class Application(hgweb_mod.hgweb):
             self._key = key
             self.answers = {}
             # hgweb makes its ETag of this number.
-            self.mtime = zlib.crc32(repr(key).encode('ascii'))
-            if len(unfiltered.changelog) < (view.read_state(unfiltered).get('appliedRevisions') or 0):
+            self.mtime = zlib.crc32(repr(key).encode("ascii"))
+            if len(unfiltered.changelog) < (view.read_state(unfiltered).get("appliedRevisions") or 0):
                 return False
         return False
 
@@ -92,18 +92,18 @@ class Applications:
 
     def __init__(self, baseui):
         self._baseui = baseui
-        self._limit = baseui.configint(b'hg-operator', b'web-cached', DEFAULT_CACHED)
+        self._limit = baseui.configint(b"hg-operator", b"web-cached", DEFAULT_CACHED)
         self._kept = collections.OrderedDict()
 
     def get(self, request):
-        directory = request['directory'].encode()
+        directory = request["directory"].encode()
         # The same directory never serves two repositories: it is named by creation id. The path may change.
-        key = (directory, request.get('repository'), request['path'])
+        key = (directory, request.get("repository"), request["path"])
         application = self._kept.get(key)
         if application is not None and not application.settings_changed():
             self._kept.move_to_end(key)
             return application
-        application = Application(directory, request['path'].encode(), self._baseui)
+        application = Application(directory, request["path"].encode(), self._baseui)
         self._kept[key] = application
         while len(self._kept) > self._limit:
             self._kept.popitem(last=False)
@@ -117,12 +117,12 @@ def refuse_pushes():
 
 
 def _refuse_push(rctx, req, op):
-    if op == b'push':
-        raise common.ErrorResponse(common.HTTP_UNAUTHORIZED, b'push not authorized')
+    if op == b"push":
+        raise common.ErrorResponse(common.HTTP_UNAUTHORIZED, b"push not authorized")
 
 
 def _stamps(directory, names):
-    return tuple(_stamp(directory + b'/.hg/' + name) for name in names)
+    return tuple(_stamp(directory + b"/.hg/" + name) for name in names)
 
 
 def _stamp(path):
@@ -131,4 +131,3 @@ def _stamp(path):
     except OSError:
         return None
     return found.st_ino, found.st_size, found.st_mtime_ns
-

@@ -133,4 +133,3 @@ class Wire:
         for file in (self.connection, self.stdout, self._stderr):
             file.close()
         return (received[0]["exit"] if received else None), said
-

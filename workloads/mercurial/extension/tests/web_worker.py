@@ -20,10 +20,10 @@ except ImportError:
 
 def main():
     baseui = uimod.ui.load()
-    baseui.setconfig(b'ui', b'nontty', b'true', b'test')
-    others = baseui.configitems(b'extensions')
-    for name, path in [(b'view_only', HERE.encode() + b'/view_only.py'), *others]:  # as zygote.py has it
-        baseui.setconfig(b'extensions', name, path, b'test')
+    baseui.setconfig(b"ui", b"nontty", b"true", b"test")
+    others = baseui.configitems(b"extensions")
+    for name, path in [(b"view_only", HERE.encode() + b"/view_only.py"), *others]:  # as zygote.py has it
+        baseui.setconfig(b"extensions", name, path, b"test")
     extensions.loadall(baseui)
     extensions.populateui(baseui)
     from hg_operator import web
