@@ -265,6 +265,13 @@ fn a_switchover_refuses_pushes_for_a_moment_and_loses_none() {
     };
     assert!(promote(&["ssh-7"]).fails().contains("ssh-7 cannot be made master"));
     assert!(promote(&["Not a name"]).fails().contains("an instance name has"));
+    // Each old master starts anew with it: whoever could log in before still can.
+    let mistake = |text: &str| {
+        let users = setting.installation.data().join("secrets/users/authorized_keys");
+        let mut file = std::fs::OpenOptions::new().append(true).open(users).unwrap();
+        std::io::Write::write_all(&mut file, text.as_bytes()).unwrap();
+    };
+    mistake("a line that is none\n");
     for to in ["ssh-1", "ssh-0", "ssh-1", "ssh-0"] {
         let old = setting.master();
         let family = descendants(setting.installation.pid(&old));

@@ -12,7 +12,7 @@ use protocol::UserName;
 use russh::keys::PublicKey;
 use russh::keys::ssh_key::public::KeyData;
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use crate::Account;
 use crate::limits::MIN_RSA_BITS;
@@ -29,6 +29,8 @@ pub type Groups = BTreeMap<String, BTreeSet<String>>;
 #[derive(Debug)]
 pub struct AuthorizedKeys {
     path: PathBuf,
+    /// Copy of it, for a start at which it is wrong.
+    kept: PathBuf,
     groups: Groups,
     users: RwLock<Arc<Users>>,
     /// Stamp of the file that was last read, right or wrong.
@@ -66,13 +68,27 @@ impl KeysError {
 }
 
 impl AuthorizedKeys {
-    /// Reads the file; [`crate::serve`] reads it again whenever it changes.
-    pub fn open(path: &Path, groups: Groups) -> Result<Arc<AuthorizedKeys>, KeysError> {
-        let (stamp, users) = read(path)?;
+    /// Reads the file; [`crate::serve`] reads it again whenever it changes. What was read without a mistake is copied
+    /// to `kept`, and counts at a start at which the file has one.
+    pub fn open(path: &Path, kept: &Path, groups: Groups) -> Result<Arc<AuthorizedKeys>, KeysError> {
+        let (stamp, found) = read(path);
+        let users = match found {
+            Ok((users, text)) => {
+                keep(kept, &text);
+                users
+            }
+            Err(error) => {
+                let before = std::fs::read_to_string(kept).ok().and_then(|text| parse(&text).ok());
+                let Some(users) = before else { return Err(error) };
+                error!(%error, "the authorized keys are wrong: those read before this start stay in force");
+                users
+            }
+        };
         Ok(Arc::new(AuthorizedKeys {
             path: path.to_owned(),
+            kept: kept.to_owned(),
             groups,
-            users: RwLock::new(Arc::new(users?)),
+            users: RwLock::new(Arc::new(users)),
             stamp: RwLock::new(stamp),
         }))
     }
@@ -102,15 +118,14 @@ impl AuthorizedKeys {
     /// Takes a changed file over; one with a mistake is logged once and leaves everything as it was. Blocks.
     pub fn look(&self) {
         let known = *self.stamp.read().unwrap_or_else(PoisonError::into_inner);
-        let seen = match Stamp::of(&self.path) {
-            Ok(stamp) if stamp == known => return,
-            Err(_) if known == Stamp::GONE => return,
-            seen => seen.unwrap_or(Stamp::GONE),
-        };
-        let (stamp, users) = read(&self.path).unwrap_or_else(|error| (seen, Err(error)));
-        match users {
-            Ok(users) => {
+        if Stamp::of(&self.path).unwrap_or(Stamp::GONE) == known {
+            return;
+        }
+        let (stamp, found) = read(&self.path);
+        match found {
+            Ok((users, text)) => {
                 info!(path = %self.path.display(), users = users.len(), "the authorized keys have changed");
+                keep(&self.kept, &text);
                 *self.users.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(users);
             }
             Err(error) => error!(%error, "the authorized keys are wrong: those read before stay in force"),
@@ -131,15 +146,29 @@ impl Stamp {
     }
 }
 
-fn read(path: &Path) -> Result<(Stamp, Result<Users, KeysError>), KeysError> {
+fn read(path: &Path) -> (Stamp, Result<(Users, String), KeysError>) {
     let failed = |source| KeysError::Io { path: path.to_owned(), source };
-    let stamp = Stamp::of(path).map_err(failed)?;
-    if stamp.size > MAX_FILE_BYTES {
-        return Ok((stamp, Err(KeysError::Long { path: path.to_owned(), bytes: stamp.size })));
+    let stamp = match Stamp::of(path) {
+        Ok(stamp) if stamp.size > MAX_FILE_BYTES => {
+            return (stamp, Err(KeysError::Long { path: path.to_owned(), bytes: stamp.size }));
+        }
+        Ok(stamp) => stamp,
+        Err(source) => return (Stamp::GONE, Err(failed(source))),
+    };
+    let read = std::fs::read_to_string(path).map_err(failed).and_then(|text| match parse(&text) {
+        Ok(users) => Ok((users, text)),
+        Err((line, reason)) => Err(KeysError::Line { path: path.to_owned(), line, reason }),
+    });
+    (stamp, read)
+}
+
+/// Replaces the copy as a whole. Without it nothing is missing but at a start with a wrong file.
+fn keep(kept: &Path, text: &str) {
+    let new = kept.with_extension("new");
+    let written = std::fs::write(&new, text).and_then(|()| std::fs::rename(&new, kept));
+    if let Err(error) = written {
+        warn!(%error, path = %kept.display(), "no copy of the authorized keys can be kept");
     }
-    let text = std::fs::read_to_string(path).map_err(failed)?;
-    let users = parse(&text).map_err(|(line, reason)| KeysError::Line { path: path.to_owned(), line, reason });
-    Ok((stamp, users))
 }
 
 fn parse(text: &str) -> Result<Users, (usize, String)> {
@@ -206,7 +235,7 @@ mod tests {
         fill("..1", "ann");
         let file = folder.path().join("authorized_keys");
         std::os::unix::fs::symlink("..data/authorized_keys", &file).unwrap();
-        let keys = AuthorizedKeys::open(&file, Groups::default()).unwrap();
+        let keys = AuthorizedKeys::open(&file, &folder.path().join("kept"), Groups::default()).unwrap();
         assert!(keys.find("ann", &key(KEY)).is_some());
         // Of the same length, in the same moment: only the file is another.
         fill("..2", "bob");
@@ -245,13 +274,13 @@ mod tests {
     #[test]
     fn a_changed_file_is_taken_over_and_a_wrong_one_is_not() {
         let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("keys");
+        let (path, kept) = (directory.path().join("keys"), directory.path().join("kept"));
         std::fs::write(&path, format!("ssh-ed25519 {KEY} ann\n")).unwrap();
         let groups = Groups::from([
             ("all".into(), BTreeSet::from(["*".into()])),
             ("some".into(), BTreeSet::from(["bob".into()])),
         ]);
-        let keys = AuthorizedKeys::open(&path, groups).unwrap();
+        let keys = AuthorizedKeys::open(&path, &kept, groups.clone()).unwrap();
         assert_eq!(keys.find("ann", &key(KEY)).unwrap().groups, BTreeSet::from(["all".into()]));
         assert!(keys.find("ann", &key(OTHER)).is_none());
         assert!(keys.find("bob", &key(KEY)).is_none());
@@ -266,5 +295,12 @@ mod tests {
         keys.look();
         assert_eq!(keys.find("bob", &key(OTHER)).unwrap().groups, BTreeSet::from(["all".into(), "some".into()]));
         assert!(keys.find("ann", &key(KEY)).is_none());
+        // At the next start too.
+        std::fs::write(&path, format!("ssh-ed25519 {KEY} ann\nnonsense\n")).unwrap();
+        let again = AuthorizedKeys::open(&path, &kept, groups.clone()).unwrap();
+        assert!(again.find("bob", &key(OTHER)).is_some() && again.find("ann", &key(KEY)).is_none());
+        std::fs::remove_file(&kept).unwrap();
+        let first = AuthorizedKeys::open(&path, &kept, groups).unwrap_err();
+        assert!(first.to_string().contains("keys:2: ") && first.is_of_configuration(), "{first}");
     }
 }

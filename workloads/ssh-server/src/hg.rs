@@ -104,7 +104,9 @@ mod tests {
     fn addresses_are_written_as_sshd_writes_them() {
         let file = tempfile::NamedTempFile::new().unwrap();
         let key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKPwN3Pz7wNfcLgEC6mZhbI7GeQ5lL8fQhpY4GZEqGgY";
-        let directory = Directory::AuthorizedKeys(AuthorizedKeys::open(file.path(), Groups::default()).unwrap());
+        let directory = Directory::AuthorizedKeys(
+            AuthorizedKeys::open(file.path(), &file.path().with_extension("kept"), Groups::default()).unwrap(),
+        );
         let user: UserName = "ann".parse().unwrap();
         let identity = Identity { directory, user: user.clone(), key: PublicKey::from_openssh(key).unwrap() };
         for (client, server, short, long) in [

@@ -35,8 +35,8 @@ pub(super) struct Opener {
     pub repositories: std::path::PathBuf,
 }
 
-/// Keys of the users and of the server, as they were when this instance started: a mistake that is made in a file
-/// later does not hinder a promotion.
+/// Keys of the users and of the server. Read when this instance starts, so that a mistake in a file is told then, and
+/// not when it is promoted.
 pub(super) struct Keys {
     users: Arc<AuthorizedKeys>,
     host: HostKeys,
@@ -44,7 +44,9 @@ pub(super) struct Keys {
 
 impl Keys {
     pub fn open(role: &SshRole) -> Result<Keys, SshError> {
-        let users = AuthorizedKeys::open(&role.directory.authorized_keys_file, role.directory.groups.clone())?;
+        let directory = &role.directory;
+        let kept = role.data_directory.join("authorized_keys");
+        let users = AuthorizedKeys::open(&directory.authorized_keys_file, &kept, directory.groups.clone())?;
         Ok(Keys { users, host: load_or_generate(&role.host_keys_directory)? })
     }
 

@@ -83,7 +83,8 @@ impl Bench {
             host_keys.public_lines().iter().map(|line| format!("[127.0.0.1]:{port} {line}\n")).collect();
         std::fs::write(base.path().join("known_hosts"), known).unwrap();
         let served = Arc::new(Served::default());
-        let directory = Directory::AuthorizedKeys(AuthorizedKeys::open(&file, groups).unwrap());
+        let directory =
+            Directory::AuthorizedKeys(AuthorizedKeys::open(&file, &file.with_extension("kept"), groups).unwrap());
         let metrics = Metrics::new().unwrap();
         let options = Options { host_keys, directory, limits, metrics, behind_balancer };
         let shutdown = CancellationToken::new();
