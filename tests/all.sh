@@ -57,6 +57,11 @@ joined() {
 	return "$failed"
 }
 
+python_form() {
+	ruff format --check --quiet
+	ruff check
+}
+
 advisories() {
 	if cargo deny --log-level off fetch db; then
 		cargo deny --log-level warn check --disable-fetch advisories
@@ -77,6 +82,7 @@ go_tests() {
 }
 
 phase formatting cargo fmt --all --check
+phase python-form python_form
 phase licences cargo deny --log-level warn check licenses bans sources
 phase advisories advisories
 begin go go_tests

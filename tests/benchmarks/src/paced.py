@@ -44,7 +44,9 @@ def bundles(ui, folder, count):
         changes = changegroup.makestream(repo, outgoing, b"02", b"push")
         part = bundler.newpart(
             b"changegroup",
-            data=b"".join(iter(lambda: changes.read(65536), b"")) if hasattr(changes, "read") else b"".join(changes),
+            data=b"".join(iter(lambda changes=changes: changes.read(65536), b""))
+            if hasattr(changes, "read")
+            else b"".join(changes),
         )
         part.addparam(b"version", b"02")
         made.append((node, b"".join(bundler.getchunks())))

@@ -24,9 +24,8 @@ except ImportError:
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 from faults import Faults
-from reader import Reader
-
 from mercurial import exchange, extensions, hg, ui as uimod
+from reader import Reader
 
 # After a fault: while one fails at a time, when all is as before it.
 BETWEEN_FAULTS_SECONDS = (4, 7)

@@ -22,11 +22,11 @@ try:
 except ImportError:  # before Mercurial 7.2
     from mercurial.dispatch import request
 
-from mercurial import dispatch, ui as uimod
 from mercurial import (  # noqa: F401 loaded before the first fork
     bookmarks,
     branchmap,
     bundle2,
+    dispatch,
     exchange,
     hg,
     localrepo,
@@ -35,6 +35,7 @@ from mercurial import (  # noqa: F401 loaded before the first fork
     phases,
     repoview,
     streamclone,
+    ui as uimod,
     wireprotoserver,
     wireprotov1server,
 )

@@ -16,9 +16,8 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 import steps as stepping
 from differences import Differences
-from world import NAMESPACES, Hooks, World, install_hooks
-
 from mercurial import extensions, ui as uimod
+from world import NAMESPACES, Hooks, World, install_hooks
 
 # Of a sequence that differs.
 SHOWN_STEPS = 8
@@ -74,7 +73,7 @@ class Sequence:
             else:
                 between = action.get("between")
                 Hooks.unknown = action.get("without", ())
-                Hooks.between = between and (lambda: results.extend(self.do(world, between)))
+                Hooks.between = between and (lambda between=between: results.extend(self.do(world, between)))
                 results.append((action, world.hg(action["client"], action["hg"])))
                 Hooks.between, Hooks.unknown = None, ()
         return results

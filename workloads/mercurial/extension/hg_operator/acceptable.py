@@ -107,7 +107,7 @@ def check_changeset(session, repo, rev, read):
     """A new changeset: it can be read whole, and its branch survives caches that are lines."""
     try:
         name = read.extra[b"branch"]
-        read.user, read.date, read.description, read.files
+        _ = read.user, read.date, read.description, read.files
     except (ValueError, KeyError, IndexError) as why:
         node = short(repo.changelog.node(rev))
         raise error.Abort(b"changeset %s cannot be read: %s" % (node, repr(why).encode())) from None

@@ -11,7 +11,6 @@ from mercurial.node import hex
 
 from . import pushlog
 
-
 # What a lane says of a repository without changesets.
 EMPTY = {"tip": None, "heads": 0, "changesets": 0}
 

@@ -8,7 +8,7 @@ import traceback
 
 from mercurial import error
 
-from . import admission, frames
+from . import admission
 from .apply import ShortBody
 from .lane_ops import Busy, Full, Invalid, Lane
 from .repositories import Missing, Repositories, lane_ui

@@ -9,7 +9,6 @@ import struct
 
 from mercurial import util
 
-
 COMMAND = b"command-memory"
 IMPORT = b"import-memory"
 ANSWER = b"answer-memory"

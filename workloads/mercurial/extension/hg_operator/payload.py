@@ -75,7 +75,7 @@ def _pieces(ui, source, most, kept):
             return
         while missing:
             size = min(missing, _READ_BYTES)
-            piece = _in_time(seconds, lambda: source.read1(size))
+            piece = _in_time(seconds, lambda size=size: source.read1(size))
             if not piece:
                 raise SessionOver(b"the connection ended within a push")
             missing -= len(piece)

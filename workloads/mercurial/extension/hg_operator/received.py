@@ -7,8 +7,7 @@ same order everywhere. To make one from the new changesets again costs more than
 
 import contextlib
 
-from mercurial import changegroup as cg
-from mercurial import exchange
+from mercurial import changegroup as cg, exchange
 
 _READ_BYTES = 256 * 1024
 # Every Mercurial that an instance may run can apply these.

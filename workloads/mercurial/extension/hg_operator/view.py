@@ -9,11 +9,10 @@ never before. On SSH instances shown is applied and nothing here does anything.
 
 import json
 
-from mercurial import branchmap as branch_caches
-from mercurial import error, extensions, phases, repoview, scmutil, wireprotov1server
-from mercurial.utils import repoviewutil
+from mercurial import branchmap as branch_caches, error, extensions, phases, repoview, scmutil, wireprotov1server
 from mercurial.hgweb import hgweb_mod, webutil
 from mercurial.node import bin, hex, nullid, wdirhex, wdirid
+from mercurial.utils import repoviewutil
 
 from . import named_hashes, stream_clone
 

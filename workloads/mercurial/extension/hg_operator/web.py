@@ -11,8 +11,19 @@ import traceback
 
 from mercurial import error
 
-from . import answer_memory, content_policy, frames, limits, named_hashes, processor_time, searches, stream_clone
-from . import web_application, wire_arguments, wsgi_bytes
+from . import (
+    answer_memory,
+    content_policy,
+    frames,
+    limits,
+    named_hashes,
+    processor_time,
+    searches,
+    stream_clone,
+    web_application,
+    wire_arguments,
+    wsgi_bytes,
+)
 
 MAX_REQUEST_BODY_BYTES = 16 * 1024 * 1024
 CHUNK_BYTES = 256 * 1024

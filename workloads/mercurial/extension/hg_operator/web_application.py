@@ -77,7 +77,7 @@ class Application(hgweb_mod.hgweb):
                 return False
             unfiltered.invalidateall()
             view.refresh(unfiltered)
-            unfiltered.changelog, unfiltered._phasecache, unfiltered.obsstore, unfiltered._bookmarks
+            _ = unfiltered.changelog, unfiltered._phasecache, unfiltered.obsstore, unfiltered._bookmarks
             self._key = key
             self.answers = {}
             # hgweb makes its ETag of this number.

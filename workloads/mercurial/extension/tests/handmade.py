@@ -5,7 +5,6 @@ import struct
 
 from mercurial import bundle2, changegroup, changelog, hg, ui as uimod
 from mercurial.node import bin
-
 from support import serve
 
 try:

@@ -8,8 +8,9 @@ import unittest
 import unittest.mock
 
 from handmade import UI, Wire, bundle, changes, part
-from hg_operator import limits, payload
 from support import Case
+
+from hg_operator import limits, payload
 
 MEGABYTE = 1024 * 1024
 

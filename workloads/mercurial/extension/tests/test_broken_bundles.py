@@ -5,9 +5,8 @@ import random
 import re
 import unittest
 
-from mercurial import obsolete
-
 from handmade import Wire, bookmark, bundle, changes, part, phase_head
+from mercurial import obsolete
 from support import Case
 
 SEED = 20261201

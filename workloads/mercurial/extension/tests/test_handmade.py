@@ -6,9 +6,8 @@ import os
 import threading
 import unittest
 
-from mercurial import obsolete
-
 from handmade import Wire, bookmark, bundle, changes, forge_branch, part, phase_head, without_changesets
+from mercurial import obsolete
 from support import Case
 
 ADDED = b"reply:changegroup"

@@ -8,7 +8,7 @@ import tarfile
 import tempfile
 import unittest
 
-from support import Case, Client, Instance, Lane, LaneError, SETTINGS, pythons, push_of
+from support import SETTINGS, Case, Client, Instance, Lane, LaneError, pythons
 
 EVOLUTION = ("--config", "experimental.evolution=all")
 

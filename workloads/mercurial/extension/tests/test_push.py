@@ -7,8 +7,8 @@ import signal
 import unittest
 
 from mercurial import error
-
 from support import Case, serve, wait_until
+
 from hg_operator import push
 
 BUNDLE1 = ("--config", "devel.legacy.exchange=bundle1")
@@ -373,7 +373,10 @@ class Kills(Case):
     def test_what_a_killed_child_kept_is_removed(self):
         killed = serve(self.ssh, "r")
         pid = killed[0].receive()[0]["pid"]
-        kept = lambda: [name for name in os.listdir(self.ssh.temporary) if name.startswith("hg-child-%d-" % pid)]
+
+        def kept():
+            return [name for name in os.listdir(self.ssh.temporary) if name.startswith("hg-child-%d-" % pid)]
+
         wait_until(kept, "the child has its folder")
         os.kill(pid, signal.SIGKILL)
         wait_until(lambda: not os.path.exists("/proc/%d" % pid), "the child has died")

@@ -9,7 +9,6 @@ import zipfile
 
 from mirror_case import MirrorCase, Worker, hg, pythons
 
-
 # Commands whose arguments are lists of hashes.
 COMMANDS = {
     "between": ["pairs"],
