@@ -25,14 +25,10 @@ pub fn options() -> Options {
 }
 
 impl World {
-    /// This reign's own first records are committed, hence everything before them is replayed.
+    /// Answers whether this master knows what was decided before its reign.
     pub fn aggregates(&self, index: usize) -> bool {
-        let ssh = &self.ssh[index];
-        let Some(reign) = ssh.up.as_ref().and_then(|up| up.reign.as_ref()) else { return false };
-        LogName::ALL.into_iter().all(|log| {
-            let newest = ssh.disks[log].get(reign.fed[log]);
-            newest.is_some_and(|entry| entry.generation == reign.generation)
-        })
+        let reign = self.ssh[index].up.as_ref().and_then(|up| up.reign.as_ref());
+        reign.is_some_and(|reign| reign.publishing.knows_the_logs())
     }
 
     pub fn aggregate(&mut self) {
@@ -45,15 +41,12 @@ impl World {
 
     fn aggregate_on(&mut self, index: usize) {
         self.feed_aggregator(index);
-        if !self.aggregates(index) {
-            return;
-        }
         let now = self.now;
         let Some(reign) = self.ssh[index].up.as_mut().and_then(|up| up.reign.as_mut()) else { return };
-        reign.aggregator.tick(now);
-        let Some(records) = reign.aggregator.batch() else { return };
+        reign.publishing.core.tick(now);
+        let Some(records) = reign.publishing.batch() else { return };
         let generation = reign.generation;
-        let active = reign.aggregator.active();
+        let active = reign.publishing.core.active();
         note!(self, "ssh-{index} says {records:?}");
         self.check_decision(&active, &records, index);
         if records.iter().any(|record| matches!(record, Record::MirrorInactive(_))) {

@@ -69,8 +69,8 @@ impl World {
         }
         let now = self.now;
         let Some(reign) = self.ssh[master].up.as_mut().and_then(|up| up.reign.as_mut()) else { return };
-        reign.aggregator.endpoints(report, now);
-        let wanted: BTreeSet<InstanceName> = reign.aggregator.desired().into_iter().collect();
+        reign.publishing.core.endpoints(report, now);
+        let wanted: BTreeSet<InstanceName> = reign.publishing.core.desired().into_iter().collect();
         if wanted != self.balancer.wanted {
             note!(self, "balancer uses {wanted:?}");
         }

@@ -21,7 +21,7 @@ impl World {
         }
         let Some(reign) = self.ssh[index].up.as_ref().and_then(|up| up.reign.as_ref()) else { return };
         let generation = reign.generation;
-        let repositories: Vec<Repository> = reign.registry.iter().cloned().collect();
+        let repositories: Vec<Repository> = reign.publishing.registry().iter().cloned().collect();
         let Some(record) = self.wish(&repositories) else { return };
         note!(self, "a client of ssh-{index} asks for {}", record.kind());
         let Some(up) = &mut self.ssh[index].up else { return };

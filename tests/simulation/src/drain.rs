@@ -78,8 +78,8 @@ impl World {
         let Some((up, reign)) = up.and_then(|up| Some((up, up.reign.as_ref()?))) else {
             return format!("nobody leads with all standbys: {:?}", self.register.state());
         };
-        if up.logs.replication.view().generations.end() != end || reign.aggregator.published_through() != end {
-            return format!("published through {} of {end}", reign.aggregator.published_through());
+        if up.logs.replication.view().generations.end() != end || reign.publishing.core.published_through() != end {
+            return format!("published through {} of {end}", reign.publishing.core.published_through());
         }
         for (index, ssh) in self.ssh.iter().enumerate() {
             let lanes = ssh.up.as_ref().map(|up| &up.work.lanes);

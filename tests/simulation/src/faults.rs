@@ -161,7 +161,7 @@ impl World {
         note!(self, "mirror-{index} is cut off");
         let (name, now) = (self.mirrors[index].name.clone(), self.now);
         if let Some(reign) = self.ssh[wire.master].up.as_mut().and_then(|up| up.reign.as_mut()) {
-            reign.aggregator.mirror_lost(&name, now);
+            reign.publishing.core.mirror_lost(&name, now);
         }
     }
 

@@ -76,14 +76,14 @@ impl World {
     fn snapshot(&self, index: usize) -> Option<Checkpoint> {
         let master = self.master()?;
         let up = self.ssh[master].up.as_ref()?;
-        let reign = up.reign.as_ref().filter(|_| self.aggregates(master))?;
-        let (replication, publication) = reign.aggregator.position();
+        let reign = up.reign.as_ref().filter(|reign| reign.publishing.knows_the_logs())?;
+        let (replication, publication) = reign.publishing.core.position();
         Some(Checkpoint {
             replication,
             publication,
-            registry: reign.registry.clone(),
-            unreleased: reign.aggregator.unreleased(),
-            active: reign.aggregator.active().contains(&self.mirrors[index].name),
+            registry: reign.publishing.registry().clone(),
+            unreleased: reign.publishing.core.unreleased(),
+            active: reign.publishing.core.active().contains(&self.mirrors[index].name),
         })
     }
 

@@ -154,7 +154,7 @@ impl World {
         let Some(reign) = self.ssh[master].up.as_ref().and_then(|up| up.reign.as_ref()) else { return };
         let generation = reign.generation;
         let Some(up) = &self.ssh[master].up else { return };
-        let welcome = up.committed(LogName::Publication).max(reign.aggregator.welcome());
+        let welcome = up.committed(LogName::Publication).max(reign.publishing.core.welcome());
         let Some(mirror) = &mut self.mirrors[index].up else { return };
         let checkpoint = mirror.work.lanes.publication_through();
         let next = PerLog::new(mirror.work.lanes.received().next(), checkpoint.next());
@@ -169,7 +169,7 @@ impl World {
         let name = self.mirrors[index].name.clone();
         let now = self.now;
         if let Some(reign) = self.ssh[master].up.as_mut().and_then(|up| up.reign.as_mut()) {
-            reign.aggregator.mirror_connected(&name, now);
+            reign.publishing.core.mirror_connected(&name, now);
         }
     }
 
@@ -227,7 +227,7 @@ impl World {
             false => Vec::new(),
         };
         if let Some(reign) = self.ssh[master].up.as_mut().and_then(|up| up.reign.as_mut()) {
-            names.iter().for_each(|name| reign.aggregator.progress(name, progress.clone(), now));
+            names.iter().for_each(|name| reign.publishing.core.progress(name, progress.clone(), now));
         }
     }
 }

@@ -47,7 +47,7 @@ impl World {
             Some(Bug::CommitAloneAfterPromotion) => BTreeSet::new(),
             _ => requirement::disks(keeper.required()),
         };
-        up.reign = Some(Reign::new(generation, keeper, ends, self.now));
+        up.reign = Some(Reign::new(generation, keeper, ends));
         for log in LogName::ALL {
             let ticket = up.ticket(log, Meant::Nothing);
             up.handle(log, Event::Lead { ticket, generation, in_sync: in_sync.clone() });

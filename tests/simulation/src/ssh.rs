@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use aggregator::Committed;
+use aggregator::Publishing;
 use failover::keeper::Standby;
 use follower::lanes::{Checkpoint, Lanes, Mode, Options, Origin};
 use log::core::{Command, Core, Event, Ticket};
@@ -73,21 +73,17 @@ pub struct Reign {
     pub begun: PerLog<Offset>,
     /// Standbys, and what they have said on the connections that they have.
     pub standbys: Standbys,
-    pub aggregator: aggregator::Core,
-    pub registry: Registry,
-    pub fed: PerLog<Offset>,
+    pub publishing: Publishing,
 }
 
 impl Reign {
-    pub fn new(generation: Generation, keeper: failover::Keeper, begun: PerLog<Offset>, now: Duration) -> Reign {
+    pub fn new(generation: Generation, keeper: failover::Keeper, begun: PerLog<Offset>) -> Reign {
         Reign {
             generation,
             keeper,
             begun,
             standbys: Standbys::new(),
-            aggregator: aggregator::Core::new(crate::aggregating::options(), Offset::ZERO, Offset::ZERO, now),
-            registry: Registry::default(),
-            fed: PerLog::default(),
+            publishing: Publishing::new(crate::aggregating::options(), Registry::default(), Offset::ZERO, generation),
         }
     }
 
@@ -265,7 +261,7 @@ impl World {
             (Meant::Client, Ok(offset)) => up.clients.push(offset),
             (Meant::Batch, Err(_)) => {
                 if let Some(reign) = &mut up.reign {
-                    reign.aggregator.batch_failed();
+                    reign.publishing.core.batch_failed();
                 }
             }
             // A reign that cannot write its first record is given up.
@@ -320,18 +316,10 @@ impl World {
         let committed = PerLog::of(|log| up.committed(log));
         let Some(reign) = &mut up.reign else { return };
         for log in LogName::ALL {
-            while reign.fed[log] < committed[log] {
-                let offset = reign.fed[log].next();
-                reign.fed[log] = offset;
-                let Some(entry) = ssh.disks[log].get(offset) else { return };
+            while reign.publishing.through()[log] < committed[log] {
+                let Some(entry) = ssh.disks[log].get(reign.publishing.through()[log].next()) else { return };
                 let Ok(record) = entry.record() else { return };
-                match log {
-                    LogName::Replication => {
-                        let committed: Committed = crate::truth::fold(&mut reign.registry, offset, &record);
-                        reign.aggregator.committed(committed, now);
-                    }
-                    LogName::Publication => reign.aggregator.publication(offset, &record, now),
-                }
+                let _not_counted = reign.publishing.take(log, entry, &record, now);
             }
         }
     }

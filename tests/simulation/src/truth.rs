@@ -73,7 +73,7 @@ impl Truth {
     }
 
     fn fold(&mut self, offset: Offset, record: &Record) {
-        let committed = fold(&mut self.registry, offset, record);
+        let (committed, _not_counted) = Committed::fold(&mut self.registry, offset, record);
         let Some(id) = committed.repository else { return };
         let kind = match record {
             Record::RepositoryCreated(_) => Kind::Init,
@@ -104,16 +104,4 @@ impl Truth {
         let lane = self.lanes.get(&id).into_iter().flatten();
         lane.rev().any(|(end, kind, _)| *kind == Kind::End && *end >= offset)
     }
-}
-
-pub fn fold(registry: &mut Registry, offset: Offset, record: &Record) -> Committed {
-    let id = record.repository(offset);
-    let before = id.and_then(|id| registry.get(id)).cloned();
-    let error = registry.apply(offset, record).is_err();
-    let after = id.and_then(|id| registry.get(id));
-    let mut committed = Committed::of(offset, record, before.as_ref(), after);
-    if error {
-        committed.repository = None;
-    }
-    committed
 }

@@ -13,15 +13,17 @@ mod core;
 mod lag;
 mod leaving;
 mod mirror;
+mod publishing;
 #[cfg(test)]
 mod tests;
 mod view;
 
 use std::time::Duration;
 
-use protocol::{CreationId, Offset, Record, Repository};
+use protocol::{CreationId, Offset, Record, Registry, RegistryError, Repository};
 
 pub use crate::core::Core;
+pub use publishing::Publishing;
 pub use view::{MirrorView, Retention};
 
 #[derive(Clone, Debug)]
@@ -78,6 +80,15 @@ pub struct Committed {
 }
 
 impl Committed {
+    /// Folds a record into the registry, and tells of it. What the registry does not take counts for no repository.
+    pub fn fold(registry: &mut Registry, offset: Offset, record: &Record) -> (Committed, Result<(), RegistryError>) {
+        let id = record.repository(offset);
+        let before = id.and_then(|id| registry.get(id)).cloned();
+        let folded = registry.apply(offset, record);
+        let after = id.and_then(|id| registry.get(id));
+        (Committed::of(offset, record, before.as_ref(), after), folded)
+    }
+
     /// `before` and `after`: the repository as the registry has it before and after the record.
     pub fn of(offset: Offset, record: &Record, before: Option<&Repository>, after: Option<&Repository>) -> Committed {
         let public = |repository: Option<&Repository>| repository.is_some_and(Repository::is_public);

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use aggregator::{Committed, Core, Options};
+use aggregator::{Options, Publishing};
 use failover::Requirement;
 use follower::LaneTable;
 use follower::lanes::Checkpoint;
@@ -13,7 +13,7 @@ use log::{Event, Hold, Level, Log, SubscribeError, Subscription};
 use protocol::endpoints::{Endpoint, Endpoints, ServingReport};
 use protocol::status::{Cursor, InstanceStatus, MirrorStatus, Refusal, RepositoryStatus, Role, Status};
 use protocol::stream::Progress;
-use protocol::{CreationId, Entry, Generation, InstanceName, Offset, PerLog, Record, Registry, Repository};
+use protocol::{CreationId, Entry, Generation, InstanceName, LogName, Offset, PerLog, Record, Repository};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, interval};
@@ -113,15 +113,11 @@ struct Newcomer {
 
 pub struct Publisher {
     options: PublisherOptions,
-    core: Core,
-    /// The first log, folded as far as the core has taken it.
-    registry: Registry,
+    publishing: Publishing,
     mirrors: BTreeMap<InstanceName, Mirror>,
     standbys: BTreeMap<InstanceName, Progress>,
     newcomers: BTreeMap<InstanceName, Newcomer>,
     started: Instant,
-    /// Where both logs ended when this reign began.
-    ends: PerLog<Offset>,
     appending: JoinSet<Result<Offset, log::AppendError>>,
     seen: KnownRepositories,
 }
@@ -144,22 +140,17 @@ impl Publisher {
             min_active: options.mirrors.min_active as usize,
             ..Options::default()
         };
-        let replication = options.settled.registry().through();
         let publication = options.logs.publication.positions().start.previous();
-        let core = Core::new(bounds, replication, publication, Duration::ZERO);
-        let ends = options.logs.as_ref().map(|log| log.positions().end);
         let registry = options.settled.registry().clone();
         let mut seen = KnownRepositories::default();
         seen.touch(registry.iter().map(|repository| repository.id));
         Publisher {
-            registry,
+            publishing: Publishing::new(bounds, registry, publication, options.generation),
             options,
-            core,
             mirrors: BTreeMap::new(),
             standbys: BTreeMap::new(),
             newcomers: BTreeMap::new(),
             started: Instant::now(),
-            ends,
             appending: JoinSet::new(),
             seen,
         }
@@ -167,9 +158,10 @@ impl Publisher {
 
     /// Runs until the process ends.
     pub async fn run(mut self, mut inputs: mpsc::Receiver<Input>) -> Result<(), PublisherError> {
-        let mut replication =
-            self.options.logs.replication.subscribe(self.registry.through().next(), Level::Committed);
-        let mut publication = self.options.logs.publication.subscribe(self.core.position().1.next(), Level::Committed);
+        let through = self.publishing.through();
+        let entries = self.options.logs.as_ref().zip(through);
+        let entries = entries.map(|(log, through)| log.subscribe(through.next(), Level::Committed));
+        let PerLog { mut replication, mut publication } = entries;
         let (mut ticks, mut trims) = (interval(TICK), interval(TRIM));
         loop {
             tokio::select! {
@@ -183,17 +175,8 @@ impl Publisher {
                 _ = ticks.tick() => self.tick(),
                 _ = trims.tick() => self.trim(),
             }
-            if self.knows_the_logs() {
-                self.act();
-            }
+            self.act();
         }
-    }
-
-    /// Answers whether what was in the logs before this reign is taken; that comes first: it says what was decided
-    /// already.
-    fn knows_the_logs(&self) -> bool {
-        let (taken, decided) = self.core.position();
-        taken >= self.ends.replication && decided >= self.ends.publication
     }
 
     fn now(&self) -> Duration {
@@ -201,8 +184,8 @@ impl Publisher {
     }
 
     fn tick(&mut self) {
-        self.core.tick(self.now());
-        self.options.metrics.set(&self.core);
+        self.publishing.core.tick(self.now());
+        self.options.metrics.set(&self.publishing.core);
     }
 
     fn committed(&mut self, entry: Entry) -> Result<(), PublisherError> {
@@ -210,13 +193,9 @@ impl Publisher {
         self.options.settled.note(entry.offset, &record);
         let repository = record.repository(entry.offset);
         self.seen.touch(repository);
-        let before = repository.and_then(|id| self.registry.get(id)).cloned();
-        if let Err(error) = self.registry.apply(entry.offset, &record) {
+        if let Err(error) = self.publishing.take(LogName::Replication, &entry, &record, self.now()) {
             tracing::warn!(%error, "a record is not counted");
         }
-        let after = repository.and_then(|id| self.registry.get(id));
-        let committed = Committed::of(entry.offset, &record, before.as_ref(), after);
-        self.core.committed(committed, self.now());
         Ok(())
     }
 
@@ -228,12 +207,15 @@ impl Publisher {
                 tracing::warn!(mirror = %inactive.mirror, reason = ?inactive.reason, "mirror inactive");
             }
             Record::Published(published) => {
-                self.seen.touch(published.offsets.iter().filter_map(|offset| self.core.repository_of(*offset)));
+                self.seen
+                    .touch(published.offsets.iter().filter_map(|offset| self.publishing.core.repository_of(*offset)));
             }
             _ => {}
         }
-        self.core.publication(entry.offset, &record, self.now());
-        let active: BTreeSet<InstanceName> = self.core.active().into_iter().collect();
+        if let Err(error) = self.publishing.take(LogName::Publication, &entry, &record, self.now()) {
+            tracing::warn!(%error, "a record is not counted");
+        }
+        let active: BTreeSet<InstanceName> = self.publishing.core.active().into_iter().collect();
         self.options.active.send_if_modified(|before| {
             let changed = *before != active;
             *before = active;
@@ -246,18 +228,18 @@ impl Publisher {
         let now = self.now();
         match input {
             Input::Connected { name, connection, url, peer } => {
-                self.core.mirror_connected(&name, now);
+                self.publishing.core.mirror_connected(&name, now);
                 self.mirrors.insert(name, Mirror { connection, url, peer });
             }
             Input::Progress { name, connection, progress } => {
                 if self.mirrors.get(&name).is_some_and(|mirror| mirror.connection == connection) {
                     self.newcomers.entry(name.clone()).and_modify(|newcomer| newcomer.heard = true);
-                    self.core.progress(&name, progress, now);
+                    self.publishing.core.progress(&name, progress, now);
                 }
             }
             Input::Lost { name, connection } => {
                 if self.mirrors.get(&name).is_some_and(|mirror| mirror.connection == connection) {
-                    self.core.mirror_lost(&name, now);
+                    self.publishing.core.mirror_lost(&name, now);
                 }
             }
             Input::Standby { name, progress } => {
@@ -265,9 +247,9 @@ impl Publisher {
             }
             Input::Endpoints { report: ServingReport { serving, mirrors }, answer } => {
                 if let Some(mirrors) = mirrors {
-                    self.core.only_these_exist(&mirrors, now);
+                    self.publishing.core.only_these_exist(&mirrors, now);
                 }
-                self.core.endpoints(&serving, now);
+                self.publishing.core.endpoints(&serving, now);
                 if let Some(endpoints) = self.endpoints() {
                     let _gone = answer.send(endpoints);
                 }
@@ -292,11 +274,8 @@ impl Publisher {
     }
 
     fn act(&mut self) {
-        if !self.appending.is_empty() {
-            return;
-        }
-        if let Some(records) = self.core.batch() {
-            let welcome = self.core.welcome();
+        if let Some(records) = self.publishing.batch() {
+            let welcome = self.publishing.core.welcome();
             self.options.welcome.send_if_modified(|before| std::mem::replace(before, welcome) != welcome);
             let (log, generation) = (self.options.logs.publication.clone(), self.options.generation);
             self.appending.spawn(async move { log.append_many(generation, &records).await });
@@ -311,7 +290,7 @@ impl Publisher {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(error @ log::AppendError::Write(_))) => {
                 tracing::error!(%error, "nothing can be published until the log's volume takes writes again");
-                self.core.batch_failed();
+                self.publishing.core.batch_failed();
                 Ok(())
             }
             Ok(Err(error)) => Err(error.into()),
@@ -322,9 +301,9 @@ impl Publisher {
     /// None: a new master does not know yet, and what readers use stays as it is. To list no mirror would send all
     /// readers away.
     fn endpoints(&self) -> Option<Endpoints> {
-        let desired = self.core.desired();
+        let desired = self.publishing.core.desired();
         let awaits = self.now() < RECONNECT && desired.iter().any(|name| !self.mirrors.contains_key(name));
-        if awaits || !self.knows_the_logs() {
+        if awaits || !self.publishing.knows_the_logs() {
             return None;
         }
         let address = |name: &InstanceName| {
@@ -337,18 +316,17 @@ impl Publisher {
 
     /// Where a newcomer starts.
     fn snapshot(&mut self, name: InstanceName) -> Checkpoint {
-        let (replication, publication) = self.core.position();
-        let next = PerLog::new(replication.next(), publication.next());
-        let kept = self.options.logs.as_ref().zip(next).map(|(log, from)| log.hold(from));
+        let through = self.publishing.through();
+        let kept = self.options.logs.as_ref().zip(through).map(|(log, through)| log.hold(through.next()));
         // One that comes back without its disk before anybody missed it is not told again that it is active.
-        let active = self.core.active().contains(&name);
+        let active = self.publishing.core.active().contains(&name);
         let newcomer = Newcomer { until: Instant::now() + NEWCOMER_HOLD, heard: false, _kept: kept };
         self.newcomers.insert(name, newcomer);
         Checkpoint {
-            replication,
-            publication,
-            registry: self.registry.clone(),
-            unreleased: self.core.unreleased(),
+            replication: through.replication,
+            publication: through.publication,
+            registry: self.publishing.registry().clone(),
+            unreleased: self.publishing.core.unreleased(),
             active,
         }
     }
@@ -364,7 +342,7 @@ impl Publisher {
     }
 
     fn peers(&self) -> Vec<PeerAddress> {
-        let active = self.core.active();
+        let active = self.publishing.core.active();
         let ssh = self.options.peers.iter().map(|(name, address)| PeerAddress {
             name: name.clone(),
             address: address.to_string(),
@@ -390,7 +368,7 @@ impl Publisher {
             generation: self.options.generation,
             applied: progress.map_or(Offset::ZERO, |progress| progress.applied_through),
             in_sync: role == Role::Master || in_sync.contains(name),
-            quarantined: held::quarantined(&self.registry, progress),
+            quarantined: held::quarantined(self.publishing.registry(), progress),
         };
         let connected = self.options.connected.borrow();
         let others = self.options.peers.keys().map(|name| {
@@ -400,8 +378,8 @@ impl Publisher {
         let waiting = self.options.waiting.iter().map(|name| instance(name, Role::Standby, own.as_ref()));
         let master = instance(&self.options.name, Role::Master, own.as_ref());
         let instances = [master].into_iter().chain(others).chain(waiting).collect();
-        let path = |id| self.registry.get(id).map(|repository| repository.path.clone());
-        let mirrors = self.core.mirrors().into_iter().map(|mirror| MirrorStatus {
+        let path = |id| self.publishing.registry().get(id).map(|repository| repository.path.clone());
+        let mirrors = self.publishing.core.mirrors().into_iter().map(|mirror| MirrorStatus {
             pid: None,
             state: mirror.state,
             url: self.mirrors.get(&mirror.name).map(|known| known.url.clone()).unwrap_or_default(),
@@ -416,7 +394,7 @@ impl Publisher {
             absence: None,
             generation: self.options.generation,
             log: Some(writable::status(&self.options.logs.replication, *self.options.refuses.borrow())),
-            settings: Some(self.registry.settings().clone()),
+            settings: Some(self.publishing.registry().settings().clone()),
             unable: self.options.unable.borrow().clone(),
             instances,
             mirrors: mirrors.collect(),
@@ -426,13 +404,14 @@ impl Publisher {
     }
 
     fn repositories(&self) -> Vec<RepositoryStatus> {
-        self.registry.iter().map(|repository| self.repository(repository)).collect()
+        self.publishing.registry().iter().map(|repository| self.repository(repository)).collect()
     }
 
     /// With what has changed of the repositories only.
     fn since(&mut self, since: Cursor) -> Status {
         let touched = self.seen.touched(&self.options.table);
-        let now = |id: CreationId| (id, self.registry.get(id).map(|repository| self.repository(repository)));
+        let now =
+            |id: CreationId| (id, self.publishing.registry().get(id).map(|repository| self.repository(repository)));
         let now: Vec<_> = touched.into_iter().map(now).collect();
         self.seen.take(now);
         let (repositories, changes) = self.seen.answer(since, self.options.generation);
@@ -440,18 +419,18 @@ impl Publisher {
     }
 
     fn repository(&self, repository: &Repository) -> RepositoryStatus {
-        let published = self.core.published(repository.id).unwrap_or(repository.last);
+        let published = self.publishing.core.published(repository.id).unwrap_or(repository.last);
         held::repository(&self.options.table, repository, published)
     }
 
     /// Everything that nobody active needs any more goes, segment by segment.
     fn trim(&mut self) {
-        let active = self.core.active();
+        let active = self.publishing.core.active();
         self.newcomers.retain(|name, newcomer| {
             let keeps_itself = newcomer.heard && active.contains(name);
             newcomer.until > Instant::now() && !keeps_itself
         });
-        let mut keep = self.core.retention();
+        let mut keep = self.publishing.core.retention();
         let own = self.options.progress.borrow().as_ref().map_or(Offset::ZERO, |own| own.replication_checkpoint);
         keep.replication = keep.replication.min(own);
         for name in self.options.peers.keys() {
