@@ -5,6 +5,7 @@
 use std::process::ExitCode;
 
 mod access;
+mod admin;
 mod all_in_one;
 mod balancer;
 mod cli;
@@ -13,6 +14,7 @@ mod mirror;
 mod probes;
 mod process;
 mod pulse;
+mod readiness;
 mod ssh;
 
 fn main() -> ExitCode {

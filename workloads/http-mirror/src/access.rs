@@ -2,7 +2,6 @@
 
 use std::net::IpAddr;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
@@ -11,15 +10,14 @@ use http::{Method, Response};
 use http_body::{Body, Frame, SizeHint};
 
 use crate::body::{BodyError, FrontBody};
-use crate::front::Front;
-use crate::metrics::Kind;
+use crate::metrics::{FrontMetrics, Kind};
 
 /// Longer ones are cut in the log.
 const MAX_LOGGED_PATH_BYTES: usize = 1024;
 
 /// Filled in while the request is answered; written when it is dropped.
 pub(crate) struct Access {
-    front: Arc<Front>,
+    metrics: FrontMetrics,
     begun: Instant,
     client: IpAddr,
     method: Method,
@@ -34,13 +32,13 @@ pub(crate) struct Access {
 }
 
 impl Access {
-    pub(crate) fn new(front: Arc<Front>, client: IpAddr, method: Method, path: &str) -> Access {
+    pub(crate) fn new(metrics: FrontMetrics, client: IpAddr, method: Method, path: &str) -> Access {
         let mut end = path.len().min(MAX_LOGGED_PATH_BYTES);
         while !path.is_char_boundary(end) {
             end -= 1;
         }
         Access {
-            front,
+            metrics,
             begun: Instant::now(),
             client,
             method,
@@ -69,7 +67,7 @@ impl Drop for Access {
     fn drop(&mut self) {
         let seconds = self.begun.elapsed();
         let class = self.kind.as_str();
-        let metrics = &self.front.metrics;
+        let metrics = &self.metrics;
         metrics.requests.with_label_values(&[class, &self.status.to_string()]).inc();
         metrics.seconds.with_label_values(&[class]).observe(seconds.as_secs_f64());
         metrics.bytes.with_label_values(&[class]).inc_by(self.bytes);

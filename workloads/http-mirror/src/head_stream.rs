@@ -70,7 +70,7 @@ impl<S> HeadStream<S> {
         let line = String::from_utf8_lossy(&self.heads.request_line);
         let mut words = line.split_whitespace();
         let method = words.next().and_then(|method| method.parse().ok()).unwrap_or(Method::GET);
-        let access = Access::new(self.front.clone(), self.client, method, words.next().unwrap_or_default());
+        let access = Access::new(self.front.metrics.clone(), self.client, method, words.next().unwrap_or_default());
         access.refused(status);
         let sentence = match status {
             StatusCode::URI_TOO_LONG => "the request's address is too long\n".to_owned(),

@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use transport::proxied;
 
+use crate::answer::answer;
 use crate::front::{Front, Limits};
 use crate::head_stream::HeadStream;
 use crate::timed_stream::TimedStream;
@@ -123,7 +124,7 @@ async fn carry(
         service_fn(move |request| {
             handed.fetch_add(1, Ordering::Relaxed);
             let front = front.clone();
-            async move { Ok::<_, std::convert::Infallible>(front.answer(request, client, connected).await) }
+            async move { Ok::<_, std::convert::Infallible>(answer(front, request, client, connected).await) }
         })
     };
     let stream = TimedStream::new(stream, limits.header_wait, limits.write_wait);

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::Output;
 use std::time::{Duration, Instant};
 
-use http_mirror::{Limits, Readiness};
+use http_mirror::Limits;
 use mercurial::{Class, Operation, WebOptions};
 use mirror::{DEADLINE, Mirror, get, request, wait_until};
 use site::{hg, hg_ok, pythons};
@@ -237,7 +237,7 @@ async fn a_peer_answers_what_is_unknown_or_in_quarantine_here() {
     mirror.ask_at(&[]);
     assert_eq!(get(&mirror, "/a/b?cmd=heads", &[]).await.status, 503);
     // Nothing is known not to exist, and the list is not known to be whole, until this mirror has caught up.
-    mirror.readiness.send_replace(Readiness::NotReady("starting".into()));
+    mirror.ready.send_replace(false);
     for path in ["/nowhere", "/nowhere?cmd=heads", "/"] {
         let unknown = get(&mirror, path, &[]).await;
         assert_eq!((unknown.status, unknown.header("retry-after")), (503, "1"), "{path}");
@@ -245,8 +245,21 @@ async fn a_peer_answers_what_is_unknown_or_in_quarantine_here() {
     mirror.ask_at(&[peer.address]);
     assert!(get(&mirror, "/", &[]).await.text().contains("a/b"));
     assert_eq!(get(&mirror, "/nowhere", &[]).await.status, 503);
-    mirror.readiness.send_replace(Readiness::Ready);
+    mirror.ready.send_replace(true);
     assert_eq!(get(&mirror, "/nowhere", &[]).await.status, 404);
+}
+
+/// No repository can have its name, and nobody else is asked.
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_of_ours_are_below_a_name_that_no_repository_can_have() {
+    let mirror = Mirror::start(&pythons()[0]).await;
+    mirror.ready.send_replace(false);
+    for path in ["/-", "/-/", "/-/nothing", "//%2d/nothing?cmd=heads"] {
+        let answer = get(&mirror, path, &[]).await;
+        assert_eq!(answer.status, 404, "{path}");
+        assert!(answer.text().starts_with("this server has no page of its own at /-/"), "{path}: {}", answer.text());
+        assert_eq!(answer.header("content-security-policy"), "default-src 'none'; frame-ancestors 'none'", "{path}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -297,15 +310,11 @@ async fn shutdown_ends_what_has_begun_and_an_unready_mirror_keeps_no_connection(
         String::from_utf8_lossy(&answer[..length]).to_lowercase()
     };
     assert!(!heads(&mut kept).await.contains("connection: close"));
-    mirror.readiness.send_replace(Readiness::NotReady("lagging: 5 records behind".into()));
+    mirror.ready.send_replace(false);
     let answer = heads(&mut kept).await;
     assert!(answer.starts_with("http/1.1 200") && answer.contains("connection: close"), "{answer}");
-    assert_eq!(mirror.admin("/readyz").await, (503, "lagging: 5 records behind\n".to_owned()));
-    assert_eq!(mirror.admin("/healthz").await.0, 200);
-    mirror.readiness.send_replace(Readiness::Ready);
-    assert_eq!(mirror.admin("/readyz").await, (200, "ready\n".to_owned()));
-    assert_eq!(mirror.admin("/status.json").await, (200, "{\"applied\":1}".to_owned()));
-    let metrics = mirror.admin("/metrics").await.1;
+    mirror.ready.send_replace(true);
+    let metrics = mirror.metrics();
     for line in [
         "hg_operator_http_requests_total{class=\"wire-light\",status=\"200\"} 2",
         "hg_operator_web_workers_busy{class=\"light\"} 0",
@@ -400,7 +409,7 @@ async fn addresses_that_a_library_refuses_are_answered_and_its_refusals_have_a_s
     // The balancer's first line is not part of the request.
     let proxied = b"PROXY TCP4 192.0.2.1 127.0.0.1 1 2\r\nGET /a/b/raw-file/tip/one HTTP/1.0\r\n\r\n";
     assert_eq!(mirror::send(mirror.address, proxied, b"").await.text(), "1");
-    let metrics = mirror.admin("/metrics").await.1;
+    let metrics = mirror.metrics();
     for line in ["{class=\"refused\",status=\"400\"} 3", "{class=\"refused\",status=\"431\"} 1"] {
         assert!(metrics.contains(&format!("hg_operator_http_requests_total{line}")), "{line} is not in {metrics}");
     }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use config::MirrorRole;
 use follower::{Kind, Local, LocalOptions, MirrorFeed, MirrorFeedError, Verification};
-use http_mirror::{Completeness, Front, FrontMetrics, Peers, admin};
+use http_mirror::{Completeness, Front, FrontMetrics, Peers};
 use log::blobs::Blobs;
 use mercurial::{WebOptions, WebPool};
 use tokio::net::TcpListener;
@@ -19,6 +19,7 @@ use tokio::sync::watch;
 use transport::{CancellationToken, Client, Identity, Target};
 
 use crate::access::Access;
+use crate::admin;
 use crate::probes::Probes;
 use crate::process::{self, Shutdown};
 
@@ -114,7 +115,7 @@ async fn serve(start: Start, local: Local, mut shutdown: Shutdown) -> Result<(),
     let mut front = Front::new(
         routes::watch(&local),
         local.table().watch(),
-        probes.readiness(),
+        probes.is_ready(),
         Peers::new(peer_urls),
         web.clone(),
         FrontMetrics::new(&probes.metrics, web)?,

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http_mirror::{Completeness, Front, FrontMetrics, Limits, Peers, Readiness, Route, Routes, admin, serve};
+use http_mirror::{Completeness, Front, FrontMetrics, Limits, Peers, Route, Routes, serve};
 use mercurial::{Role, WebOptions, WebPool};
 use protocol::CreationId;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -28,12 +28,11 @@ pub struct Mirror {
     pub applied: watch::Sender<u64>,
     /// Whether the front hears that all which was acknowledged is here.
     pub complete: watch::Sender<bool>,
-    pub readiness: watch::Sender<Readiness>,
+    pub ready: watch::Sender<bool>,
     pub shutdown: CancellationToken,
     pub served: JoinHandle<()>,
     routes: watch::Sender<Arc<Routes>>,
     peers: watch::Sender<Arc<Vec<http::Uri>>>,
-    admin: SocketAddr,
     registry: prometheus::Registry,
 }
 
@@ -56,24 +55,12 @@ impl Mirror {
         let web = WebPool::new(site.mercurial.clone(), web);
         let (routes, watched_routes) = watch::channel(Arc::new(route(&site, false)));
         let (applied, watched_applied) = watch::channel(0);
-        let (readiness, watched_readiness) = watch::channel(Readiness::Ready);
+        let (ready, is_ready) = watch::channel(true);
         let (peers, watched_peers) = watch::channel(Arc::default());
         let registry = prometheus::Registry::new();
         let metrics = FrontMetrics::new(&registry, web.clone()).unwrap();
-        let probes = admin::probes(admin::Probes {
-            health: watch::channel(Readiness::Ready).1,
-            readiness: watched_readiness.clone(),
-            registry: registry.clone(),
-        });
-        let pages = probes.merge(admin::status(Arc::new(|| serde_json::json!({"applied": 1}))));
-        let mut front = Front::new(
-            watched_routes,
-            watched_applied,
-            watched_readiness,
-            Peers::new(watched_peers),
-            web.clone(),
-            metrics,
-        );
+        let mut front =
+            Front::new(watched_routes, watched_applied, is_ready, Peers::new(watched_peers), web.clone(), metrics);
         front.limits = limits;
         let (completeness, mut questions) = Completeness::channel();
         front.completeness = completeness;
@@ -87,12 +74,10 @@ impl Mirror {
             }
         });
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let admin_listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let (address, admin) = (listener.local_addr().unwrap(), admin_listener.local_addr().unwrap());
+        let address = listener.local_addr().unwrap();
         let shutdown = CancellationToken::new();
         let served = tokio::spawn(serve(listener, front, shutdown.clone()));
-        tokio::spawn(async move { axum::serve(admin_listener, pages).await });
-        Mirror { site, address, web, applied, complete, readiness, shutdown, served, routes, peers, admin, registry }
+        Mirror { site, address, web, applied, complete, ready, shutdown, served, routes, peers, registry }
     }
 
     pub fn url(&self, path: &str) -> String {
@@ -127,9 +112,9 @@ impl Mirror {
         metric.map_or(0, |metric| metric.get_counter().get_value() as u64)
     }
 
-    pub async fn admin(&self, path: &str) -> (u16, String) {
-        let answer = send(self.admin, &head("GET", path, &[], 0), b"").await;
-        (answer.status, answer.text())
+    /// Metrics as Prometheus reads them.
+    pub fn metrics(&self) -> String {
+        prometheus::TextEncoder::new().encode_to_string(&self.registry.gather()).unwrap()
     }
 
     /// Process ids of all children of this mirror's zygote.
