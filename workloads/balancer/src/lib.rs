@@ -20,6 +20,7 @@ use transport::{Client, Target};
 use crate::state::{Counted, State};
 
 pub mod decide;
+mod life;
 mod relay;
 mod reporting;
 pub mod ssh;
@@ -45,6 +46,10 @@ pub struct BalancerOptions {
 pub struct Settings {
     pub report_every: Duration,
     pub connect_deadline: Duration,
+    /// How often endpoints in use are looked at.
+    pub look_every: Duration,
+    /// One that answers nothing for so long is left out, and its connections are closed.
+    pub silence: Duration,
     /// Connections to an endpoint that left are closed after this.
     pub max_age: Duration,
     /// Further ones wait in the kernel's queue.
@@ -58,6 +63,8 @@ impl Default for Settings {
         Settings {
             report_every: Duration::from_millis(200),
             connect_deadline: Duration::from_secs(1),
+            look_every: Duration::from_secs(1),
+            silence: Duration::from_secs(4),
             max_age: Duration::from_secs(30),
             max_connections: 4096,
             tell_client: false,
@@ -74,7 +81,7 @@ pub async fn run(options: BalancerOptions, shutdown: CancellationToken) {
         () = shutdown.cancelled() => {}
         () = accept(&listener, &state, &settings, &connections) => {}
         () = reporting::converse(&state, &client, masters, &settings) => {}
-        () = reporting::retry(&state, &settings) => {}
+        () = life::watch(&state, &settings) => {}
     }
     drop(listener);
     connections.close();

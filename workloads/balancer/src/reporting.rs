@@ -1,9 +1,8 @@
-//! The conversation with the master, and trying refusing endpoints again.
+//! The conversation with the master.
 
 use std::time::Duration;
 
 use protocol::endpoints::{Endpoints, ServingReport};
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 use transport::{Client, Target};
 
@@ -72,19 +71,4 @@ async fn ask(client: &Client, masters: &mut [Target], report: &ServingReport) ->
         }
     }
     Asked::Nobody { seen }
-}
-
-/// Runs until it is dropped: connects to endpoints that refused until they accept.
-pub(crate) async fn retry(state: &State, settings: &Settings) {
-    let mut tick = tokio::time::interval(settings.report_every);
-    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    loop {
-        tick.tick().await;
-        for endpoint in state.with(|rotation, _| rotation.refusing()) {
-            let connected = timeout(settings.connect_deadline, TcpStream::connect(&endpoint.address)).await;
-            if matches!(connected, Ok(Ok(_))) {
-                state.with(|rotation, now| rotation.accepted(now, &endpoint.name, &endpoint.address));
-            }
-        }
-    }
 }

@@ -11,6 +11,7 @@ use http_body::{Body, Frame, SizeHint};
 
 use crate::body::{BodyError, FrontBody};
 use crate::metrics::{FrontMetrics, Kind};
+use crate::places::Busy;
 
 /// Longer ones are cut in the log.
 const MAX_LOGGED_PATH_BYTES: usize = 1024;
@@ -29,6 +30,8 @@ pub(crate) struct Access {
     status: u16,
     bytes: u64,
     complete: bool,
+    /// Keeps the connection from being idle for as long as the request is answered.
+    pub busy: Option<Busy>,
 }
 
 impl Access {
@@ -49,6 +52,7 @@ impl Access {
             status: 0,
             bytes: 0,
             complete: false,
+            busy: None,
         }
     }
 
@@ -71,6 +75,10 @@ impl Drop for Access {
         metrics.requests.with_label_values(&[class, &self.status.to_string()]).inc();
         metrics.seconds.with_label_values(&[class]).observe(seconds.as_secs_f64());
         metrics.bytes.with_label_values(&[class]).inc_by(self.bytes);
+        // Asked for every second, by balancers.
+        if self.kind == Kind::Own {
+            return;
+        }
         tracing::info!(
             target: "access",
             method = %self.method,

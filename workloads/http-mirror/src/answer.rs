@@ -1,6 +1,6 @@
 //! Way of one request: admitted, routed, answered.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -18,25 +18,30 @@ use crate::forward::{self, Asked};
 use crate::front::Front;
 use crate::index;
 use crate::metrics::Kind;
+use crate::places::Busy;
 use crate::request_body::{self, ReadError};
-use crate::route::{self, Answerer};
+use crate::route::{self, Answerer, Own};
 use crate::routes::Route;
 use crate::wire::{self, Malformed};
 
+/// Connection that a request came on.
+pub(crate) struct From {
+    pub client: IpAddr,
+    pub connected: Instant,
+    pub busy: Busy,
+}
+
 /// Answers one request, from its header to the beginning of its answer.
-pub(crate) async fn answer<B>(
-    front: Arc<Front>,
-    request: Request<B>,
-    client: SocketAddr,
-    connected: Instant,
-) -> Response<AccessBody>
+pub(crate) async fn answer<B>(front: Arc<Front>, request: Request<B>, from: From) -> Response<AccessBody>
 where
     B: http_body::Body<Data = Bytes> + Unpin,
 {
     let is_http_1 = request.version() <= Version::HTTP_11;
     let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
-    let mut access = Access::new(front.metrics.clone(), client.ip(), request.method().clone(), path);
-    let mut response = go(&front, request, client.ip(), &mut access).await;
+    let From { client, connected, busy } = from;
+    let mut access = Access::new(front.metrics.clone(), client, request.method().clone(), path);
+    access.busy = Some(busy);
+    let mut response = go(&front, request, client, &mut access).await;
     // A client that holds its connection would otherwise stay with an instance that has left the Service, or lose
     // a request when the connection ends at its age. What is heavy may end only then.
     let is_old = connected.elapsed() >= front.limits.last_answer_age;
@@ -63,7 +68,10 @@ where
     };
     let routes = front.routes.borrow().clone();
     let (route, path_info) = match route::route(&routes, &head, *front.ready.borrow()) {
-        Answerer::Own(name) => return own(&name),
+        Answerer::Own(page) => {
+            access.kind = Kind::Own;
+            return own(&page, *front.ready.borrow());
+        }
         Answerer::Nobody => return no_repository(&head.path),
         Answerer::Index { directory, below } => {
             access.kind = Kind::Index;
@@ -124,10 +132,16 @@ async fn refuse_push<B: http_body::Body<Data = Bytes> + Unpin>(front: &Front, bo
     answers::sentence(StatusCode::UNAUTHORIZED, "mirrors take no pushes: push over SSH")
 }
 
-/// There is none yet.
-fn own(name: &str) -> Response<FrontBody> {
-    let text = format!("this server has no page of its own at /-/{}", shown(name.as_bytes()));
-    answers::sentence(StatusCode::NOT_FOUND, &text)
+fn own(page: &Own, is_ready: bool) -> Response<FrontBody> {
+    match page {
+        Own::Alive => answers::sentence(StatusCode::OK, "alive"),
+        Own::Ready if is_ready => answers::sentence(StatusCode::OK, "ready"),
+        Own::Ready => answers::try_again("this mirror catches up or stops: it should be sent nobody"),
+        Own::Unknown(name) => {
+            let text = format!("this server has no page of its own at /-/{}", shown(name.as_bytes()));
+            answers::sentence(StatusCode::NOT_FOUND, &text)
+        }
+    }
 }
 
 fn no_repository(path: &[u8]) -> Response<FrontBody> {

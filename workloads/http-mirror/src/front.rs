@@ -30,6 +30,8 @@ impl Scheme {
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     pub connections: usize,
+    /// Share of one client.
+    pub connections_per_client: usize,
     pub headers: usize,
     /// Header bytes of one request together, and of what is kept for one slow reader.
     pub header_bytes: usize,
@@ -55,6 +57,7 @@ impl Default for Limits {
     fn default() -> Limits {
         Limits {
             connections: 2048,
+            connections_per_client: 1024,
             headers: 1000,
             header_bytes: 256 * 1024,
             body_bytes: 16 * 1024 * 1024,

@@ -19,6 +19,7 @@ pub mod heads;
 mod index;
 mod metrics;
 mod peers;
+mod places;
 mod request_body;
 mod route;
 mod routes;

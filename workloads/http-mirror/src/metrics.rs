@@ -15,6 +15,8 @@ pub(crate) enum Kind {
     PageLight,
     PageHeavy,
     Index,
+    /// Own: a page below `/-/`.
+    Own,
     /// Answered without a worker: refusals and mistakes.
     Refused,
 }
@@ -40,6 +42,7 @@ impl Kind {
             Kind::PageLight => "page-light",
             Kind::PageHeavy => "page-heavy",
             Kind::Index => "index",
+            Kind::Own => "own",
             Kind::Refused => "refused",
         }
     }

@@ -10,8 +10,8 @@ const OWN: &[u8] = b"-";
 /// Everybody who may answer a request that was admitted.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Answerer<'r> {
-    /// Own: a page of this server, by its name below `/-/`.
-    Own(String),
+    /// Own: a page of this server.
+    Own(Own),
     /// The list of the repositories below a directory.
     Index { directory: String, below: Vec<&'r Route> },
     /// Nobody: there is no such repository.
@@ -22,10 +22,21 @@ pub(crate) enum Answerer<'r> {
     Worker { route: &'r Route, path_info: &'r [u8] },
 }
 
+/// Pages below `/-/`.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Own {
+    /// Alive: for whoever asks whether this process answers.
+    Alive,
+    /// Ready: for load balancers that ask on the port of the readers.
+    Ready,
+    /// None of these; its name.
+    Unknown(String),
+}
+
 /// `has_caught_up`: only then what is not found is known not to exist.
 pub(crate) fn route<'r>(routes: &'r Routes, head: &'r Head, has_caught_up: bool) -> Answerer<'r> {
-    if let Some(name) = own(&head.path) {
-        return Answerer::Own(name);
+    if let Some(page) = own(&head.path) {
+        return Answerer::Own(page);
     }
     match routes.find(&head.path) {
         Some((route, _)) if route.away => Answerer::Peer(Some(route)),
@@ -45,14 +56,19 @@ fn missing<'r>(routes: &'r Routes, head: &Head) -> Answerer<'r> {
 }
 
 /// As with repositories, more than one slash at the beginning is one.
-fn own(path: &[u8]) -> Option<String> {
+fn own(path: &[u8]) -> Option<Own> {
     let slashes = path.iter().take_while(|byte| **byte == b'/').count();
     let rest = path.get(slashes..).filter(|_| slashes > 0)?.strip_prefix(OWN)?;
-    match rest {
-        [] => Some(String::new()),
-        [b'/', name @ ..] => Some(String::from_utf8_lossy(name).into_owned()),
-        _ => None,
-    }
+    let name = match rest {
+        [] => rest,
+        [b'/', name @ ..] => name,
+        _ => return None,
+    };
+    Some(match name {
+        b"alive" => Own::Alive,
+        b"ready" => Own::Ready,
+        other => Own::Unknown(String::from_utf8_lossy(other).into_owned()),
+    })
 }
 
 #[cfg(test)]
@@ -67,7 +83,7 @@ mod tests {
         let of = |path: &str, command: Option<&str>, has_caught_up: bool| {
             let head = Head { command: command.map(str::to_owned), path: path.as_bytes().to_owned() };
             match route(&routes, &head, has_caught_up) {
-                Answerer::Own(name) => format!("own {name}"),
+                Answerer::Own(page) => format!("{page:?}"),
                 Answerer::Index { directory, below } => format!("index of '{directory}': {}", below.len()),
                 Answerer::Nobody => "nobody".to_owned(),
                 Answerer::Peer(None) => "a peer".to_owned(),
@@ -90,9 +106,10 @@ mod tests {
             ("/gone/log", None, false, "a peer for gone"),
             ("/nowhere", None, true, "nobody"),
             ("/nowhere", None, false, "a peer"),
-            ("/-", None, true, "own "),
-            ("/-/", None, false, "own "),
-            ("//-/x/y", Some("heads"), true, "own x/y"),
+            ("/-", None, true, "Unknown(\"\")"),
+            ("/-/alive", None, false, "Alive"),
+            ("//-/ready", None, true, "Ready"),
+            ("//-/x/y", Some("heads"), true, "Unknown(\"x/y\")"),
             ("/-x", None, true, "nobody"),
             ("/c/-/x", None, true, "worker of c for '/-/x'"),
             ("-/x", None, true, "nobody"),

@@ -11,15 +11,15 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use transport::proxied;
 
-use crate::answer::answer;
+use crate::answer::{From, answer};
 use crate::front::{Front, Limits};
 use crate::head_stream::HeadStream;
+use crate::places::{Doors, Place};
 use crate::timed_stream::TimedStream;
 
 /// After `accept` failed (no descriptors left, for instance).
@@ -31,13 +31,12 @@ const HTTP2_KEEPALIVE_SECONDS: u64 = 20;
 pub async fn serve(listener: TcpListener, front: Front, shutdown: CancellationToken) {
     let front = Arc::new(front);
     let builder = Arc::new(builder(&front.limits));
-    let places = Arc::new(Semaphore::new(front.limits.connections));
+    let doors = Doors::new(&front.limits);
     let connections = TaskTracker::new();
     loop {
-        // The place first: clients beyond the limit wait in the kernel's queue, where they cost us nothing.
         let accepted = tokio::select! {
             () = shutdown.cancelled() => break,
-            accepted = accept(&listener, &places) => accepted,
+            accepted = accept(&listener, &doors) => accepted,
         };
         match accepted {
             Ok((place, stream, client)) => {
@@ -55,13 +54,10 @@ pub async fn serve(listener: TcpListener, front: Front, shutdown: CancellationTo
     connections.wait().await;
 }
 
-async fn accept(
-    listener: &TcpListener,
-    places: &Arc<Semaphore>,
-) -> io::Result<(OwnedSemaphorePermit, TcpStream, SocketAddr)> {
-    let place = places.clone().acquire_owned().await.map_err(io::Error::other)?;
+/// One that finds no place waits here, and those after it in the kernel's queue, where they cost us nothing.
+async fn accept(listener: &TcpListener, doors: &Arc<Doors>) -> io::Result<(Arc<Place>, TcpStream, SocketAddr)> {
     let (stream, client) = listener.accept().await?;
-    Ok((place, stream, client))
+    Ok((doors.enter(client.ip()).await, stream, client))
 }
 
 fn builder(limits: &Limits) -> auto::Builder<TokioExecutor> {
@@ -84,7 +80,7 @@ fn builder(limits: &Limits) -> auto::Builder<TokioExecutor> {
 struct Connection {
     stream: TcpStream,
     client: SocketAddr,
-    place: OwnedSemaphorePermit,
+    place: Arc<Place>,
 }
 
 impl Connection {
@@ -96,9 +92,21 @@ impl Connection {
         let whose = async {
             if front.behind_balancer { Ok(proxied::ends(&mut stream, client).await?.client) } else { Ok(client) }
         };
+        let whose = async {
+            tokio::select! {
+                whose = whose => whose,
+                () = place.given_up() => Err(io::ErrorKind::ConnectionAborted.into()),
+            }
+        };
         let whose: Result<io::Result<SocketAddr>, _> = timeout(front.limits.header_wait, whose).await;
         let ended = match whose {
-            Ok(Ok(client)) => carry(stream, client, &front, &builder, &shutdown).await,
+            Ok(Ok(client)) => {
+                place.belongs_to(client.ip());
+                tokio::select! {
+                    ended = carry(stream, client, &front, &builder, &place, &shutdown) => ended,
+                    () = place.given_up() => Ok(()),
+                }
+            }
             // It said nothing, or has gone.
             Ok(Err(_)) | Err(_) => Ok(()),
         };
@@ -116,15 +124,16 @@ async fn carry(
     client: SocketAddr,
     front: &Arc<Front>,
     builder: &auto::Builder<TokioExecutor>,
+    place: &Arc<Place>,
     shutdown: &CancellationToken,
 ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let (limits, connected, handed) = (front.limits, Instant::now(), Arc::new(AtomicU64::new(0)));
     let service = {
-        let (front, handed) = (front.clone(), handed.clone());
+        let (front, handed, place) = (front.clone(), handed.clone(), place.clone());
         service_fn(move |request| {
             handed.fetch_add(1, Ordering::Relaxed);
-            let front = front.clone();
-            async move { Ok::<_, std::convert::Infallible>(answer(front, request, client, connected).await) }
+            let (front, from) = (front.clone(), From { client: client.ip(), connected, busy: place.busy() });
+            async move { Ok::<_, std::convert::Infallible>(answer(front, request, from).await) }
         })
     };
     let stream = TimedStream::new(stream, limits.header_wait, limits.write_wait);

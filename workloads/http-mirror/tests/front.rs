@@ -254,6 +254,10 @@ async fn a_peer_answers_what_is_unknown_or_in_quarantine_here() {
 async fn pages_of_ours_are_below_a_name_that_no_repository_can_have() {
     let mirror = Mirror::start(&pythons()[0]).await;
     mirror.ready.send_replace(false);
+    assert_eq!(get(&mirror, "/-/alive", &[]).await.text(), "alive\n");
+    assert_eq!(get(&mirror, "/-/ready", &[]).await.status, 503);
+    mirror.ready.send_replace(true);
+    assert_eq!(get(&mirror, "/-/ready", &[]).await.text(), "ready\n");
     for path in ["/-", "/-/", "/-/nothing", "//%2d/nothing?cmd=heads"] {
         let answer = get(&mirror, path, &[]).await;
         assert_eq!(answer.status, 404, "{path}");
@@ -330,6 +334,29 @@ async fn shutdown_ends_what_has_begun_and_an_unready_mirror_keeps_no_connection(
     tokio::time::timeout(DEADLINE, served).await.unwrap().unwrap();
     assert_eq!(idle.read(&mut [0; 10]).await.unwrap(), 0);
     assert!(TcpStream::connect(mirror.address).await.is_err());
+}
+
+/// Each takes a place for as long as it likes; whoever asks for something finds one all the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn silent_connections_give_way_and_those_that_are_answered_do_not() {
+    let limits = Limits { connections: 4, connections_per_client: 4, ..Limits::default() };
+    let mirror = Mirror::start_with(&pythons()[0], limits, WebOptions::default()).await;
+    let mut busy = TcpStream::connect(mirror.address).await.unwrap();
+    busy.write_all(b"POST /a/b?cmd=heads HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3\r\n\r\n").await.unwrap();
+    wait_until("it has a place", || mirror.connections() == 1).await;
+    let mut silent = Vec::new();
+    for _ in 0..6 {
+        silent.push(TcpStream::connect(mirror.address).await.unwrap());
+    }
+    for _ in 0..3 {
+        assert_eq!(get(&mirror, "/a/b?cmd=heads", &[]).await.status, 200);
+    }
+    let ended = tokio::time::timeout(DEADLINE, silent[0].read(&mut [0; 1])).await.unwrap();
+    assert!(matches!(ended, Ok(0) | Err(_)), "the oldest has left: {ended:?}");
+    busy.write_all(b"a=b").await.unwrap();
+    let mut answer = [0; 12];
+    tokio::time::timeout(DEADLINE, busy.read_exact(&mut answer)).await.unwrap().unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 200");
 }
 
 /// On Kubernetes nobody else ends the connections to a mirror that has left its Service.

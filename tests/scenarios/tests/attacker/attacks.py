@@ -15,6 +15,8 @@ ATTACKER = "127.0.0.2"
 STEP_SECONDS = 0.2
 # Who was refused comes again.
 AGAIN_SECONDS = 1
+# Mirrors have 2048 places each, their balancer 4096.
+SILENT_READERS = 2500
 # Else the attacker takes the processor, not the server.
 PACE_SECONDS = 0.01
 
@@ -87,11 +89,33 @@ def silent_connections(target):
     target.many(300, work)
 
 
+def silent_readers(target):
+    """More than a mirror has places; who was cut comes again."""
+    held = []
+    while not target.stopped.is_set():
+        try:
+            connection = target.connect(target.http_address)
+            connection.setblocking(False)
+            held.append(connection)
+        except OSError:
+            target.stopped.wait(PACE_SECONDS)
+        if len(held) >= SILENT_READERS:
+            target.stopped.wait(STEP_SECONDS)
+            gone = [connection for connection in held if read_or_wait(connection) is not None]
+            for connection in gone:
+                connection.close()
+            held = [connection for connection in held if connection not in gone]
+    for connection in held:
+        connection.close()
+
+
 def read_or_wait(connection):
     try:
         return connection.recv(65536)
-    except TimeoutError:
+    except (TimeoutError, BlockingIOError):
         return None
+    except OSError:
+        return b""
 
 
 def idle_logins(target):
@@ -238,6 +262,7 @@ def heavy_work_as_light(target):
 
 ATTACKS = [
     silent_connections,
+    silent_readers,
     idle_logins,
     slow_readers_of_files,
     slow_readers_of_archives,

@@ -39,6 +39,31 @@ async fn one_that_refuses_is_passed_over_said_so_and_taken_back() {
     until_met(&setting, client, "a").await;
 }
 
+/// Frozen: the kernel accepts connections all the same.
+#[tokio::test]
+async fn one_that_freezes_loses_its_connections_and_is_taken_back_when_it_answers() {
+    let quick = Duration::from_millis(200);
+    let settings =
+        Settings { look_every: quick, silence: quick * 5, connect_deadline: quick * 5, ..Settings::default() };
+    let setting = Setting::new(settings).await;
+    let (a, b) = (Named::start("a").await, Named::start("b").await);
+    setting.want(&[&a, &b]);
+    setting.until_told("b", Some((true, 0))).await;
+    let client = client_of(&setting, "a").await;
+    let (_, mut open) = setting.ask(client).await;
+    let address = a.address;
+    a.stop().await;
+    // Listens, and nobody is there.
+    let frozen = tokio::net::TcpListener::bind(address).await.unwrap();
+    setting.until_told("a", Some((false, 0))).await;
+    assert!(timeout(DEADLINE, open.read_u8()).await.unwrap().is_err());
+    assert_eq!(setting.ask(client).await.0, "b");
+    drop(frozen);
+    let _a = Named::at("a", address).await;
+    setting.until_told("a", Some((true, 0))).await;
+    until_met(&setting, client, "a").await;
+}
+
 #[tokio::test]
 async fn one_that_the_master_removes_keeps_its_connections_for_a_while() {
     let settings = Settings { max_age: Duration::from_secs(2), ..Settings::default() };
