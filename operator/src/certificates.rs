@@ -14,8 +14,6 @@ use crate::problem::Problem;
 
 const AUTHORITY_CERTIFICATE: &str = "ca.pem";
 const AUTHORITY_KEY: &str = "ca.key";
-/// The name in the operator's own certificate: masters take changes from nobody else.
-pub const SUPERVISOR: &str = "supervisor";
 
 pub type Data = BTreeMap<String, ByteString>;
 

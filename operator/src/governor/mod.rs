@@ -295,13 +295,7 @@ fn wished(
         .any(|pod| is_holder(&pod.name_any()) && pod.metadata.deletion_timestamp.is_some());
     let roll = context.notes.get(name).roll == Some(state.generation.0);
     let asked = master.annotations().get(wish::PROMOTE).map(String::as_str);
-    let waits = |name: &&InstanceName| match observed.answer(now, name) {
-        Some(report) if is_shared(master) => report.released && !is_holder(name.as_str()),
-        Some(_) => state.in_sync.contains(*name),
-        None => false,
-    };
-    let ready: Vec<InstanceName> = observed.answers.keys().filter(waits).cloned().collect();
-    let to = wish::decide(state, asked, going || roll, &ready)?;
+    let to = wish::decide(state, asked, going || roll, &observed.ready(now, is_shared(master)))?;
     Some(Wish { to, drained: drained == Some(state.generation.0) })
 }
 

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crds::MirrorPool;
+use interface::paths;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Patch, PatchParams};
 use kube::{Api, ResourceExt};
@@ -38,7 +39,7 @@ async fn exchange(shared: &Shared, around: &Surroundings, gate: &mut Gate, start
     let world = &around.world;
     gate.see(start.elapsed(), &seen(world, &shared.master));
     let report = ServingReport { mirrors: Some(mirrors(world, &shared.master)), ..gate.report(start.elapsed()) };
-    match shared.tell::<Endpoints>(world, "/v1/endpoints", &report).await {
+    match shared.tell::<Endpoints>(world, paths::ENDPOINTS, &report).await {
         Ok(answer) => gate.answered(&report, &answer.endpoints),
         Err(error) => tracing::debug!(master = %shared.master, %error, "no master to report readers to"),
     }

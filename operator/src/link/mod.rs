@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use crds::HgRepository;
+use interface::{AskError, SUPERVISOR};
 use k8s_openapi::api::core::v1::Secret;
 use kube::Client;
 use protocol::status::{Cursor, Status};
@@ -19,13 +20,12 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 use transport::{Identity, Target};
 
-use crate::certificates::{SUPERVISOR, text};
+use crate::certificates::text;
 use crate::events::Events;
 use crate::queue::Queue;
 use crate::world::cache::Name;
 use crate::world::{Key, World};
 use gate::decide::Gate;
-use requests::AskError;
 use view::{News, View};
 
 /// Between two looks at the master: what a push changes is in the status this much later.

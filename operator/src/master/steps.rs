@@ -5,6 +5,7 @@ use std::time::SystemTime;
 
 use crds::SshMaster;
 use crds::conditions::Reason;
+use interface::SUPERVISOR;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::coordination::v1::Lease;
@@ -21,7 +22,7 @@ use super::observe::{Observed, Pool};
 use super::roles::decide as roles;
 use super::rollout::decide::{self as rollout, Step};
 use crate::apply::{Hand, is_absent, refused};
-use crate::certificates::{self, Data, Holder, SUPERVISOR};
+use crate::certificates::{self, Data, Holder};
 use crate::context::Context;
 use crate::link::Link;
 use crate::metrics;

@@ -1,10 +1,10 @@
 //! Filling a new repository from elsewhere, once.
 
 use crds::conditions::Reason;
+use interface::{ImportSource, ImportStage};
 
 use super::{Observed, told};
 use crate::link::Link;
-use crate::link::requests::{ImportRequest, ImportStage};
 use crate::problem::Problem;
 use crate::world::World;
 
@@ -51,8 +51,8 @@ pub async fn import(world: &World, link: &Link, observed: &Observed) -> Result<I
         Step::NotEmpty => Ok(Import::Failed("the repository is not empty: only an empty one is filled".to_owned())),
         Step::Begin => {
             let from = match (&source.url, &source.bundle_url) {
-                (Some(url), _) => ImportRequest::Url(url.clone()),
-                (None, Some(url)) => ImportRequest::BundleUrl(url.clone()),
+                (Some(url), _) => ImportSource::Url(url.clone()),
+                (None, Some(url)) => ImportSource::BundleUrl(url.clone()),
                 // The API server refuses it.
                 (None, None) => return Ok(Import::None),
             };

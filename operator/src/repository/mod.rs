@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crds::conditions::Reason;
 use crds::{DeletionPolicy, HgRepository, SshMaster};
+use interface::AskError;
 use k8s_openapi::jiff::Timestamp;
 use kube::api::{Patch, PatchParams};
 use kube::{Api, ResourceExt};
@@ -17,7 +18,6 @@ use serde_json::json;
 use crate::apply::{Owner, is_absent, refused};
 use crate::context::Context;
 use crate::events::EventReason;
-use crate::link::requests::AskError;
 use crate::link::{Link, MIRRORS_SETTLE};
 use crate::metrics;
 use crate::names::{ABANDON, FIELD_MANAGER, FINALIZER};
@@ -216,13 +216,16 @@ async fn must_be_current(context: &Context, observed: &Observed) -> Result<(), P
 }
 
 fn no_master() -> Problem {
-    told(AskError::NoMaster)
+    told(AskError::NoMaster { said: None })
 }
 
+/// The status says the same as long as nothing has changed: what each instance said is in the log.
 fn told(error: AskError) -> Problem {
     match error {
-        AskError::NoMaster => Problem::retry(Reason::MasterNotReady, error.to_string()),
-        AskError::Refused(_) => Problem::user(Reason::Refused, error.to_string()),
+        AskError::Refused { .. } if error.is_of_the_request() => Problem::user(Reason::Refused, error.to_string()),
+        AskError::Refused { .. } | AskError::NoMaster { .. } => {
+            Problem::retry(Reason::MasterNotReady, AskError::NoMaster { said: None }.to_string())
+        }
     }
 }
 

@@ -24,7 +24,7 @@ use protocol::{CreationId, Offset, Record, Registry, RegistryError, Repository};
 
 pub use crate::core::Core;
 pub use publishing::Publishing;
-pub use view::{MirrorView, Retention};
+pub use view::MirrorView;
 
 #[derive(Clone, Debug)]
 pub struct Options {

@@ -56,8 +56,48 @@ impl Publishing {
         self.known.all(|known| known)
     }
 
+    /// Answers through where nobody needs the logs any more: mirrors, and the instances whose checkpoints of the
+    /// replication log these are.
+    pub fn done_with(&self, checkpoints: impl IntoIterator<Item = Offset>) -> PerLog<Offset> {
+        let needed = self.core.retention();
+        PerLog { replication: checkpoints.into_iter().fold(needed.replication, Ord::min), ..needed }
+    }
+
     /// Answers the records to append next, as [`Core::batch`]; None until the logs are known.
     pub fn batch(&mut self) -> Option<Vec<Record>> {
         if self.knows_the_logs() { self.core.batch() } else { None }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use protocol::Timestamp;
+    use protocol::record::GenerationStarted;
+
+    use super::*;
+
+    fn started(publishing: &mut Publishing, log: LogName, offset: u64, generation: u64) {
+        let started = GenerationStarted { master: "ssh-0".parse().unwrap(), time: Timestamp(0) };
+        let record = Record::GenerationStarted(started);
+        let entry = Entry { offset: Offset(offset), generation: Generation(generation), bytes: record.encode() };
+        publishing.take(log, &entry, &record, Duration::ZERO).unwrap();
+    }
+
+    #[test]
+    fn nothing_is_decided_before_both_logs_are_known() {
+        let mut publishing = Publishing::new(Options::default(), Registry::default(), Offset::ZERO, Generation(2));
+        for (log, offset, generation, known) in [
+            (LogName::Replication, 1, 1, false),
+            (LogName::Publication, 1, 1, false),
+            (LogName::Replication, 2, 2, false),
+            (LogName::Publication, 2, 2, true),
+        ] {
+            started(&mut publishing, log, offset, generation);
+            assert_eq!(publishing.knows_the_logs(), known, "{log:?} {offset}");
+            assert!(known || publishing.batch().is_none());
+        }
+        assert_eq!(publishing.through(), PerLog::of(|_| Offset(2)));
+        assert_eq!(publishing.done_with([Offset(7), Offset(1)]), PerLog::new(Offset(1), Offset(2)));
+        assert_eq!(publishing.done_with([]), PerLog::of(|_| Offset(2)));
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use protocol::status::MirrorState;
-use protocol::{CreationId, InstanceName, Offset};
+use protocol::{CreationId, InstanceName, Offset, PerLog};
 
 use crate::core::Core;
 use crate::lag::lag;
@@ -21,13 +21,6 @@ pub struct MirrorView {
     /// Clients may be sent there.
     pub serves: bool,
     pub quarantined: Vec<CreationId>,
-}
-
-/// The newest entries that neither an active mirror nor the next aggregator will ask for again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Retention {
-    pub replication: Offset,
-    pub publication: Offset,
 }
 
 impl Core {
@@ -79,7 +72,7 @@ impl Core {
         lanes.map(|(id, offsets)| (*id, offsets.iter().copied().collect())).collect()
     }
 
-    pub fn retention(&self) -> Retention {
+    pub fn retention(&self) -> PerLog<Offset> {
         let (mut replication, mut publication) = (self.published_through(), self.publication);
         for mirror in self.mirrors.values() {
             let Some(place) = mirror.active else { continue };
@@ -91,7 +84,7 @@ impl Core {
         if let Some(release) = self.backlog.first_release() {
             publication = publication.min(release.previous());
         }
-        Retention { replication, publication }
+        PerLog { replication, publication }
     }
 
     pub fn mirrors(&self) -> Vec<MirrorView> {

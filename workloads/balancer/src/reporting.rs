@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use interface::paths;
 use protocol::endpoints::{Endpoints, ServingReport};
 use tokio::time::timeout;
 use transport::{Client, Target};
@@ -56,7 +57,7 @@ async fn ask(client: &Client, masters: &mut [Target], report: &ServingReport) ->
     let mut seen = false;
     for place in 0..masters.len() {
         let Some(master) = masters.get(place) else { break };
-        let asked = client.post_json(master, "/v1/endpoints", report);
+        let asked = client.post_json(master, paths::ENDPOINTS, report);
         match timeout(ANSWER_DEADLINE, asked).await {
             Ok(Ok(endpoints)) => {
                 masters.swap(0, place);

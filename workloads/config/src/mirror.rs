@@ -62,7 +62,7 @@ pub struct Web {
 
 impl Default for Web {
     fn default() -> Web {
-        Web { light: 2, heavy: 2, cached: 64 }
+        Web { light: 2, heavy: 2, cached: 200 }
     }
 }
 

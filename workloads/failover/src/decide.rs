@@ -78,6 +78,18 @@ impl Observed {
         (is_fresh(now, *at) && !self.ended.contains(name)).then_some(report)
     }
 
+    /// Answers, by name, who could take over in order: of those that answer, with volumes of their own who is in the
+    /// in-sync set, with one for all who has let go of it and is not master.
+    pub fn ready(&self, now: Duration, shared: bool) -> Vec<InstanceName> {
+        let Some(Versioned { value: state, .. }) = &self.register else { return Vec::new() };
+        let is_ready = |name: &&InstanceName| match self.answer(now, name) {
+            Some(report) if shared => report.released && state.master.as_ref() != Some(*name),
+            Some(_) => state.in_sync.contains(*name),
+            None => false,
+        };
+        self.answers.keys().filter(is_ready).cloned().collect()
+    }
+
     fn nobody_answers(&self, now: Duration) -> bool {
         !self.answers.values().any(|(at, _)| is_fresh(now, *at))
     }

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use futures::future::join_all;
+use interface::paths;
 use protocol::{Generation, InstanceName};
 use register::{Register, State, Version};
 use tokio::task::JoinSet;
@@ -75,7 +76,7 @@ impl Watch {
 
 async fn ask(client: Client, instance: Target, answers: Arc<Mutex<Answers>>) {
     loop {
-        let asked = client.get_json::<InstanceReport>(&instance, "/v1/instance");
+        let asked = client.get_json::<InstanceReport>(&instance, paths::INSTANCE);
         match timeout(ANSWER, asked).await {
             Ok(Ok(report)) => {
                 let answer = (Instant::now(), report);
@@ -117,7 +118,7 @@ impl Driver {
             let (client, instance) = (self.client.clone(), instance.clone());
             tokio::spawn(async move {
                 // Who does not hear it looks for himself.
-                let told = client.post_json::<InstanceReport>(&instance, "/v1/look", &());
+                let told = client.post_json::<InstanceReport>(&instance, paths::LOOK, &());
                 let _not_heard = timeout(ANSWER, told).await;
             });
         }
@@ -128,7 +129,7 @@ impl Driver {
         let body = BTreeMap::from([("generation", generation)]);
         let asked = instances.iter().filter(|instance| members.contains(&instance.name));
         join_all(asked.map(|instance| async {
-            let sealed = self.client.post_json::<InstanceReport>(instance, "/v1/seal", &body);
+            let sealed = self.client.post_json::<InstanceReport>(instance, paths::SEAL, &body);
             match timeout(ANSWER, sealed).await {
                 Ok(Ok(_)) => {}
                 Ok(Err(error)) => tracing::warn!(instance = %instance.name, %error, "not sealed"),
@@ -140,7 +141,7 @@ impl Driver {
 
     async fn drain(&self, master: &InstanceName, instances: &[Target]) -> bool {
         let Some(target) = instances.iter().find(|instance| instance.name == *master) else { return false };
-        let drained = self.client.post_json::<Drained>(target, "/v1/drain", &());
+        let drained = self.client.post_json::<Drained>(target, paths::DRAIN, &());
         match timeout(DRAIN, drained).await {
             Ok(Ok(_)) => true,
             Ok(Err(error)) => {

@@ -44,6 +44,8 @@ pub struct LocalOptions {
     pub python: PathBuf,
     /// SSH instances: what a push prints links to.
     pub public_url: Option<String>,
+    /// Mirrors: repositories that each web worker keeps open.
+    pub web_cached: Option<u32>,
     pub site_hgrc: Option<PathBuf>,
     /// Lane workers.
     pub lanes: usize,
@@ -301,6 +303,7 @@ async fn start_mercurial(options: &LocalOptions) -> Result<Mercurial, mercurial:
         spool: options.blobs.incoming(),
         role,
         public_url: options.public_url.clone(),
+        web_cached: options.web_cached,
         site_hgrc: options.site_hgrc.clone(),
         background: options.background,
     })

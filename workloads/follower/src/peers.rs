@@ -10,6 +10,7 @@ use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use interface::paths;
 use mercurial::{LanePool, Operation, Request};
 use protocol::{CreationId, Offset};
 use serde::{Deserialize, Serialize};
@@ -42,10 +43,7 @@ struct NotHere {
 }
 
 pub fn router(peers: Arc<Peers>) -> Router {
-    Router::new()
-        .route("/v1/repositories/{id}/archive", get(archive))
-        .route("/v1/repositories/{id}/hash", get(hash))
-        .with_state(peers)
+    Router::new().route(paths::ARCHIVE_PATTERN, get(archive)).route(paths::HASH_PATTERN, get(hash)).with_state(peers)
 }
 
 async fn archive(State(peers): State<Arc<Peers>>, Path(id): Path<CreationId>) -> Response {

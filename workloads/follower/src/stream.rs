@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use hyper::body::Incoming;
+use interface::paths;
 use protocol::Generation;
 use protocol::stream::{FromFollower, FromMaster};
 use serde::Deserialize;
@@ -46,7 +47,7 @@ impl Stream {
     pub async fn open(client: &Client, to: &Target, hello: &FromFollower) -> Result<Stream, StreamError> {
         let (sender, body) = channel();
         sender.send(hello).await?;
-        let request = http::Request::post("/v1/follow").body(Body::from(body));
+        let request = http::Request::post(paths::FOLLOW).body(Body::from(body));
         let request = request.map_err(|_| StreamError::NoWelcome)?;
         let response = timeout(SILENCE, client.request(to, request)).await.map_err(|_| StreamError::Silence)??;
         if !response.status().is_success() {
@@ -80,7 +81,7 @@ pub async fn overtaken(client: Client, instances: Vec<Target>, generation: Gener
     loop {
         tokio::time::sleep(PROBE).await;
         for instance in &instances {
-            let answer = timeout(PROBE, client.get_json::<Instance>(instance, "/v1/instance")).await;
+            let answer = timeout(PROBE, client.get_json::<Instance>(instance, paths::INSTANCE)).await;
             if let Ok(Ok(said)) = answer
                 && said.open
                 && said.generation > generation

@@ -8,12 +8,11 @@ use axum::http::{Method, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Router};
+use interface::{SUPERVISOR, paths};
 use protocol::{CreationId, InstanceName, Registry};
 use tokio::sync::watch;
 use transport::Peer;
 
-/// The name in the certificate of who governs: all-in-one's supervisor, or the operator.
-pub const SUPERVISOR: &str = "supervisor";
 /// The name in the certificate of all-in-one's load balancer.
 const BALANCER: &str = "balancer";
 
@@ -50,27 +49,27 @@ const fn repository(path: &'static str, callers: &'static [Caller]) -> Endpoint 
 }
 
 static ENDPOINTS: [Endpoint; 25] = [
-    endpoint(Method::POST, "/v1/follow", &[SshInstance, Mirror]),
+    endpoint(Method::POST, paths::FOLLOW, &[SshInstance, Mirror]),
     endpoint(Method::GET, "/v1/blobs/{}", &[SshInstance, Mirror]),
-    endpoint(Method::GET, "/v1/snapshot", &[Mirror]),
-    endpoint(Method::GET, "/v1/settled", &[SshInstance]),
-    endpoint(Method::GET, "/v1/peers", &[Mirror]),
-    endpoint(Method::GET, "/v1/instance", &[Supervisor, SshInstance, Mirror]),
-    endpoint(Method::GET, "/v1/held", &[Supervisor]),
-    endpoint(Method::POST, "/v1/seal", &[Supervisor]),
-    endpoint(Method::POST, "/v1/look", &[Supervisor]),
-    endpoint(Method::POST, "/v1/drain", &[Supervisor]),
-    endpoint(Method::PUT, "/v1/settings", &[Supervisor]),
+    endpoint(Method::GET, paths::SNAPSHOT, &[Mirror]),
+    endpoint(Method::GET, paths::SETTLED, &[SshInstance]),
+    endpoint(Method::GET, paths::PEERS, &[Mirror]),
+    endpoint(Method::GET, paths::INSTANCE, &[Supervisor, SshInstance, Mirror]),
+    endpoint(Method::GET, paths::HELD, &[Supervisor]),
+    endpoint(Method::POST, paths::SEAL, &[Supervisor]),
+    endpoint(Method::POST, paths::LOOK, &[Supervisor]),
+    endpoint(Method::POST, paths::DRAIN, &[Supervisor]),
+    endpoint(Method::PUT, paths::SETTINGS, &[Supervisor]),
     repository("/v1/repositories/{}/archive", &[SshInstance, Mirror]),
     repository("/v1/repositories/{}/hash", &[Supervisor, SshInstance, Mirror]),
-    endpoint(Method::GET, "/v1/registry", &[Supervisor]),
+    endpoint(Method::GET, paths::REGISTRY, &[Supervisor]),
     endpoint(Method::GET, "/v1/registry/{*}", &[Supervisor]),
     endpoint(Method::PUT, "/v1/registry/{*}", &[Supervisor]),
     endpoint(Method::POST, "/v1/registry/{*}", &[Supervisor, Itself]),
     endpoint(Method::DELETE, "/v1/registry/{*}", &[Supervisor]),
-    endpoint(Method::POST, "/v1/endpoints", &[Supervisor, Balancer]),
-    endpoint(Method::POST, "/v1/promote", &[Supervisor]),
-    endpoint(Method::POST, "/v1/fence", &[Supervisor]),
+    endpoint(Method::POST, paths::ENDPOINTS, &[Supervisor, Balancer]),
+    endpoint(Method::POST, paths::PROMOTE, &[Supervisor]),
+    endpoint(Method::POST, paths::FENCE, &[Supervisor]),
     endpoint(Method::GET, "/status.json", &[Supervisor]),
     endpoint(Method::GET, "/healthz", &[Supervisor]),
     endpoint(Method::GET, "/readyz", &[Supervisor]),

@@ -6,7 +6,6 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 pub mod blobs;
-mod client;
 pub mod core;
 mod engine;
 mod generations;
@@ -23,7 +22,6 @@ mod subscription;
 mod tail;
 
 pub use blobs::Blobs;
-pub use client::Client;
 pub use core::{Cut, View};
 pub use engine::MayWrite;
 pub use generations::Generations;

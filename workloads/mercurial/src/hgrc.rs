@@ -66,6 +66,9 @@ pub(crate) fn text(options: &Options, run: &RunDirectory) -> String {
     if let Some(url) = options.public_url.as_ref().filter(|url| !url.contains(['\n', '\r'])) {
         line(&mut text, "url", url);
     }
+    if let Some(cached) = options.web_cached {
+        line(&mut text, "web-cached", &cached);
+    }
     text += "[ui]\n";
     line(&mut text, "timeout", &LOCK_WAIT_SECONDS);
     text += QUIET;
@@ -99,6 +102,7 @@ mod tests {
             spool: "/r/spool".into(),
             role,
             public_url: Some("https://hg.test".into()),
+            web_cached: (role == Role::Mirror).then_some(7),
             site_hgrc: Some("/etc/site.rc".into()),
             background: false,
         }
@@ -114,6 +118,7 @@ mod tests {
         assert!(ssh.contains("\nhg_operator = /r/extension/hg_operator\n"));
         let mirror = text(&options(Role::Mirror), &run);
         assert!(mirror.contains("\nrole = mirror\n") && mirror.contains("\nvalidate = false\n"));
+        assert!(mirror.contains("\nweb-cached = 7\n") && !ssh.contains("web-cached"));
     }
 
     #[test]

@@ -43,6 +43,8 @@ pub struct Options {
     pub role: Role,
     /// Where readers reach the repositories: what a push prints links to.
     pub public_url: Option<String>,
+    /// Repositories that each web worker keeps open; None: Mercurial's side has its own default.
+    pub web_cached: Option<u32>,
     /// The installation's own settings, read after ours.
     pub site_hgrc: Option<PathBuf>,
     /// Leaves the processor to everybody else first: nobody waits for what is done here.

@@ -259,6 +259,7 @@ async fn a_python_without_mercurial_is_said_to_be_wrong() {
         spool: folder.path().join("spool"),
         role: Role::Ssh,
         public_url: None,
+        web_cached: None,
         site_hgrc: None,
         background: false,
     };
@@ -280,6 +281,7 @@ async fn a_mistake_in_the_hgrc_is_told_with_its_line() {
             spool: folder.path().join("spool"),
             role: Role::Ssh,
             public_url: None,
+            web_cached: None,
             site_hgrc: Some(hgrc.clone()),
             background: false,
         };

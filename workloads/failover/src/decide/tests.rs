@@ -75,6 +75,22 @@ impl World {
 }
 
 #[test]
+fn who_could_take_over_in_order_answers_and_has_all_or_waits_for_the_volume() {
+    let mut world = World::new(&["ssh-1", "ssh-2"]);
+    world.answers("ssh-3", |report| report.heard = Some(100));
+    world.observed.ended.insert(name("ssh-2"));
+    assert_eq!(world.observed.ready(world.now, false), [name("ssh-1")]);
+    assert!(world.observed.ready(world.now + FRESH, false).is_empty(), "what is old is no answer");
+    assert!(world.observed.ready(world.now, true).is_empty(), "nobody has let go of the volume");
+    for instance in ["ssh-0", "ssh-3"] {
+        world.answers(instance, |report| report.released = true);
+    }
+    assert_eq!(world.observed.ready(world.now, true), [name("ssh-3")]);
+    world.observed.register = None;
+    assert!(world.observed.ready(world.now, false).is_empty());
+}
+
+#[test]
 fn a_silent_master_is_replaced_by_a_sealed_standby() {
     let mut world = World::new(&["ssh-1"]);
     world.now += seconds(2.9);

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use futures::future::join_all;
+use interface::paths;
 use protocol::status::{Absence, Held, InstanceStatus, MirrorState, MirrorStatus, Role, Status};
 use protocol::{Generation, InstanceName, Offset};
 use serde::Deserialize;
@@ -23,7 +24,7 @@ pub struct Shown {
 }
 
 pub async fn held(client: &Client, instances: &[Target]) -> Vec<(InstanceName, Option<Held>)> {
-    let asked = instances.iter().map(async |ssh| (ssh.name.clone(), ask(client, ssh, "/v1/held").await));
+    let asked = instances.iter().map(async |ssh| (ssh.name.clone(), ask(client, ssh, paths::HELD).await));
     join_all(asked).await
 }
 

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use crds::Resources;
-use protocol::MasterSettings;
+use interface::{Ask, AskError, Recorded, ask, paths};
 use protocol::status::{MirrorState, Status};
-use transport::{Client, ClientError, Target};
+use protocol::{MasterSettings, RepositoryPath, RepositorySettings};
+use transport::{Client, Target};
 
 use super::POLL;
 use super::plan::Plan;
@@ -13,18 +14,20 @@ use super::plan::Plan;
 #[derive(Debug, thiserror::Error)]
 pub enum ApplyError {
     #[error("repository {path} cannot be applied: {source}")]
-    Refused { path: String, source: ClientError },
+    Refused { path: RepositoryPath, source: AskError },
 }
 
 /// How many repositories are applied at once: their commits share the master's fsyncs.
 const AT_ONCE: usize = 32;
+/// For one instance.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 pub async fn repositories(client: &Client, masters: &[Target], resources: &Resources) -> Result<(), ApplyError> {
     use futures::StreamExt;
     let specs = resources.repositories.iter().map(|resource| &resource.spec);
     let applied = futures::stream::iter(specs).map(|spec| async move {
         let body = spec.settings();
-        put(client, masters, spec.path.as_str(), &body).await
+        put(client, masters, &spec.path, &body).await
     });
     let results: Vec<_> = applied.buffer_unordered(AT_ONCE).collect().await;
     results.into_iter().collect()
@@ -32,12 +35,11 @@ pub async fn repositories(client: &Client, masters: &[Target], resources: &Resou
 
 /// Settles what holds for all repositories. Tries until an instance answers as master.
 pub async fn settings(client: &Client, masters: &[Target], settings: &MasterSettings) {
+    let body = value(settings);
     loop {
-        for master in masters {
-            match client.put_json::<serde_json::Value>(master, "/v1/settings", settings).await {
-                Ok(_) => return,
-                Err(error) => tracing::debug!(%error, "what holds for all repositories is not applied yet"),
-            }
+        match ask::<Recorded>(client, masters, Ask::Put(paths::SETTINGS, &body), PATIENCE).await {
+            Ok(_) => return,
+            Err(error) => tracing::debug!(%error, "what holds for all repositories is not applied yet"),
         }
         tokio::time::sleep(POLL).await;
     }
@@ -47,22 +49,25 @@ pub async fn settings(client: &Client, masters: &[Target], settings: &MasterSett
 async fn put(
     client: &Client,
     masters: &[Target],
-    path: &str,
-    settings: &protocol::RepositorySettings,
+    path: &RepositoryPath,
+    settings: &RepositorySettings,
 ) -> Result<(), ApplyError> {
+    let (url, body) = (paths::repository(path), value(settings));
     loop {
-        for master in masters {
-            let url = format!("/v1/registry/{path}");
-            match client.put_json::<serde_json::Value>(master, &url, settings).await {
-                Ok(_) => return Ok(()),
-                Err(source) if source.status().is_some_and(|status| status.is_client_error() && status != 404) => {
-                    return Err(ApplyError::Refused { path: path.to_owned(), source });
-                }
-                Err(error) => tracing::debug!(%error, path, "not applied yet"),
+        match ask::<Recorded>(client, masters, Ask::Put(&url, &body), PATIENCE).await {
+            Ok(_) => return Ok(()),
+            Err(source) if source.is_of_the_request() => {
+                return Err(ApplyError::Refused { path: path.to_owned(), source });
             }
+            Err(error) => tracing::debug!(%error, %path, "not applied yet"),
         }
         tokio::time::sleep(POLL).await;
     }
+}
+
+/// Ours are plain structures, which always have a JSON form.
+fn value(body: &impl serde::Serialize) -> serde_json::Value {
+    serde_json::to_value(body).unwrap_or_default()
 }
 
 /// Waits until every mirror is active and every repository is published; says each few seconds what is missing.
@@ -102,7 +107,7 @@ fn missing(status: &Status, plan: &Plan, resources: &Resources) -> Option<String
 pub async fn status(client: &Client, masters: &[Target]) -> Option<Status> {
     use futures::StreamExt;
     let mut answers: futures::stream::FuturesUnordered<_> =
-        masters.iter().map(|master| client.get_json::<Status>(master, "/status.json")).collect();
+        masters.iter().map(|master| client.get_json::<Status>(master, paths::STATUS)).collect();
     let mut patience = Duration::from_secs(2);
     let mut newest: Option<Status> = None;
     while let Ok(Some(answer)) = tokio::time::timeout(patience, answers.next()).await {

@@ -175,20 +175,8 @@ impl Governor {
         now: Duration,
         observed: &Observed,
     ) -> Result<(InstanceName, InstanceName), &'static str> {
-        let state = observed.register.as_ref().map(|register| &register.value);
-        let (state, from) = state.and_then(|state| Some((state, state.master.clone()?))).ok_or(NO_MASTER)?;
-        let shared = self.policy.shared.is_some();
-        let ready = |name: &&InstanceName| match observed.answer(now, name) {
-            Some(report) => {
-                if shared {
-                    report.released && **name != from
-                } else {
-                    state.in_sync.contains(*name)
-                }
-            }
-            None => false,
-        };
-        let to = to.or_else(|| self.instances.iter().map(|instance| &instance.name).find(ready).cloned());
+        let from = observed.register.as_ref().and_then(|register| register.value.master.clone()).ok_or(NO_MASTER)?;
+        let to = to.or_else(|| observed.ready(now, self.policy.shared.is_some()).into_iter().next());
         Ok((to.ok_or("no standby is in sync: wait until one has caught up")?, from))
     }
 

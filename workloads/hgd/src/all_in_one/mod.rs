@@ -20,6 +20,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use failover::driver::Driver;
+use interface::SUPERVISOR;
 use protocol::InstanceName;
 use register::{Register, State, Version};
 use tokio::sync::{mpsc, watch};
@@ -30,7 +31,6 @@ use self::children::{Children, Pids};
 use self::governor::Governor;
 use self::plan::Plan;
 use self::status_server::Asks;
-use crate::access::SUPERVISOR;
 use crate::cli::AllInOne;
 use crate::process;
 

@@ -16,6 +16,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use futures::future::{Either, select};
+use interface::{Ask, ask, paths};
 use protocol::status::Status;
 use protocol::{InstanceName, Registry};
 use serde::{Deserialize, Serialize};
@@ -32,6 +33,8 @@ use super::{absence, apply};
 use crate::access::Access;
 
 /// How long a switchover may take until its outcome is told.
+/// For one instance.
+const PATIENCE: Duration = Duration::from_secs(30);
 const SWITCHOVER: Duration = Duration::from_secs(30);
 const UNDER_WAY: &str = "another switchover is under way";
 
@@ -142,7 +145,7 @@ pub async fn start_admin(
     cancel: CancellationToken,
 ) -> io::Result<impl Future<Output = ()> + use<>> {
     let listener = TcpListener::bind(address).await?;
-    let router = Router::new().route("/v1/promote", post(promote)).route("/v1/fence", post(fence));
+    let router = Router::new().route(paths::PROMOTE, post(promote)).route(paths::FENCE, post(fence));
     let router = Access::new([], None).guard(router.with_state(governor));
     Ok(transport::serve(listener, identity, router, cancel))
 }
@@ -185,12 +188,11 @@ async fn fence(State(governor): State<mpsc::Sender<Asked>>, Json(Fence { confirm
 
 async fn verification(State(server): State<Arc<Server>>) -> Response {
     let (status, client) = (server.status().await, &server.asks.client);
-    for master in server.asks.masters.iter().filter(|_| status.master.is_some()) {
-        let registry = client.get_json::<Registry>(master, "/v1/registry").await;
-        if let Ok(registry) = registry {
-            let ids = ids(&status, &registry);
-            return Json(verify(client, &server.holders(&status), &ids).await).into_response();
-        }
+    if status.master.is_some()
+        && let Ok(registry) = ask::<Registry>(client, &server.asks.masters, Ask::Get(paths::REGISTRY), PATIENCE).await
+    {
+        let ids = ids(&status, &registry);
+        return Json(verify(client, &server.holders(&status), &ids).await).into_response();
     }
     let why = status.absence.map(|absence| format!(": {}", absence.sentence)).unwrap_or_default();
     (StatusCode::SERVICE_UNAVAILABLE, format!("no SSH instance answers as master{why}")).into_response()

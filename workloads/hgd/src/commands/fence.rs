@@ -1,5 +1,6 @@
 //! `hgd fence`: tells the supervisor that the master is off, which it cannot see by itself.
 
+use interface::paths;
 use std::process::ExitCode;
 
 use super::supervisor::{SupervisorError, supervisor};
@@ -32,7 +33,7 @@ pub fn fence(options: &cli::Fence) -> ExitCode {
     process::run(async {
         let (client, supervisor) = supervisor(&options.running)?;
         let asked = Fence { confirm: options.confirm };
-        let answer = client.post_json::<Fenced>(&supervisor, "/v1/fence", &asked).await;
+        let answer = client.post_json::<Fenced>(&supervisor, paths::FENCE, &asked).await;
         let Fenced { master, generation, confirmed } = answer.map_err(FenceError::Refused)?;
         let json = serde_json::json!({"master": master, "generation": generation, "confirmed": confirmed});
         match options.output {

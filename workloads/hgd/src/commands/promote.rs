@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use interface::paths;
 use protocol::InstanceName;
 
 use super::supervisor::{SupervisorError, supervisor};
@@ -38,6 +39,6 @@ pub fn promote(options: &cli::Promote) -> ExitCode {
 async fn request(options: &cli::Promote) -> Result<Switchover, PromoteError> {
     let (client, supervisor) = supervisor(&options.running)?;
     let to: Option<InstanceName> = options.instance.as_deref().map(str::parse).transpose()?;
-    let done = client.post_json(&supervisor, "/v1/promote", &Promote { to }).await;
+    let done = client.post_json(&supervisor, paths::PROMOTE, &Promote { to }).await;
     done.map_err(PromoteError::Refused)
 }

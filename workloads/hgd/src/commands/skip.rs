@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use interface::paths;
 use protocol::RepositoryPath;
 
 use super::strip::{ChangeError, change};
@@ -13,7 +14,7 @@ pub fn skip(options: &Skip) -> ExitCode {
         let path = RepositoryPath::from_client(&options.repository)?;
         let offset = options.offset;
         let user = std::env::var("USER").unwrap_or_else(|_| "operator".into());
-        let url = format!("/v1/registry/{path}/skip");
+        let url = paths::skip(&path);
         let ask = |lose: bool| serde_json::json!({ "offset": offset, "user": user, "lose": lose });
         let said = change(&options.master, &url, &ask(false)).await?;
         println!("lost with record {offset} of {path}: {}", said["lost"].as_str().unwrap_or_default());

@@ -3,13 +3,18 @@
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use config::SshRole;
+use interface::{Ask, AskError, ask, paths};
 use protocol::{ChangesetId, InstanceName, RepositoryPath};
 use serde_json::Value;
 use transport::{Client, Identity, Target};
 
 use crate::{cli, process};
+
+/// For one instance: a change waits for its commit.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ChangeError {
@@ -23,8 +28,8 @@ pub(super) enum ChangeError {
     Config(#[from] config::LoadError),
     #[error(transparent)]
     Identity(#[from] transport::IdentityError),
-    #[error("no master took the request: {0}")]
-    Refused(String),
+    #[error(transparent)]
+    Ask(#[from] AskError),
     #[error("nothing is lost yet; give the record up with --lose")]
     NotLost,
 }
@@ -42,7 +47,7 @@ async fn request(options: &cli::Strip) -> Result<String, ChangeError> {
     let changesets: Vec<ChangesetId> = options.changesets.iter().map(|text| text.parse()).collect::<Result<_, _>>()?;
     let user = std::env::var("USER").unwrap_or_else(|_| "operator".into());
     let body = serde_json::json!({ "changesets": changesets, "user": user });
-    let answer = change(&options.master, &format!("/v1/registry/{path}/strip"), &body).await?;
+    let answer = change(&options.master, &paths::strip(&path), &body).await?;
     Ok(answer["offset"].to_string())
 }
 
@@ -53,18 +58,7 @@ pub(super) async fn change(master: &cli::Master, url: &str, body: &Value) -> Res
         None => supervised(&master.running.data_dir)?,
     };
     let client = Client::new(identity);
-    let mut last = "no SSH instance is configured".to_owned();
-    for master in targets {
-        match client.post_json(&master, url, body).await {
-            Ok(answer) => return Ok(answer),
-            // Who is not the master says 503; any other answer is the master's.
-            Err(error) if error.status().is_some_and(|status| status != 503) => {
-                return Err(ChangeError::Refused(error.to_string()));
-            }
-            Err(error) => last = error.to_string(),
-        }
-    }
-    Err(ChangeError::Refused(last))
+    Ok(ask(&client, &targets, Ask::Post(url, body), PATIENCE).await?)
 }
 
 /// The certificate of all-in-one's supervisor, and all SSH instances.

@@ -2,9 +2,9 @@
 
 use transport::{Client, Identity, Target};
 
-use crate::access::SUPERVISOR;
 use crate::all_in_one::Ports;
 use crate::cli::Running;
+use interface::SUPERVISOR;
 
 #[derive(Debug, thiserror::Error)]
 pub enum SupervisorError {

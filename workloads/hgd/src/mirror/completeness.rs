@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use failover::InstanceReport;
 use http_mirror::{MAX_QUESTIONS, Question};
+use interface::paths;
 use protocol::status::Role;
 use protocol::stream::Progress;
 use protocol::{CreationId, Offset};
@@ -40,7 +41,7 @@ pub async fn answer(
 
 /// None: this is not known now.
 async fn end_of_log(client: &Client, master: &Target) -> Option<Offset> {
-    let report = client.get_json::<InstanceReport>(master, "/v1/instance");
+    let report = client.get_json::<InstanceReport>(master, paths::INSTANCE);
     match timeout(Duration::from_secs(ASK_SECONDS), report).await {
         Ok(Ok(report)) => (report.role == Role::Master).then_some(report.replication.offset),
         Ok(Err(error)) => {

@@ -82,6 +82,7 @@ pub async fn run(config: PathBuf) -> Result<(), MirrorError> {
         run: None,
         python: role.python.clone(),
         public_url: None,
+        web_cached: Some(role.web.cached),
         site_hgrc: role.site_hgrc.clone(),
         lanes: role.lanes as usize,
         background: false,

@@ -4,12 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::Uri;
+use interface::{PeerAddress, paths};
 use protocol::InstanceName;
 use tokio::sync::watch;
 use tokio::time::interval;
 use transport::{Client, Target};
-
-use crate::ssh::PeerAddress;
 
 const INTERVAL: Duration = Duration::from_secs(2);
 
@@ -36,7 +35,7 @@ pub fn watch(
                 changed = master.changed() => if changed.is_err() { return },
             }
             let Some(master) = master.borrow_and_update().clone() else { continue };
-            let peers = match client.get_json::<Vec<PeerAddress>>(&master, "/v1/peers").await {
+            let peers = match client.get_json::<Vec<PeerAddress>>(&master, paths::PEERS).await {
                 Ok(peers) => peers,
                 Err(error) => {
                     tracing::debug!(%error, "the master does not name peers now");

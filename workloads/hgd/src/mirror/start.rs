@@ -6,9 +6,12 @@ use std::time::Duration;
 
 use follower::checkpoint::{self, CheckpointError};
 use follower::lanes::{Checkpoint, Origin};
+use interface::{Ask, ask, paths};
 use transport::{Client, Target};
 
 const PAUSE: Duration = Duration::from_millis(200);
+/// For one instance: a registry of many repositories takes a moment.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -24,14 +27,9 @@ pub async fn prepare(data: &Path, client: &Client, masters: &[Target]) -> Result
         return Ok(());
     }
     loop {
-        for master in masters {
-            match client.get_json::<Checkpoint>(master, "/v1/snapshot").await {
-                Ok(snapshot) => {
-                    tracing::info!(%master, at = %snapshot.replication, "starting from the master's snapshot");
-                    return checkpoint::store(data, snapshot, Origin::Snapshot).map_err(StartError::Store);
-                }
-                Err(error) => tracing::debug!(%master, %error, "no snapshot"),
-            }
+        if let Ok(snapshot) = ask::<Checkpoint>(client, masters, Ask::Get(paths::SNAPSHOT), PATIENCE).await {
+            tracing::info!(at = %snapshot.replication, "starting from the master's snapshot");
+            return checkpoint::store(data, snapshot, Origin::Snapshot).map_err(StartError::Store);
         }
         tokio::time::sleep(PAUSE).await;
     }

@@ -10,13 +10,11 @@ use axum::routing::{get, post, put};
 use axum::{Extension, Json, Router};
 use failover::Drained;
 use follower::{Closing, LaneTable};
+use interface::{ImportState, Recorded, SkipRequest, StripRequest, paths};
 use log::blobs::Blobs;
 use protocol::endpoints::ServingReport;
 use protocol::status::{Cursor, Status};
-use protocol::{
-    ChangesetId, Digest, Generation, InstanceName, MasterSettings, Registry, RepositoryPath, RepositorySettings,
-    UserName,
-};
+use protocol::{Digest, Generation, MasterSettings, Offset, Registry, RepositoryPath, RepositorySettings};
 use push_gate::{Ledger, LedgerError};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -27,9 +25,9 @@ use transport::Peer;
 
 use super::drain::Drain;
 use super::follow::{Following, follow};
-use super::imports::{Import, Imports, Refusal};
+use super::imports::{Imports, Refusal};
 use super::publication::Input;
-use super::skip::{self, SkipRequest};
+use super::skip;
 
 const CHUNK_BYTES: usize = 256 * 1024;
 
@@ -44,41 +42,23 @@ pub struct Master {
     pub table: Arc<LaneTable>,
 }
 
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct PeerAddress {
-    pub name: InstanceName,
-    pub address: String,
-    pub url: Option<String>,
-}
-
-#[derive(Debug, Deserialize)]
-pub struct StripRequest {
-    changesets: Vec<ChangesetId>,
-    user: UserName,
-}
-
-#[derive(Debug, Serialize)]
-struct Recorded {
-    offset: u64,
-}
-
 pub fn blobs_router(blobs: Blobs) -> Router {
-    Router::new().route("/v1/blobs/{digest}", get(blob)).with_state(blobs)
+    Router::new().route(paths::BLOB_PATTERN, get(blob)).with_state(blobs)
 }
 
 pub fn master_router(master: Arc<Master>) -> Router {
     Router::new()
-        .route("/v1/registry/{*path}", put(put_repository).delete(delete_repository).post(act).get(import_state))
-        .route("/v1/settings", put(put_settings))
-        .route("/v1/drain", post(drain))
-        .route("/v1/registry", get(registry))
-        .route("/v1/snapshot", get(snapshot))
-        .route("/v1/settled", get(settled))
-        .route("/v1/peers", get(peers))
-        .route("/v1/endpoints", post(endpoints))
-        .route("/status.json", get(status))
+        .route(paths::REPOSITORY_PATTERN, put(put_repository).delete(delete_repository).post(act).get(import_state))
+        .route(paths::SETTINGS, put(put_settings))
+        .route(paths::DRAIN, post(drain))
+        .route(paths::REGISTRY, get(registry))
+        .route(paths::SNAPSHOT, get(snapshot))
+        .route(paths::SETTLED, get(settled))
+        .route(paths::PEERS, get(peers))
+        .route(paths::ENDPOINTS, post(endpoints))
+        .route(paths::STATUS, get(status))
         .with_state(master.clone())
-        .merge(Router::new().route("/v1/follow", post(follow)).with_state(master.following.clone()))
+        .merge(Router::new().route(paths::FOLLOW, post(follow)).with_state(master.following.clone()))
 }
 
 async fn blob(State(blobs): State<Blobs>, Path(digest): Path<Digest>, request: Request) -> Response {
@@ -110,17 +90,17 @@ async fn put_repository(
     Path(path): Path<RepositoryPath>,
     Json(settings): Json<RepositorySettings>,
 ) -> Response {
-    answer(master.ledger.put(path, settings).await.map(|offset| offset.0))
+    answer(master.ledger.put(path, settings).await)
 }
 
 /// Puts what holds for all repositories, from the next push on.
 async fn put_settings(State(master): State<Arc<Master>>, Json(settings): Json<MasterSettings>) -> Response {
     tracing::info!(?settings, "settings for all repositories");
-    answer(master.ledger.put_settings(settings).await.map(|offset| offset.0))
+    answer(master.ledger.put_settings(settings).await)
 }
 
 async fn delete_repository(State(master): State<Arc<Master>>, Path(path): Path<RepositoryPath>) -> Response {
-    answer(master.ledger.delete(&path).await.map(|offset| offset.0))
+    answer(master.ledger.delete(&path).await)
 }
 
 /// `POST /v1/registry/{path}/strip`, `/import` and `/skip`: the wildcard takes the last word too.
@@ -128,7 +108,7 @@ async fn act(State(master): State<Arc<Master>>, Path(path): Path<String>, body: 
     match path.rsplit_once('/').unwrap_or_default() {
         (path, "strip") => {
             let StripRequest { changesets, user } = read(&body)?;
-            Ok(answer(master.ledger.strip(&named(path)?, changesets, user).await.map(|offset| offset.0)))
+            Ok(answer(master.ledger.strip(&named(path)?, changesets, user).await))
         }
         (path, "skip") => {
             let SkipRequest { offset, user, lose } = read(&body)?;
@@ -137,7 +117,7 @@ async fn act(State(master): State<Arc<Master>>, Path(path): Path<String>, body: 
                 return Ok(Json(serde_json::json!({ "lost": lost })).into_response());
             }
             tracing::error!(%offset, repository = %repository.path, %user, lost, "a record is given up");
-            Ok(answer(master.ledger.skip(repository.id, offset, user).await.map(|offset| offset.0)))
+            Ok(answer(master.ledger.skip(repository.id, offset, user).await))
         }
         (path, "import") => {
             master.imports.start(&named(path)?, read(&body)?).await?;
@@ -147,7 +127,10 @@ async fn act(State(master): State<Arc<Master>>, Path(path): Path<String>, body: 
     }
 }
 
-async fn import_state(State(master): State<Arc<Master>>, Path(path): Path<String>) -> Result<Json<Import>, Refusal> {
+async fn import_state(
+    State(master): State<Arc<Master>>,
+    Path(path): Path<String>,
+) -> Result<Json<ImportState>, Refusal> {
     match path.strip_suffix("/import") {
         Some(path) => master.imports.state(&named(path)?).await.map(Json),
         None => Err((StatusCode::NOT_FOUND, "only .../import takes GET".to_owned())),
@@ -162,7 +145,7 @@ fn read<T: DeserializeOwned>(body: &Bytes) -> Result<T, Refusal> {
     serde_json::from_slice(body).map_err(|error| (StatusCode::BAD_REQUEST, error.to_string()))
 }
 
-fn answer(result: Result<u64, LedgerError>) -> Response {
+fn answer(result: Result<Offset, LedgerError>) -> Response {
     let error = match result {
         Ok(offset) => return Json(Recorded { offset }).into_response(),
         Err(error) => error,

@@ -6,6 +6,7 @@ use axum::extract::State;
 use axum::routing::get;
 use axum::{Json, Router};
 use follower::{LaneRow, LaneTable, Local};
+use interface::paths;
 use protocol::status::{Held, InstanceStatus, PushStatus, RepositoryStatus, Role};
 use protocol::stream::Progress;
 use protocol::{Offset, Registry, Repository, RepositoryPath};
@@ -22,7 +23,7 @@ struct Holder {
 
 pub fn router(own: Arc<Own>, local: &Local) -> Router {
     let holder = Holder { own, registry: local.registry(), table: local.table(), progress: local.progress() };
-    Router::new().route("/v1/held", get(held)).with_state(Arc::new(holder))
+    Router::new().route(paths::HELD, get(held)).with_state(Arc::new(holder))
 }
 
 async fn held(State(holder): State<Arc<Holder>>) -> Json<Held> {

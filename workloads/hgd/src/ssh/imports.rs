@@ -7,9 +7,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use axum::http::{StatusCode, Uri};
+use interface::{ImportSource, ImportStage, ImportState};
 use mercurial::{FetchRequest, Fetched};
 use protocol::{CreationId, Offset, Repository, RepositoryPath, UserName};
-use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout};
 use transport::CancellationToken;
@@ -23,36 +23,13 @@ const LONGEST: Duration = Duration::from_secs(4 * 3600);
 const MAX_URL_BYTES: usize = 2048;
 const USER: &str = "hg-operator";
 
-/// Exactly one of the two.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub enum Source {
-    /// Repository on a Mercurial server.
-    Url(String),
-    /// File that `hg bundle` has made.
-    BundleUrl(String),
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-enum State {
-    Running,
-    Done,
-    Failed,
-}
-
-#[derive(Clone, Debug, Serialize)]
-pub struct Import {
-    state: State,
-    message: String,
-}
-
 /// The sentence, and the status that it is answered with.
 pub type Refusal = (StatusCode, String);
 
 pub struct Imports {
     opener: Arc<Opener>,
     places: Semaphore,
-    known: Mutex<BTreeMap<CreationId, Import>>,
+    known: Mutex<BTreeMap<CreationId, ImportState>>,
     stop: CancellationToken,
 }
 
@@ -63,10 +40,10 @@ impl Imports {
     }
 
     /// Begins it; to ask again while it runs changes nothing.
-    pub async fn start(self: &Arc<Self>, path: &RepositoryPath, source: Source) -> Result<(), Refusal> {
+    pub async fn start(self: &Arc<Self>, path: &RepositoryPath, source: ImportSource) -> Result<(), Refusal> {
         let (url, bundle) = match source {
-            Source::Url(url) => (url, false),
-            Source::BundleUrl(url) => (url, true),
+            ImportSource::Url(url) => (url, false),
+            ImportSource::BundleUrl(url) => (url, true),
         };
         check(&url).map_err(|why| (StatusCode::BAD_REQUEST, why))?;
         let user: UserName = USER.parse().map_err(|_| (StatusCode::INTERNAL_SERVER_ERROR, USER.to_owned()))?;
@@ -74,13 +51,13 @@ impl Imports {
         let id = repository.id;
         {
             let mut known = self.known();
-            if known.get(&id).is_some_and(|import| import.state == State::Running) {
+            if known.get(&id).is_some_and(|import| import.state == ImportStage::Running) {
                 return Ok(());
             }
             if repository.last_push.0 > 0 {
                 return Err((StatusCode::CONFLICT, format!("{path} is not empty: only an empty one is filled")));
             }
-            known.insert(id, Import { state: State::Running, message: format!("fetching from {url}") });
+            known.insert(id, ImportState { state: ImportStage::Running, message: format!("fetching from {url}") });
         }
         let directory = self.opener.repositories.join(id.directory());
         let request = FetchRequest { directory, repository: id, user, source: url, bundle };
@@ -93,7 +70,7 @@ impl Imports {
         Ok(())
     }
 
-    pub async fn state(&self, path: &RepositoryPath) -> Result<Import, Refusal> {
+    pub async fn state(&self, path: &RepositoryPath) -> Result<ImportState, Refusal> {
         let id = self.find(path).await?.id;
         let none = || (StatusCode::NOT_FOUND, format!("no import into {path} was asked of this master"));
         self.known().get(&id).cloned().ok_or_else(none)
@@ -104,15 +81,15 @@ impl Imports {
         self.opener.ledger.by_path(path).await.ok_or_else(missing)
     }
 
-    async fn run(&self, request: &FetchRequest) -> Import {
-        let failed = |message: String| Import { state: State::Failed, message };
+    async fn run(&self, request: &FetchRequest) -> ImportState {
+        let failed = |message: String| ImportState { state: ImportStage::Failed, message };
         let ended = tokio::select! {
             ended = timeout(LONGEST, self.fetch(request)) => ended,
             () = self.stop.cancelled() => return failed("the master stopped; ask again".to_owned()),
         };
         match ended {
             Ok(Ok(Fetched::Done(changesets))) => {
-                Import { state: State::Done, message: format!("{changesets} changesets") }
+                ImportState { state: ImportStage::Done, message: format!("{changesets} changesets") }
             }
             Ok(Ok(Fetched::Failed(why))) => failed(why),
             Ok(Ok(Fetched::Abnormal)) => {
@@ -137,7 +114,7 @@ impl Imports {
         Ok(self.opener.mercurial.fetch(request).await?.ended().await)
     }
 
-    fn known(&self) -> MutexGuard<'_, BTreeMap<CreationId, Import>> {
+    fn known(&self) -> MutexGuard<'_, BTreeMap<CreationId, ImportState>> {
         // Nothing panics while it is held.
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -182,9 +159,9 @@ mod tests {
 
     #[test]
     fn exactly_one_source_is_named() {
-        let read = |text: &str| serde_json::from_str::<Source>(text);
-        assert!(matches!(read(r#"{"url": "http://a/b"}"#), Ok(Source::Url(_))));
-        assert!(matches!(read(r#"{"bundleUrl": "http://a/b"}"#), Ok(Source::BundleUrl(_))));
+        let read = |text: &str| serde_json::from_str::<ImportSource>(text);
+        assert!(matches!(read(r#"{"url": "http://a/b"}"#), Ok(ImportSource::Url(_))));
+        assert!(matches!(read(r#"{"bundleUrl": "http://a/b"}"#), Ok(ImportSource::BundleUrl(_))));
         for wrong in ["{}", r#"{"url": "http://a", "bundleUrl": "http://b"}"#, r#"{"path": "x"}"#, "7"] {
             assert!(read(wrong).is_err(), "{wrong}");
         }

@@ -35,6 +35,7 @@ use axum::response::IntoResponse;
 use config::SshRole;
 use follower::lanes::Origin;
 use follower::{Local, LocalError, LocalOptions, Standby, StandbyError};
+use interface::{Ask, ask, paths};
 use log::Log;
 use log::blobs::Blobs;
 use protocol::{DiskId, Generation, InstanceName, LogName, Offset, PerLog, Registry};
@@ -51,8 +52,6 @@ use self::trim::Beginning;
 use crate::access::Access;
 use crate::probes::Probes;
 use crate::process::{self, Shutdown};
-
-pub use api::PeerAddress;
 
 #[derive(Debug, thiserror::Error)]
 pub enum SshError {
@@ -140,6 +139,8 @@ pub(crate) struct Base {
 
 /// How long a standby that is asked to end waits to be left out of the in-sync set, and how often it looks.
 const LEAVE: Duration = Duration::from_secs(1);
+/// How long one instance may take to say where a standby begins.
+const BEGINNING: Duration = Duration::from_secs(30);
 const LEAVE_LOOK: Duration = Duration::from_millis(50);
 const NOT_FOLLOWING: &str = "this standby does not follow the master yet; it will when the master answers";
 
@@ -245,6 +246,7 @@ async fn open(
         run: role.shared.as_ref().map(|shared| shared.run_directory.clone()),
         python: role.python.clone(),
         public_url: Some(role.public_url.clone()),
+        web_cached: None,
         site_hgrc: role.site_hgrc.clone(),
         lanes: role.lanes as usize,
         background: stands_by,
@@ -269,7 +271,7 @@ fn router(base: &Base) -> Router {
         async move {
             match router {
                 Some(router) => router.oneshot(request).await.into_response(),
-                None => (StatusCode::SERVICE_UNAVAILABLE, "this instance is not the master").into_response(),
+                None => (StatusCode::SERVICE_UNAVAILABLE, interface::NOT_THE_MASTER).into_response(),
             }
         }
     };
@@ -356,24 +358,16 @@ fn is_out_of_range(error: &SshError) -> bool {
 /// Begins anew: takes from the master's registry what its logs do not hold any more, and at the next start
 /// repositories from peers. A copy that is here and still fits is not fetched again. False: no master has answered.
 async fn begin_anew(role: &SshRole, client: &Client, logs: &PerLog<Log>) -> Result<bool, SshError> {
-    for master in peers(role) {
-        let beginning = match client.get_json::<Beginning>(&master, "/v1/settled").await {
-            Ok(beginning) => beginning,
-            Err(error) => {
-                tracing::debug!(%error, "not the master");
-                continue;
-            }
-        };
-        tracing::warn!(%master, at = %beginning.registry.through(), "this standby begins anew from the master");
-        // The logs last: should this end half-way, the master's start is missed again.
-        let start = beginning.registry.through().next();
-        follower::checkpoint::store(&role.data_directory, beginning.checkpoint(), Origin::Snapshot)?;
-        Settled::replace(&role.data_directory, beginning.registry)?;
-        logs.replication.reset(start, beginning.before.replication).await?;
-        logs.publication.reset(beginning.publication_start, beginning.before.publication).await?;
-        return Ok(true);
-    }
-    Ok(false)
+    let asked = ask::<Beginning>(client, &peers(role), Ask::Get(paths::SETTLED), BEGINNING).await;
+    let Ok(beginning) = asked else { return Ok(false) };
+    tracing::warn!(at = %beginning.registry.through(), "this standby begins anew from the master");
+    // The logs last: should this end half-way, the master's start is missed again.
+    let start = beginning.registry.through().next();
+    follower::checkpoint::store(&role.data_directory, beginning.checkpoint(), Origin::Snapshot)?;
+    Settled::replace(&role.data_directory, beginning.registry)?;
+    logs.replication.reset(start, beginning.before.replication).await?;
+    logs.publication.reset(beginning.publication_start, beginning.before.publication).await?;
+    Ok(true)
 }
 
 /// Until the register names this instance as master.

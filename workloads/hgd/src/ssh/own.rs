@@ -10,6 +10,7 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use failover::{InstanceReport, LogEnd};
 use follower::Heard;
+use interface::paths;
 use log::Log;
 use protocol::status::Role;
 use protocol::{DiskId, Generation, InstanceName, PerLog};
@@ -80,9 +81,9 @@ impl Own {
 
 pub fn router(own: Arc<Own>) -> Router {
     Router::new()
-        .route("/v1/instance", get(instance))
-        .route("/v1/seal", post(seal))
-        .route("/v1/look", post(look))
+        .route(paths::INSTANCE, get(instance))
+        .route(paths::SEAL, post(seal))
+        .route(paths::LOOK, post(look))
         .with_state(own)
 }
 

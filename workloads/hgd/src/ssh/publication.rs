@@ -9,23 +9,24 @@ use aggregator::{Options, Publishing};
 use failover::Requirement;
 use follower::LaneTable;
 use follower::lanes::Checkpoint;
+use interface::PeerAddress;
 use log::{Event, Hold, Level, Log, SubscribeError, Subscription};
-use protocol::endpoints::{Endpoint, Endpoints, ServingReport};
-use protocol::status::{Cursor, InstanceStatus, MirrorStatus, Refusal, RepositoryStatus, Role, Status};
+use protocol::endpoints::{Endpoints, ServingReport};
+use protocol::status::{Cursor, Refusal, Status};
 use protocol::stream::Progress;
-use protocol::{CreationId, Entry, Generation, InstanceName, LogName, Offset, PerLog, Record, Repository};
+use protocol::{Entry, Generation, InstanceName, LogName, Offset, PerLog, Record};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, interval};
 
-use super::api::PeerAddress;
 use super::changes::KnownRepositories;
 use super::follow::Standbys;
-use super::held;
 use super::metrics::Mirrors;
 use super::settled::Settled;
 use super::trim::Beginning;
-use super::writable;
+
+mod answers;
+mod keeping;
 
 const TICK: Duration = Duration::from_millis(200);
 /// How often logs are trimmed.
@@ -295,163 +296,6 @@ impl Publisher {
             }
             Ok(Err(error)) => Err(error.into()),
             Err(error) => Err(PublisherError::Append(log::AppendError::Stopped(error.to_string().into()))),
-        }
-    }
-
-    /// None: a new master does not know yet, and what readers use stays as it is. To list no mirror would send all
-    /// readers away.
-    fn endpoints(&self) -> Option<Endpoints> {
-        let desired = self.publishing.core.desired();
-        let awaits = self.now() < RECONNECT && desired.iter().any(|name| !self.mirrors.contains_key(name));
-        if awaits || !self.publishing.knows_the_logs() {
-            return None;
-        }
-        let address = |name: &InstanceName| {
-            let url = &self.mirrors.get(name)?.url;
-            Some(url.strip_prefix("http://").unwrap_or(url).to_owned())
-        };
-        let endpoints = desired.into_iter().filter_map(|name| Some(Endpoint { address: address(&name)?, name }));
-        Some(Endpoints { endpoints: endpoints.collect() })
-    }
-
-    /// Where a newcomer starts.
-    fn snapshot(&mut self, name: InstanceName) -> Checkpoint {
-        let through = self.publishing.through();
-        let kept = self.options.logs.as_ref().zip(through).map(|(log, through)| log.hold(through.next()));
-        // One that comes back without its disk before anybody missed it is not told again that it is active.
-        let active = self.publishing.core.active().contains(&name);
-        let newcomer = Newcomer { until: Instant::now() + NEWCOMER_HOLD, heard: false, _kept: kept };
-        self.newcomers.insert(name, newcomer);
-        Checkpoint {
-            replication: through.replication,
-            publication: through.publication,
-            registry: self.publishing.registry().clone(),
-            unreleased: self.publishing.core.unreleased(),
-            active,
-        }
-    }
-
-    /// Where a standby starts that needs what is not in the logs any more.
-    fn beginning(&self) -> Beginning {
-        let registry = self.options.settled.registry().clone();
-        let publication_start = self.options.logs.publication.positions().start;
-        let starts = PerLog::new(registry.through().next(), publication_start);
-        let before = |(log, start): (&Log, Offset)| log.view().generations.at(start.previous()).unwrap_or_default();
-        let before = self.options.logs.as_ref().zip(starts).map(before);
-        Beginning { registry, publication_start, before }
-    }
-
-    fn peers(&self) -> Vec<PeerAddress> {
-        let active = self.publishing.core.active();
-        let ssh = self.options.peers.iter().map(|(name, address)| PeerAddress {
-            name: name.clone(),
-            address: address.to_string(),
-            url: None,
-        });
-        let mirrors = self.mirrors.iter().filter(|(name, _)| active.contains(name));
-        let mirrors = mirrors.map(|(name, mirror)| PeerAddress {
-            name: name.clone(),
-            address: mirror.peer.clone(),
-            url: Some(mirror.url.clone()),
-        });
-        mirrors.chain(ssh).collect()
-    }
-
-    /// Without repositories.
-    fn status(&self) -> Status {
-        let own = self.options.progress.borrow().clone();
-        let in_sync = self.options.requirement.borrow().in_sync.clone();
-        let instance = |name: &InstanceName, role, progress: Option<&Progress>| InstanceStatus {
-            name: name.clone(),
-            role,
-            pid: None,
-            generation: self.options.generation,
-            applied: progress.map_or(Offset::ZERO, |progress| progress.applied_through),
-            in_sync: role == Role::Master || in_sync.contains(name),
-            quarantined: held::quarantined(self.publishing.registry(), progress),
-        };
-        let connected = self.options.connected.borrow();
-        let others = self.options.peers.keys().map(|name| {
-            let role = if connected.contains_key(name) { Role::Standby } else { Role::Unknown };
-            instance(name, role, self.standbys.get(name))
-        });
-        let waiting = self.options.waiting.iter().map(|name| instance(name, Role::Standby, own.as_ref()));
-        let master = instance(&self.options.name, Role::Master, own.as_ref());
-        let instances = [master].into_iter().chain(others).chain(waiting).collect();
-        let path = |id| self.publishing.registry().get(id).map(|repository| repository.path.clone());
-        let mirrors = self.publishing.core.mirrors().into_iter().map(|mirror| MirrorStatus {
-            pid: None,
-            state: mirror.state,
-            url: self.mirrors.get(&mirror.name).map(|known| known.url.clone()).unwrap_or_default(),
-            applied: mirror.applied,
-            published: mirror.shown,
-            lag_seconds: mirror.lag.as_secs(),
-            quarantined: mirror.quarantined.into_iter().filter_map(path).collect(),
-            name: mirror.name,
-        });
-        Status {
-            master: Some(self.options.name.clone()),
-            absence: None,
-            generation: self.options.generation,
-            log: Some(writable::status(&self.options.logs.replication, *self.options.refuses.borrow())),
-            settings: Some(self.publishing.registry().settings().clone()),
-            unable: self.options.unable.borrow().clone(),
-            instances,
-            mirrors: mirrors.collect(),
-            repositories: Vec::new(),
-            changes: None,
-        }
-    }
-
-    fn repositories(&self) -> Vec<RepositoryStatus> {
-        self.publishing.registry().iter().map(|repository| self.repository(repository)).collect()
-    }
-
-    /// With what has changed of the repositories only.
-    fn since(&mut self, since: Cursor) -> Status {
-        let touched = self.seen.touched(&self.options.table);
-        let now =
-            |id: CreationId| (id, self.publishing.registry().get(id).map(|repository| self.repository(repository)));
-        let now: Vec<_> = touched.into_iter().map(now).collect();
-        self.seen.take(now);
-        let (repositories, changes) = self.seen.answer(since, self.options.generation);
-        Status { repositories, changes: Some(changes), ..self.status() }
-    }
-
-    fn repository(&self, repository: &Repository) -> RepositoryStatus {
-        let published = self.publishing.core.published(repository.id).unwrap_or(repository.last);
-        held::repository(&self.options.table, repository, published)
-    }
-
-    /// Everything that nobody active needs any more goes, segment by segment.
-    fn trim(&mut self) {
-        let active = self.publishing.core.active();
-        self.newcomers.retain(|name, newcomer| {
-            let keeps_itself = newcomer.heard && active.contains(name);
-            newcomer.until > Instant::now() && !keeps_itself
-        });
-        let mut keep = self.publishing.core.retention();
-        let own = self.options.progress.borrow().as_ref().map_or(Offset::ZERO, |own| own.replication_checkpoint);
-        keep.replication = keep.replication.min(own);
-        for name in self.options.peers.keys() {
-            let known = self.standbys.get(name).map_or(Offset::ZERO, |progress| progress.replication_checkpoint);
-            keep.replication = keep.replication.min(known);
-        }
-        match self.options.settled.advance(keep.replication) {
-            Ok(through) => keep.replication = through,
-            Err(error) => {
-                tracing::error!(%error, "the log is kept whole, since its registry cannot be stored");
-                return;
-            }
-        }
-        let keep = PerLog::new(keep.replication, keep.publication);
-        for (_, (log, through)) in self.options.logs.as_ref().zip(keep) {
-            let log = log.clone();
-            tokio::spawn(async move {
-                if let Err(error) = log.retain(std::time::SystemTime::now(), through.next()).await {
-                    tracing::warn!(log = ?log.name(), %error, "the log cannot be trimmed");
-                }
-            });
         }
     }
 }

@@ -12,6 +12,7 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use config::SshRole;
 use failover::{InstanceReport, LogEnd, Renewals};
+use interface::paths;
 use protocol::status::Role;
 use protocol::{Generation, InstanceName};
 use register::{Register, Seal, Versioned, instance};
@@ -111,7 +112,7 @@ fn current(router: watch::Receiver<Router>) -> Router {
 
 impl Waiting {
     fn router(self: Arc<Waiting>) -> Router {
-        let router = Router::new().route("/v1/instance", get(report)).route("/v1/look", post(look)).with_state(self);
+        let router = Router::new().route(paths::INSTANCE, get(report)).route(paths::LOOK, post(look)).with_state(self);
         router.fallback(async || (StatusCode::SERVICE_UNAVAILABLE, "this instance is not the master"))
     }
 

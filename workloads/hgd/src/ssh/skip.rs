@@ -2,21 +2,12 @@
 
 use axum::http::StatusCode;
 use follower::LaneTable;
-use protocol::{ChangesetId, Offset, Record, Repository, RepositoryPath, Timestamp, UserName};
+use protocol::{ChangesetId, Offset, Record, Repository, RepositoryPath, Timestamp};
 use push_gate::Ledger;
-use serde::Deserialize;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::imports::Refusal;
-
-#[derive(Debug, Deserialize)]
-pub struct SkipRequest {
-    pub offset: Offset,
-    pub user: UserName,
-    /// False: it is only said what would be lost.
-    pub lose: bool,
-}
 
 /// Tells what is lost with the record; an error says why it is not to be given up.
 pub async fn lost(

@@ -70,6 +70,7 @@ pub fn options(python: &Path, folder: &Path, role: Role) -> Options {
         spool: folder.join("spool"),
         role,
         public_url: None,
+        web_cached: None,
         site_hgrc: None,
         background: false,
     }
