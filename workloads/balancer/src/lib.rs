@@ -123,7 +123,7 @@ async fn serve(state: &State, mut client: TcpStream, from: SocketAddr, connect_d
     }
     let closing = state.closing(&counted.name);
     let ended = tokio::select! {
-        ended = relay::relay(&mut client, &mut stream) => ended,
+        ended = relay::relay(&mut client, &mut stream, || state.hears(&counted.name)) => ended,
         () = closing.cancelled() => Ok(()),
     };
     if let Err(error) = ended {

@@ -34,7 +34,10 @@ async fn leave_out(state: &State, settings: &Settings) {
     loop {
         tick.tick().await;
         let looks = state.with(|rotation, _| rotation.in_use()).into_iter().map(|endpoint| async move {
-            if life(&endpoint, settings.connect_deadline, settings.silence).await == Life::Silent {
+            // One that says something elsewhere has no place for us: all are used.
+            if life(&endpoint, settings.connect_deadline, settings.silence).await == Life::Silent
+                && !state.has_heard(&endpoint.name, settings.silence)
+            {
                 tracing::warn!(endpoint = %endpoint.name, "answers nothing: its connections are closed");
                 state.with(|rotation, now| rotation.refused(now, &endpoint.name, &endpoint.address));
                 state.close(&endpoint.name);

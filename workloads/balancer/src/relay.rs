@@ -15,11 +15,11 @@ const BUFFER_BYTES: usize = 256 * 1024;
 /// How long a client may go on after the endpoint has ended: it has the answer, and would hold a place for ever.
 const FAREWELL: Duration = Duration::from_secs(1);
 
-/// Ends with the endpoint. A client that has said all may still listen.
-pub(crate) async fn relay(client: &mut TcpStream, endpoint: &mut TcpStream) -> Result<(), Error> {
+/// Ends with the endpoint. A client that has said all may still listen. Whatever the endpoint says is told to `heard`.
+pub(crate) async fn relay(client: &mut TcpStream, endpoint: &mut TcpStream, heard: impl Fn()) -> Result<(), Error> {
     let (from_client, to_client) = client.split();
     let (from_endpoint, to_endpoint) = endpoint.split();
-    let (asking, answering) = (carry(from_client, to_endpoint), carry(from_endpoint, to_client));
+    let (asking, answering) = (carry(from_client, to_endpoint, || ()), carry(from_endpoint, to_client, heard));
     tokio::pin!(asking, answering);
     tokio::select! {
         asked = &mut asking => {
@@ -35,7 +35,7 @@ pub(crate) async fn relay(client: &mut TcpStream, endpoint: &mut TcpStream) -> R
     }
 }
 
-async fn carry(from: ReadHalf<'_>, mut to: WriteHalf<'_>) -> Result<(), Error> {
+async fn carry(from: ReadHalf<'_>, mut to: WriteHalf<'_>, heard: impl Fn()) -> Result<(), Error> {
     loop {
         from.readable().await?;
         let mut buffer = BytesMut::with_capacity(BUFFER_BYTES);
@@ -43,7 +43,10 @@ async fn carry(from: ReadHalf<'_>, mut to: WriteHalf<'_>) -> Result<(), Error> {
             buffer.clear();
             match from.try_read_buf(&mut buffer) {
                 Ok(0) => return to.shutdown().await,
-                Ok(_) => to.write_all(&buffer).await?,
+                Ok(_) => {
+                    heard();
+                    to.write_all(&buffer).await?;
+                }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => break,
                 Err(error) => return Err(error),
             }
@@ -70,7 +73,7 @@ mod tests {
     #[tokio::test]
     async fn a_silent_client_holds_no_place_after_its_endpoint_has_ended() {
         let ((mut person, mut client), (mut endpoint, mut server)) = (pair().await, pair().await);
-        let carried = tokio::spawn(async move { relay(&mut client, &mut endpoint).await });
+        let carried = tokio::spawn(async move { relay(&mut client, &mut endpoint, || ()).await });
         server.write_all(b"goodbye").await.unwrap();
         drop(server);
         let mut heard = String::new();
@@ -82,7 +85,7 @@ mod tests {
     #[tokio::test]
     async fn a_client_that_has_said_all_hears_the_answer() {
         let ((mut person, mut client), (mut endpoint, mut server)) = (pair().await, pair().await);
-        let carried = tokio::spawn(async move { relay(&mut client, &mut endpoint).await });
+        let carried = tokio::spawn(async move { relay(&mut client, &mut endpoint, || ()).await });
         person.write_all(b"question").await.unwrap();
         person.shutdown().await.unwrap();
         let mut asked = String::new();

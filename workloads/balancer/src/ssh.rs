@@ -78,7 +78,7 @@ async fn serve(to: &To, mut client: TcpStream, from: SocketAddr) {
         return tracing::warn!(%from, %master, %error, "the master ended a connection at once");
     }
     let ended = tokio::select! {
-        ended = relay::relay(&mut client, &mut stream) => ended,
+        ended = relay::relay(&mut client, &mut stream, || ()) => ended,
         () = replaced(to, &master) => return tracing::info!(%from, %master, "cut off: another is master"),
     };
     if let Err(error) = ended {

@@ -15,6 +15,8 @@ pub(crate) struct State {
     rotation: Mutex<Rotation>,
     /// Cancelled when the connections to an endpoint must end.
     closing: Mutex<HashMap<InstanceName, CancellationToken>>,
+    /// When an endpoint last said something on any connection.
+    heard: Mutex<HashMap<InstanceName, Instant>>,
     /// There is something to report before the next tick.
     pub(crate) report: Notify,
     /// Endpoints came into use.
@@ -27,6 +29,7 @@ impl State {
             started: Instant::now(),
             rotation: Mutex::default(),
             closing: Mutex::default(),
+            heard: Mutex::default(),
             report: Notify::new(),
             usable: Notify::new(),
         }
@@ -55,6 +58,20 @@ impl State {
     pub(crate) fn count(&self, name: &InstanceName) -> Option<Counted<'_>> {
         let opened = self.with(|rotation, _| rotation.opened(name));
         opened.then(|| Counted { state: self, name: name.clone() })
+    }
+
+    pub(crate) fn hears(&self, name: &InstanceName) {
+        let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        match heard.get_mut(name) {
+            Some(at) => *at = Instant::now(),
+            None => drop(heard.insert(name.clone(), Instant::now())),
+        }
+    }
+
+    /// Answers whether an endpoint has said something within this time.
+    pub(crate) fn has_heard(&self, name: &InstanceName, within: Duration) -> bool {
+        let heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        heard.get(name).is_some_and(|at| at.elapsed() < within)
     }
 
     pub(crate) fn closing(&self, name: &InstanceName) -> CancellationToken {

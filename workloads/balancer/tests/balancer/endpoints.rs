@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use balancer::Settings;
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
 use crate::setting::{DEADLINE, Named, Setting};
@@ -62,6 +62,35 @@ async fn one_that_freezes_loses_its_connections_and_is_taken_back_when_it_answer
     let _a = Named::at("a", address).await;
     setting.until_told("a", Some((true, 0))).await;
     until_met(&setting, client, "a").await;
+}
+
+/// All its places are used, and whoever has one is served.
+#[tokio::test]
+async fn one_that_is_full_keeps_its_connections() {
+    let quick = Duration::from_millis(200);
+    let settings =
+        Settings { look_every: quick, silence: quick * 3, connect_deadline: quick * 5, ..Settings::default() };
+    let setting = Setting::new(settings).await;
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let full = Named::listening("a", listener.local_addr().unwrap());
+    setting.want(&[&full]);
+    let mut client = tokio::net::TcpStream::connect(setting.balancer).await.unwrap();
+    client.write_all(b"c").await.unwrap();
+    let mut served = loop {
+        let (mut served, _) = timeout(DEADLINE, listener.accept()).await.unwrap().unwrap();
+        // The balancer's own question, or the client.
+        match timeout(DEADLINE, served.read_u8()).await.unwrap() {
+            Ok(b'c') => break served,
+            _ => served.write_all(b"a").await.unwrap(),
+        }
+    };
+    let mut pace = tokio::time::interval(quick / 2);
+    for _ in 0..30 {
+        pace.tick().await;
+        served.write_all(b".").await.unwrap();
+        let said = timeout(DEADLINE, client.read_u8()).await.unwrap();
+        assert_eq!(said.unwrap(), b'.');
+    }
 }
 
 #[tokio::test]

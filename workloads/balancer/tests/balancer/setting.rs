@@ -161,6 +161,11 @@ impl Named {
         Named { name, address, stop }
     }
 
+    /// One whose connections the test takes itself.
+    pub fn listening(name: &'static str, address: SocketAddr) -> Named {
+        Named { name, address, stop: CancellationToken::new() }
+    }
+
     /// Nothing listens there when this returns.
     pub async fn stop(&self) {
         self.stop.cancel();
