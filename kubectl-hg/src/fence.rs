@@ -7,7 +7,7 @@ use protocol::{Generation, InstanceName};
 use register::State;
 use serde_json::json;
 
-use crate::cli::{CommandError, Fence, Format};
+use crate::arguments::{CommandError, Fence, Format};
 use crate::status::{find, master};
 
 /// Annotation that the operator looks for, with the generation.

@@ -11,7 +11,7 @@ use register::State;
 use serde_json::json;
 use tokio::time::Instant;
 
-use crate::cli::{CommandError, Format, Promote};
+use crate::arguments::{CommandError, Format, Promote};
 use crate::status::{Found, find};
 
 /// Annotation that the operator looks for, with `INSTANCE@GENERATION`.

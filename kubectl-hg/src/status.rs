@@ -9,7 +9,7 @@ use kube::{Api, Client};
 use register::{LeaseRegister, Register, State, Versioned};
 use serde_json::json;
 
-use crate::cli::{CommandError, Format, Status, Which};
+use crate::arguments::{CommandError, Format, Status, Which};
 
 /// An SshMaster and its register.
 pub struct Found {

@@ -10,12 +10,12 @@ use serde::Serialize;
 use serde_json::json;
 use tokio::time::Instant;
 
-use crate::apply::{Applicable, Writes, refused};
+use crate::apply::{Applicable, Hand, Owner, Writes, refused};
 use crate::events::Events;
-use crate::governor::Notes;
 use crate::link::{Link, Surroundings};
 use crate::metrics;
 use crate::names::STATUS_MANAGER;
+use crate::notes::Notes;
 use crate::objects::Maker;
 use crate::problem::Problem;
 use crate::queue::Queue;
@@ -49,6 +49,11 @@ impl Context {
             links: Arc::default(),
             reported: Arc::default(),
         }
+    }
+
+    /// Writes for one resource.
+    pub fn hand<'a>(&'a self, owner: &'a Owner) -> Hand<'a> {
+        Hand::new(&self.client, &self.events, &self.written, owner)
     }
 
     pub fn link(&self, master: &Name) -> Option<Arc<Link>> {

@@ -14,6 +14,7 @@ mod link;
 mod master;
 mod metrics;
 mod names;
+mod notes;
 mod objects;
 mod pool;
 mod problem;

@@ -26,7 +26,6 @@ use tokio::time::Instant;
 use contest::decide::Contests;
 pub use current::Premise;
 
-use crate::context::Context;
 use crate::events::{EventReason, Events};
 use crate::metrics;
 use crate::names::{APPLIED, FIELD_MANAGER, is_managed};
@@ -193,8 +192,7 @@ pub struct Hand<'a> {
 }
 
 impl<'a> Hand<'a> {
-    pub fn of(context: &'a Context, owner: &'a Owner) -> Hand<'a> {
-        let Context { client, events, written, .. } = context;
+    pub fn new(client: &'a Client, events: &'a Events, written: &'a Writes, owner: &'a Owner) -> Hand<'a> {
         Hand { client, events, written, owner, is_current: OnceCell::new(), contested: OnceCell::new() }
     }
 

@@ -9,7 +9,7 @@ mod tests;
 mod wish;
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use crds::{SshMaster, StorageMode};
@@ -30,7 +30,6 @@ use crate::context::Context;
 use crate::events::EventReason;
 use crate::link::write_certificate;
 use crate::master;
-use crate::metrics;
 use crate::names::{Component, Workload, operator_secret};
 use crate::world::Watches;
 use crate::world::cache::Name;
@@ -51,48 +50,6 @@ pub async fn client() -> Result<Client, kube::Error> {
 fn client_of(mut config: Config) -> Result<Client, kube::Error> {
     (config.default_retry, config.connect_timeout) = (false, Some(REQUEST));
     Client::try_from(config)
-}
-
-/// Note that promotions leave for the status, and what a rollout asks for.
-#[derive(Clone, Debug, Default)]
-pub struct Note {
-    /// Why there is no promotion though there should be.
-    pub trouble: Option<String>,
-    /// A rollout wants another master than the one of this generation.
-    pub roll: Option<u64>,
-}
-
-#[derive(Clone, Default)]
-pub struct Notes(Arc<Mutex<HashMap<Name, Note>>>);
-
-impl Notes {
-    pub fn get(&self, master: &Name) -> Note {
-        self.lock().get(master).cloned().unwrap_or_default()
-    }
-
-    pub fn change(&self, master: &Name, change: impl FnOnce(&mut Note)) {
-        change(self.lock().entry(master.clone()).or_default());
-    }
-
-    /// Whether that is another trouble than before.
-    fn trouble(&self, master: &Name, trouble: Option<String>) -> bool {
-        metrics::told_of_master(|metrics| &metrics.promotion_blocked, master, Some(trouble.is_some()));
-        let mut all = self.lock();
-        let note = all.entry(master.clone()).or_default();
-        let changed = note.trouble != trouble;
-        note.trouble = trouble;
-        changed
-    }
-
-    fn forget(&self, master: &Name) {
-        metrics::told_of_master(|metrics| &metrics.promotion_blocked, master, None);
-        self.lock().remove(master);
-    }
-
-    /// Nothing panics while it is held.
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Name, Note>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 /// One task for each SshMaster. Never ends.

@@ -9,6 +9,8 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 use super::*;
 use crate::events::Events;
+use crate::metrics;
+use crate::notes::Notes;
 use crate::objects::Maker;
 use crate::queue::Queue;
 use crate::world::World;

@@ -111,7 +111,7 @@ async fn act(context: &Context, observed: &Observed) -> Result<Done, Problem> {
     }
     let Some(owner) = Owner::of(observed.master.as_ref()) else { return Ok(Done::default()) };
     let owner = owner.given(observed.all_pools.clone());
-    let hand = Hand::of(context, &owner);
+    let hand = context.hand(&owner);
     let foundations = steps::foundations(context, observed, &hand).await?;
     let host_keys = steps::fingerprints(observed, &foundations.host_keys);
     let made = steps::certificates(context, observed, &foundations.authority)?;

@@ -11,8 +11,8 @@ use super::Done;
 use super::observe::Observed;
 use super::steps::is_ready;
 use super::validate::users;
-use crate::governor::Note;
 use crate::link::view::View;
+use crate::notes::Note;
 use crate::problem::{Class, Problem};
 
 pub fn report(

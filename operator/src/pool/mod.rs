@@ -15,7 +15,7 @@ use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 
-use crate::apply::{Hand, Owner, Premise};
+use crate::apply::{Owner, Premise};
 use crate::certificates::{self, Holder, Leaves};
 use crate::context::Context;
 use crate::link::view::View;
@@ -163,7 +163,7 @@ async fn act(context: &Context, observed: &Observed) -> Result<Duration, Problem
     let master = validate(observed)?;
     let Some(owner) = Owner::of(observed.pool.as_ref()) else { return Ok(LOOK_AGAIN) };
     let owner = owner.given(Premise::one(&observed.pool.spec.master_ref.name, observed.master.as_deref()));
-    let hand = Hand::of(context, &owner);
+    let hand = context.hand(&owner);
     let replicas = observed.replicas();
     let certificates = issue(context, observed, replicas)?;
     let objects = build::build(observed, master, certificates, replicas, &context.maker)?;

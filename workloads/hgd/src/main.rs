@@ -7,6 +7,7 @@ use std::process::ExitCode;
 mod access;
 mod admin;
 mod all_in_one;
+mod arguments;
 mod balancer;
 mod cli;
 mod commands;

@@ -31,7 +31,7 @@ use self::children::{Children, Pids};
 use self::governor::Governor;
 use self::plan::Plan;
 use self::status_server::Asks;
-use crate::cli::AllInOne;
+use crate::arguments::AllInOne;
 use crate::process;
 
 pub use self::governor::{Fenced, Switchover};

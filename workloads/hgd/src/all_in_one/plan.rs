@@ -14,7 +14,7 @@ use serde::Serialize;
 use super::children::{BALANCER_PATIENCE, Child, PATIENCE};
 use super::ports::{PortError, Ports};
 use super::users::Users;
-use crate::cli::AllInOne;
+use crate::arguments::AllInOne;
 use crate::ssh::family;
 
 /// The folder of all SSH instances.

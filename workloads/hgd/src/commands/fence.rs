@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use super::supervisor::{SupervisorError, supervisor};
 use crate::all_in_one::{Fence, Fenced};
-use crate::cli::{self, Format};
+use crate::arguments::{self, Format};
 use crate::process;
 
 #[derive(Debug, thiserror::Error)]
@@ -29,7 +29,7 @@ enum FenceError {
     LostNotConfirmed,
 }
 
-pub fn fence(options: &cli::Fence) -> ExitCode {
+pub fn fence(options: &arguments::Fence) -> ExitCode {
     process::run(async {
         let (client, supervisor) = supervisor(&options.running)?;
         let asked = Fence { confirm: options.confirm };

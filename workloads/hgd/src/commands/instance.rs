@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use crate::cli::InstanceCommand;
+use crate::arguments::InstanceCommand;
 
 pub fn instance(command: &InstanceCommand) -> ExitCode {
     let InstanceCommand::NewId { directory } = command;

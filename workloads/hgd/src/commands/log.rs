@@ -8,7 +8,7 @@ use log::inspect::{self, Item};
 use protocol::{Entry, Record};
 
 use super::FOUND;
-use crate::cli::{Format, LogCommand};
+use crate::arguments::{Format, LogCommand};
 
 pub fn log(command: &LogCommand) -> ExitCode {
     let result = match command {

@@ -7,7 +7,7 @@ use protocol::InstanceName;
 
 use super::supervisor::{SupervisorError, supervisor};
 use crate::all_in_one::{Promote, Switchover};
-use crate::cli::{self, Format};
+use crate::arguments::{self, Format};
 use crate::process;
 
 #[derive(Debug, thiserror::Error)]
@@ -22,7 +22,7 @@ enum PromoteError {
     Print(#[from] serde_json::Error),
 }
 
-pub fn promote(options: &cli::Promote) -> ExitCode {
+pub fn promote(options: &arguments::Promote) -> ExitCode {
     process::run(async {
         let done = request(options).await?;
         match options.output {
@@ -36,7 +36,7 @@ pub fn promote(options: &cli::Promote) -> ExitCode {
     })
 }
 
-async fn request(options: &cli::Promote) -> Result<Switchover, PromoteError> {
+async fn request(options: &arguments::Promote) -> Result<Switchover, PromoteError> {
     let (client, supervisor) = supervisor(&options.running)?;
     let to: Option<InstanceName> = options.instance.as_deref().map(str::parse).transpose()?;
     let done = client.post_json(&supervisor, paths::PROMOTE, &Promote { to }).await;

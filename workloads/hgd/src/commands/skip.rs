@@ -6,7 +6,7 @@ use interface::paths;
 use protocol::RepositoryPath;
 
 use super::strip::{ChangeError, change};
-use crate::cli::Skip;
+use crate::arguments::Skip;
 use crate::process;
 
 pub fn skip(options: &Skip) -> ExitCode {

@@ -7,9 +7,9 @@ use protocol::Offset;
 use protocol::status::{Absence, MirrorState, Role, Status};
 
 use super::ask::ask;
-use crate::cli::{self, Format};
+use crate::arguments::{self, Format};
 
-pub fn status(options: &cli::Status) -> ExitCode {
+pub fn status(options: &arguments::Status) -> ExitCode {
     let text = match ask(&options.running.data_dir, "/status.json") {
         Ok(text) => text,
         Err(error) => {

@@ -11,7 +11,7 @@ use protocol::{ChangesetId, InstanceName, RepositoryPath};
 use serde_json::Value;
 use transport::{Client, Identity, Target};
 
-use crate::{cli, process};
+use crate::{arguments, process};
 
 /// For one instance: a change waits for its commit.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -34,7 +34,7 @@ pub(super) enum ChangeError {
     NotLost,
 }
 
-pub fn strip(options: &cli::Strip) -> ExitCode {
+pub fn strip(options: &arguments::Strip) -> ExitCode {
     process::run(async {
         let offset = request(options).await?;
         println!("recorded strip of {} changesets in replication log: {offset}", options.changesets.len());
@@ -42,7 +42,7 @@ pub fn strip(options: &cli::Strip) -> ExitCode {
     })
 }
 
-async fn request(options: &cli::Strip) -> Result<String, ChangeError> {
+async fn request(options: &arguments::Strip) -> Result<String, ChangeError> {
     let path = RepositoryPath::from_client(&options.repository)?;
     let changesets: Vec<ChangesetId> = options.changesets.iter().map(|text| text.parse()).collect::<Result<_, _>>()?;
     let user = std::env::var("USER").unwrap_or_else(|_| "operator".into());
@@ -52,7 +52,7 @@ async fn request(options: &cli::Strip) -> Result<String, ChangeError> {
 }
 
 /// Has the master change something, whoever is it.
-pub(super) async fn change(master: &cli::Master, url: &str, body: &Value) -> Result<Value, ChangeError> {
+pub(super) async fn change(master: &arguments::Master, url: &str, body: &Value) -> Result<Value, ChangeError> {
     let (identity, targets) = match &master.config {
         Some(config) => own(config)?,
         None => supervised(&master.running.data_dir)?,

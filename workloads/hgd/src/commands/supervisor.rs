@@ -3,7 +3,7 @@
 use transport::{Client, Identity, Target};
 
 use crate::all_in_one::Ports;
-use crate::cli::Running;
+use crate::arguments::Running;
 use interface::SUPERVISOR;
 
 #[derive(Debug, thiserror::Error)]

@@ -5,9 +5,9 @@ use std::process::ExitCode;
 use super::FOUND;
 use super::ask::ask;
 use crate::all_in_one::Verification;
-use crate::cli::{self, Format};
+use crate::arguments::{self, Format};
 
-pub fn verify(options: &cli::Verify) -> ExitCode {
+pub fn verify(options: &arguments::Verify) -> ExitCode {
     let answer = ask(&options.running.data_dir, "/verify.json");
     let text = match answer {
         Ok(text) => text,

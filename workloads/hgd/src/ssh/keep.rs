@@ -13,8 +13,8 @@ use register::{Register, State, Version, Versioned, WriteError};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::follow::{StandbySeen, Standbys};
 use super::own::Own;
+use super::standbys::{StandbySeen, Standbys};
 use super::tenure::{Tenure, boot_time};
 
 /// Between two looks at what changes all the time.

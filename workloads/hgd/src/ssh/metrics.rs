@@ -13,7 +13,7 @@ use protocol::{Generation, PerLog};
 use tokio::sync::watch;
 
 use super::Base;
-use super::follow::Standbys;
+use super::standbys::Standbys;
 
 pub enum Reign {
     Standby,

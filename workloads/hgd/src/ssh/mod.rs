@@ -18,6 +18,7 @@ mod reign;
 mod settled;
 mod shared;
 mod skip;
+mod standbys;
 mod sweep;
 mod tenure;
 mod trim;

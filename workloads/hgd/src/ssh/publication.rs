@@ -20,9 +20,9 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, interval};
 
 use super::changes::KnownRepositories;
-use super::follow::Standbys;
 use super::metrics::Mirrors;
 use super::settled::Settled;
+use super::standbys::Standbys;
 use super::trim::Beginning;
 
 mod answers;

@@ -14,8 +14,8 @@ use rustix::fs::statvfs;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::follow::Standbys;
 use super::own::Own;
+use super::standbys::Standbys;
 use super::tenure::Tenure;
 
 const A_DAY: Duration = Duration::from_secs(24 * 3600);
