@@ -40,7 +40,8 @@ impl AskError {
 }
 
 /// Asks one after the other, each for at most `patience`, and answers what the master says. An instance that is not
-/// the master says so (503), or has no such route (404 without a sentence); whatever else is answered is the master's.
+/// the master says so (503), fails (another 5xx), or has no such route (404 without a sentence). Whatever else is
+/// answered is the master's, as 504 is: the outcome is unknown.
 pub async fn ask<T: DeserializeOwned>(
     client: &Client,
     instances: &[Target],
@@ -60,7 +61,7 @@ pub async fn ask<T: DeserializeOwned>(
         };
         tracing::debug!(%instance, %error, "not the master's answer");
         match error {
-            ClientError::Status { status, message, .. } if status == 503 => {
+            ClientError::Status { status, message, .. } if status.is_server_error() && status != 504 => {
                 // A master that cannot now says more than those that are none.
                 if message != NOT_THE_MASTER {
                     said = Some(message);
@@ -140,6 +141,7 @@ mod tests {
             (vec![Some((504, "not final yet")), standby], "the master refuses: not final yet", false),
             (vec![Some((503, "it drains")), standby], "no SSH instance answers as master (it drains)", false),
             (vec![standby, Some((503, "it drains"))], "no SSH instance answers as master (it drains)", false),
+            (vec![Some((500, "broken")), standby], "no SSH instance answers as master (broken)", false),
             (vec![standby, standby], "no SSH instance answers as master", false),
         ] {
             let error = asked(&answers).await.unwrap_err();
